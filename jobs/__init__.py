@@ -1,0 +1,1 @@
+"""Layer 2: what a run computes. Spec, data, models, objectives, training and metrics; knows no cluster and no path."""

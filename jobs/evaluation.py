@@ -1,0 +1,131 @@
+"""What is measured of a model at one tau: losses, samples, memorisation and quality.
+
+Noise, starting points and images are drawn once and are the same at every tau, so that curves show the training and
+not the draw. Called by the training loop; publishes nothing itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from jobs.ddpm import Schedule, denoising_loss, sample_ddim
+from jobs.gap_ratio import f_mem
+from jobs.images import Split, to_unit
+from jobs.memorisation import Neighbours, nearest_two
+from jobs.quality import PixelPCA, frechet_distance
+from jobs.seeds import derive
+from jobs.spec import RunSpec
+
+GAP_THRESHOLD = 1 / 3
+"""k of the paper: a sample is memorised if d1/d2 < k."""
+
+_CHUNK = 256  # samples generated at once; bounds memory, and their seeds keep it out of the result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One evaluation.
+
+    Attributes:
+        metrics: (metric, diffusion timestep or None, value); what could not be measured is not in it.
+        neighbours: each generated sample's two nearest training images.
+        gallery: the first samples as images in 0…1, float32 (gallery, C, H, W).
+    """
+
+    metrics: list[tuple[str, int | None, float]]
+    neighbours: Neighbours
+    gallery: np.ndarray
+
+
+@dataclass(frozen=True)
+class _LossProbe:
+    """Fixed (image, noise) pairs at fixed timesteps: pair i is image i mod N with noise i."""
+
+    name: str
+    images: Tensor  # (pairs, C, H, W)
+    noise: Tensor  # (pairs, C, H, W)
+
+
+class Evaluator:
+    """Measures a model, always on the same noise and the same starting points."""
+
+    def __init__(
+        self, spec: RunSpec, split: Split, pca: PixelPCA, schedule: Schedule, device: torch.device
+    ) -> None:
+        self.spec = spec
+        self.split = split
+        self.pca = pca
+        self.schedule = schedule
+        self.train = torch.from_numpy(split.train).to(device)  # (n, C, H, W)
+        self.probes = [
+            self._probe("train_loss", split.train, device),
+            self._probe("test_loss", split.test, device),
+        ]
+        self.starts = torch.stack(
+            [self._noise(derive(spec.seed, "sample", i)) for i in range(spec.evaluation.samples)]
+        ).to(device)  # (samples, C, H, W)
+        self.test_features = pca.transform(split.test)
+
+    def _noise(self, seed: int, count: int | None = None) -> Tensor:
+        shape = self.spec.data.shape if count is None else (count, *self.spec.data.shape)
+        return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+    def _probe(
+        self, name: Literal["train_loss", "test_loss"], images: np.ndarray, device: torch.device
+    ) -> _LossProbe:
+        pairs = self.spec.evaluation.loss_pairs
+        chosen = torch.from_numpy(images[np.arange(pairs) % len(images)])
+        noise = self._noise(derive(self.spec.seed, name), pairs)
+        return _LossProbe(name, chosen.to(device), noise.to(device))
+
+    @torch.no_grad()
+    def measure(self, model: nn.Module) -> Measurement:
+        """Evaluate a model; it is in training mode again afterwards.
+
+        Raises:
+            RunError: the samples are not finite.
+        """
+        model.eval()
+        metrics: list[tuple[str, int | None, float]] = [
+            (probe.name, t, self._loss(model, probe, t))
+            for probe in self.probes
+            for t in self.spec.evaluation.loss_t
+        ]
+        samples = self._samples(model)
+        model.train()
+        neighbours = nearest_two(samples, self.train)
+        metrics.append(("f_mem", None, f_mem(neighbours.d1, neighbours.d2, GAP_THRESHOLD)))
+        images = samples.cpu().numpy()
+        distance = frechet_distance(self.pca.transform(images), self.test_features)
+        metrics.append(("frechet_pca", None, distance))
+        gallery = to_unit(images[: self.spec.evaluation.gallery], self.split.mean, self.spec.data.pixel_scale)
+        return Measurement(metrics=metrics, neighbours=neighbours, gallery=gallery)
+
+    def _loss(self, model: nn.Module, probe: _LossProbe, t: int) -> float:
+        losses = [
+            denoising_loss(
+                model,
+                self.schedule,
+                images,
+                noise,
+                torch.full((len(images),), t, device=images.device),
+                self.spec.objective.prediction,
+            )
+            for images, noise in zip(
+                torch.split(probe.images, _CHUNK), torch.split(probe.noise, _CHUNK), strict=True
+            )
+        ]
+        return float(torch.cat(losses).double().mean())
+
+    def _samples(self, model: nn.Module) -> Tensor:
+        steps, prediction = self.spec.evaluation.ddim_steps, self.spec.objective.prediction
+        chunks = [
+            sample_ddim(model, self.schedule, starts, steps, prediction)
+            for starts in torch.split(self.starts, _CHUNK)
+        ]
+        return torch.cat(chunks)  # (samples, C, H, W)

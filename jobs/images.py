@@ -1,0 +1,251 @@
+"""Images on their way into a run: finding, preparing, fingerprinting and splitting them.
+
+Called by the plan, which prepares a data set once, and by the worker, which reads the prepared uint8 NCHW array.
+Paths are given by the caller; knows nothing of the store. numpy and Pillow, no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from jobs import spec
+from storage.errors import DataError
+
+PREPARATION_VERSION = 1
+"""Enters every fingerprint; raised when preparation begins to give other pixels."""
+
+_HEX_DIGITS = 20
+_SUFFIXES = (".jpeg", ".jpg", ".png")
+
+Color = Literal["grey", "rgb"]
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """What a run trains on and what it is tested on.
+
+    Attributes:
+        train: (n, C, H, W) float32, centred and scaled.
+        test: (test_images, C, H, W) float32, the same way.
+        mean: per-channel mean of the training images in 0…1, (C,) float64.
+    """
+
+    train: Floats
+    test: Floats
+    mean: NDArray[np.float64]
+
+
+def digits() -> Bytes:
+    """scikit-learn's handwritten digits in the order of `load_digits`, 0…16 scaled to 0…255, (1797, 1, 8, 8).
+
+    Reads the file of the installed package directly: importing scikit-learn takes a second and is not needed.
+    """
+    package = importlib.util.find_spec("sklearn")
+    if package is None or not package.submodule_search_locations:
+        raise DataError("data = digits: scikit-learn is not installed; install it or use data = folder")
+    path = Path(package.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
+    rows = np.loadtxt(path, delimiter=",", usecols=range(64))  # column 64 is the label
+    return np.rint(rows * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """PNG and JPEG files below a folder, `img2` before `img10`; hidden files and folders are left out.
+
+    Raises:
+        DataError: there is no such folder, or no image in it.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; give the path of a folder of PNG or JPEG images")
+    names = [
+        name
+        for name in (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+        if name.suffix.lower() in _SUFFIXES and not any(part.startswith(".") for part in name.parts)
+    ]
+    if not names:
+        raise DataError(
+            f"{folder}: no image in it; looked for {', '.join(_SUFFIXES)}, also in its subfolders"
+        )
+    return [folder / name for name in sorted(names, key=_natural)]
+
+
+def prepare_folder(
+    files: Sequence[Path],
+    size: int,
+    color: Color,
+    out: Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write images as one uint8 array (N, C, size, size) in .npy format, one image in memory at a time.
+
+    Each image is turned as its EXIF orientation says, laid over black where it is transparent, converted to grey or
+    RGB, cropped to its central square and resized (Lanczos, antialiased).
+
+    Args:
+        files: images, in the order of the array.
+        size: height and width in pixels.
+        color: grey (C = 1) or rgb (C = 3).
+        out: file to write; the caller publishes it once it is whole.
+        progress: called with (images done, images in all) after each.
+
+    Raises:
+        DataError: a file is not a whole image, or has more than 8 bits a channel; names it.
+    """
+    channels = 1 if color == "grey" else 3
+    array = np.lib.format.open_memmap(out, "w+", np.uint8, (len(files), channels, size, size))
+    for i, file in enumerate(files):
+        array[i] = _prepare(file, size, color)
+        if progress:
+            progress(i + 1, len(files))
+    array.flush()
+
+
+def fingerprint_digits() -> str:
+    """Content hash of the digits."""
+    return _hash([b"digits", digits().tobytes()])
+
+
+def fingerprint_folder(folder: Path, files: Sequence[Path], size: int, color: Color) -> str:
+    """Content hash of a prepared folder: names within it, contents, size and color; where it lies does not matter."""
+
+    def parts() -> Iterator[bytes]:
+        yield from (b"folder", str(size).encode(), color.encode())
+        for file in files:
+            yield file.relative_to(folder).as_posix().encode()
+            with file.open("rb") as content:
+                yield hashlib.file_digest(content, "sha256").digest()
+
+    return _hash(parts())
+
+
+def listing_key(folder: Path, files: Sequence[Path], size: int, color: Color) -> str:
+    """Key from names, sizes and dates, under which a fingerprint can be kept: reads no file."""
+
+    def parts() -> Iterator[bytes]:
+        yield from (b"listing", str(size).encode(), color.encode())
+        for file in files:
+            stat = file.stat()
+            yield file.relative_to(folder).as_posix().encode()
+            yield f"{stat.st_size} {stat.st_mtime_ns}".encode()
+
+    return _hash(parts())
+
+
+def require_enough(count: int, data: spec.Digits | spec.Folder) -> None:
+    """Check that the training subset and the held-out images fit and do not overlap.
+
+    Args:
+        count: images there are.
+        data: n, subset and test_images.
+
+    Raises:
+        DataError: they do not; says how many there are, how many are needed and the largest n.
+    """
+    pool, needed = count - data.test_images, data.n * (data.subset + 1)
+    if needed <= pool:
+        return
+    largest = max(pool, 0) // (data.subset + 1)
+    advice = f"the largest n is {largest}" if largest >= 2 else "lower subset or test_images, or add images"
+    raise DataError(
+        f"n = {data.n}, subset = {data.subset}: n·(subset + 1) = {needed} training images are needed, but of {count} "
+        f"images test_images = {data.test_images} are held out and {max(pool, 0)} are left; {advice}"
+    )
+
+
+def split(images: Bytes, data: spec.Digits | spec.Folder) -> Split:
+    """The training subset and the held-out images, as floats centred on the training subset.
+
+    Pixels go to 0…1, minus the mean of the training subset (one number a channel), times pixel_scale.
+
+    Args:
+        images: all images, (N, C, H, W), an array or a memory map; only what is needed is read.
+        data: n, subset, test_images and pixel_scale.
+
+    Raises:
+        DataError: there are too few images (see `require_enough`).
+    """
+    require_enough(len(images), data)
+    train = images[data.n * data.subset : data.n * (data.subset + 1)]
+    mean = train.mean(axis=(0, 2, 3), dtype=np.float64) / 255
+    return Split(
+        train=_to_model(train, mean, data.pixel_scale),
+        test=_to_model(images[len(images) - data.test_images :], mean, data.pixel_scale),
+        mean=mean,
+    )
+
+
+def training_pool(
+    images: Bytes, data: spec.Digits | spec.Folder, mean: NDArray[np.float64], limit: int = 10_000
+) -> Floats:
+    """Images that no run of this test_images holds out, evenly spaced over all of them.
+
+    Args:
+        images: all images, (N, C, H, W).
+        data: test_images and pixel_scale.
+        mean: the mean that `split` subtracted, (C,).
+        limit: how many at most.
+
+    Returns:
+        (min(limit, N − test_images), C, H, W) float32, centred and scaled as the training images are.
+    """
+    pool = len(images) - data.test_images
+    chosen = np.arange(min(pool, limit)) * pool // min(pool, limit)
+    return _to_model(images[chosen], mean, data.pixel_scale)
+
+
+def to_unit(x: Floats, mean: NDArray[np.float64], pixel_scale: float) -> Floats:
+    """Undo the centring and scaling of `split`: (M, C, H, W) → pixels in the range 0…1 of images, not clipped."""
+    return (x / np.float32(pixel_scale) + mean.astype(np.float32)[:, None, None]).astype(np.float32)
+
+
+def _to_model(images: Bytes, mean: NDArray[np.float64], pixel_scale: float) -> Floats:
+    x = images.astype(np.float32)
+    x /= 255
+    x -= mean.astype(np.float32)[:, None, None]
+    x *= np.float32(pixel_scale)
+    return x
+
+
+def _prepare(file: Path, size: int, color: Color) -> Bytes:
+    try:
+        with Image.open(file) as opened:
+            image = ImageOps.exif_transpose(opened)
+            if image.mode.startswith(("I", "F")):  # Pillow's conversion would clip them at 255
+                raise DataError(f"{file}: more than 8 bits a channel ({image.mode}); save it with 8 bits")
+            if "A" in image.getbands() or "transparency" in image.info:
+                layer = image.convert("RGBA")
+                image = Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer)
+            image = ImageOps.fit(
+                image.convert("L" if color == "grey" else "RGB"), (size, size), Image.Resampling.LANCZOS
+            )
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"{file}: not a readable image ({error}); mend it or move it out of the folder"
+        ) from error
+    pixels = np.asarray(image)
+    return pixels[None] if color == "grey" else pixels.transpose(2, 0, 1)
+
+
+def _natural(name: Path) -> tuple[list[str | int], str]:
+    # Splitting on digits alternates text and numbers, so that like is compared with like; `1` and `01` by name.
+    text = name.as_posix()
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", text)], text
+
+
+def _hash(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256(f"preparation {PREPARATION_VERSION}".encode())
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))  # so that where a part ends is hashed too
+        digest.update(part)
+    return digest.hexdigest()[:_HEX_DIGITS]

@@ -1,0 +1,29 @@
+"""`python -m jobs.parameters`: count the parameters p of models, JSON in and JSON out.
+
+The plan runs it as a subprocess, so that planning itself loads no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from jobs.spec import MODELS
+from jobs.unet import count_parameters
+
+
+def main() -> None:
+    """Read `[{"settings": {"model": "unet", "W": 32, …}, "shape": [C, H, W]}, …]`, write `[p, …]`.
+
+    Raises:
+        pydantic.ValidationError: the settings are not those of the model.
+    """
+    counts = [
+        count_parameters(MODELS[request["settings"]["model"]](**request["settings"]), tuple(request["shape"]))
+        for request in json.load(sys.stdin)
+    ]
+    json.dump(counts, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,385 @@
+"""The frozen description of one run, and its identity.
+
+A `RunSpec` holds everything that changes a run's result and nothing else: no path, no back-end, no sweep name.
+Its settings have one flat vocabulary (`n`, `W`, `optimizer`, `lr`, …) that the sweep file, filters, the store's
+columns and the figures share. Torch-free: plans and status are made from specs alone.
+
+Identity: `run_id` is the first 20 hex digits of the sha256 over the canonical JSON of the settings. A setting that
+is None is left out of it, so that an option added later, None by default, leaves every older id as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from storage.errors import SettingError, nearest
+from storage.layout import RUN_ID_LENGTH
+
+SPEC_VERSION = 1
+"""Enters the id; raised only when the same settings begin to mean another computation."""
+
+
+def _number(value: object) -> object:
+    # pydantic would take `true` for 1, and YAML reads `yes` as true: never what the user meant.
+    if isinstance(value, bool):
+        raise ValueError("a number is needed, not a truth value")  # noqa: TRY004 - pydantic reports ValueError
+    if isinstance(value, float) and value == 0:
+        return 0.0  # -0.0 and 0.0 are one run
+    return value
+
+
+_Whole = Annotated[int, BeforeValidator(_number)]
+_Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Count = Annotated[_Whole, Field(gt=0)]
+Positive = Annotated[_Real, Field(gt=0)]
+
+_MIN_BATCH = re.compile(r"min\(\s*(?P<cap>[1-9]\d*)\s*,\s*n\s*\)")
+
+
+def _batch(value: object) -> object:
+    text = str(value).strip()
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    if match := _MIN_BATCH.fullmatch(text):
+        return f"min({int(match['cap'])}, n)"
+    if text == "n":
+        return "n"
+    raise ValueError("a batch size such as 64, or min(512, n), or n for full batch")
+
+
+Batch = Annotated[int | str, BeforeValidator(_batch)]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Digits(_Group):
+    """scikit-learn's 1,797 handwritten digits, 8×8 grey; ships with the package, needs no download."""
+
+    data: Literal["digits"] = "digits"
+    fingerprint: str = Field(description="content hash of the prepared images")
+    n: Annotated[_Whole, Field(ge=2)] = Field(description="training-set size")
+    subset: Annotated[_Whole, Field(ge=0)] = Field(
+        0, description="subset i trains on images i·n … (i+1)·n − 1"
+    )
+    test_images: Annotated[_Whole, Field(ge=2)] = Field(512, description="images held out, from the end")
+    pixel_scale: Positive = Field(1.0, description="width of the pixel range; 1 as in the paper, 2 for −1…1")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        return (1, 8, 8)
+
+
+class Folder(_Group):
+    """A folder of PNG and JPEG images, resized and cropped to a square."""
+
+    data: Literal["folder"]
+    fingerprint: str = Field(description="content hash of the prepared images")
+    n: Annotated[_Whole, Field(ge=2)] = Field(description="training-set size")
+    subset: Annotated[_Whole, Field(ge=0)] = Field(
+        0, description="subset i trains on images i·n … (i+1)·n − 1"
+    )
+    test_images: Annotated[_Whole, Field(ge=2)] = Field(2048, description="images held out, from the end")
+    pixel_scale: Positive = Field(1.0, description="width of the pixel range; 1 as in the paper, 2 for −1…1")
+    size: Annotated[_Whole, Field(ge=4, le=512)] = Field(32, description="height and width in pixels")
+    color: Literal["grey", "rgb"] = Field("grey", description="grey or rgb")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        return (1 if self.color == "grey" else 3, self.size, self.size)
+
+
+class UNet(_Group):
+    """diffusers' UNet2DModel, its channels given by the base width W."""
+
+    model: Literal["unet"] = "unet"
+    W: Annotated[_Whole, Field(ge=4, multiple_of=4)] = Field(
+        description="base width: channels of the first level"
+    )
+    multipliers: tuple[Count, ...] = Field(description="channels of each level in units of W")
+    attention: tuple[bool, ...] = Field(description="which levels attend to themselves")
+    layers: Count = Field(description="ResNet blocks a level")
+    dropout: Annotated[_Real, Field(ge=0, lt=1)] = Field(0.0, description="dropout rate in the ResNet blocks")
+
+    @model_validator(mode="after")
+    def _same_length(self) -> Self:
+        if not self.multipliers:
+            raise ValueError("multipliers needs at least one level")
+        if len(self.multipliers) != len(self.attention):
+            raise ValueError(
+                f"multipliers has {len(self.multipliers)} levels and attention {len(self.attention)}; give as many"
+            )
+        return self
+
+
+class DDPM(_Group):
+    """Denoising diffusion with a linear beta schedule (Ho et al. 2020, arXiv:2006.11239)."""
+
+    objective: Literal["ddpm"] = "ddpm"
+    timesteps: Annotated[_Whole, Field(ge=2)] = Field(1000, description="diffusion timesteps T")
+    beta_start: Annotated[_Real, Field(gt=0, lt=1)] = Field(1e-4, description="beta at t = 0")
+    beta_end: Annotated[_Real, Field(gt=0, lt=1)] = Field(0.02, description="beta at t = T − 1")
+    prediction: Literal["epsilon", "v"] = Field("epsilon", description="what the network predicts")
+
+
+class Adam(_Group):
+    """Adam (Kingma & Ba 2015)."""
+
+    optimizer: Literal["adam"] = "adam"
+    lr: Positive = Field(description="learning rate")
+    beta1: Annotated[_Real, Field(ge=0, lt=1)] = Field(0.9, description="decay of the first moment")
+    beta2: Annotated[_Real, Field(ge=0, lt=1)] = Field(0.999, description="decay of the second moment")
+
+
+class SGD(_Group):
+    """Stochastic gradient descent with momentum, the paper's optimiser on CelebA."""
+
+    optimizer: Literal["sgd"]
+    lr: Positive = Field(description="learning rate")
+    momentum: Annotated[_Real, Field(ge=0, lt=1)] = Field(0.95, description="momentum")
+
+
+class Training(_Group):
+    """How long and on what batches; the batch policy has no default, it changes the exponent of n."""
+
+    batch: Batch = Field(description="batch size: a number, min(512, n) as in the paper, or n")
+    steps: Count = Field(description="optimiser updates; the budget in tau")
+    warmup: Annotated[_Whole, Field(ge=0)] = Field(0, description="steps of linear learning-rate warm-up")
+    clip: Positive | None = Field(None, description="largest norm of the gradient; none: not clipped")
+
+
+class Evaluation(_Group):
+    """When the run is measured and on how much."""
+
+    eval_first: Count = Field(30, description="first tau that is evaluated")
+    eval_per_decade: Count = Field(8, description="evaluations a factor ten in tau, log-spaced")
+    loss_t: tuple[Annotated[_Whole, Field(ge=0)], ...] = Field(
+        (50, 150, 500), description="diffusion timesteps at which losses are measured"
+    )
+    loss_pairs: Count = Field(256, description="(image, noise) pairs a loss, the same at each tau")
+    samples: Annotated[_Whole, Field(ge=2)] = Field(200, description="generated samples an evaluation")
+    ddim_steps: Count = Field(25, description="steps of the DDIM sampler")
+    frechet_dims: Annotated[_Whole, Field(ge=1)] = Field(
+        16, description="principal components of the pixel-PCA feature space of frechet_pca"
+    )
+    gallery: Annotated[_Whole, Field(ge=0)] = Field(8, description="samples kept as images, an evaluation")
+
+
+MODELS: dict[str, type[UNet]] = {"unet": UNet}
+_UNIONS: dict[str, dict[str, type[_Group]]] = {
+    "data": {"digits": Digits, "folder": Folder},
+    "model": {**MODELS},
+    "objective": {"ddpm": DDPM},
+    "optimizer": {"adam": Adam, "sgd": SGD},
+}
+_PLAIN: dict[str, type[_Group]] = {"training": Training, "evaluation": Evaluation}
+
+
+class RunSpec(BaseModel):
+    """One grid point: everything that changes its result."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    experiments: ClassVar[tuple[str, ...]] = ("diffusion",)
+
+    experiment: Literal["diffusion"] = "diffusion"
+    data: Annotated[Digits | Folder, Field(discriminator="data")]
+    model: UNet
+    objective: DDPM
+    optimizer: Annotated[Adam | SGD, Field(discriminator="optimizer")]
+    training: Training
+    evaluation: Evaluation
+    seed: Annotated[_Whole, Field(ge=0, lt=2**63)]
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> Self:
+        """Build a spec from flat settings; what is not given takes its default.
+
+        Args:
+            settings: name → value, with the kinds of data, model, objective and optimizer under these names.
+
+        Raises:
+            SettingError: a setting is unknown, missing or out of range; names it and what is allowed.
+        """
+        nested: dict[str, Any] = {}
+        rest = {key: value for key, value in settings.items() if value is not None}
+        for group, variants in _UNIONS.items():
+            kind = rest.pop(group, next(iter(variants)))
+            if not isinstance(kind, str) or kind not in variants:
+                raise SettingError(group, kind, nearest(str(kind), variants))
+            fields = [f for f in variants[kind].model_fields if f != group]
+            nested[group] = {group: kind, **{f: rest.pop(f) for f in fields if f in rest}}
+        for group, model in _PLAIN.items():
+            nested[group] = {f: rest.pop(f) for f in model.model_fields if f in rest}
+        for name in ("experiment", "seed"):
+            if name in rest:
+                nested[name] = rest.pop(name)
+        for name, value in rest.items():
+            raise SettingError(name, value, _unknown(name, nested))
+        _fill_unet_levels(nested)
+        try:
+            return cls.model_validate(nested)
+        except ValidationError as error:
+            raise _setting_error(error, nested) from error
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        height = self.data.shape[1]
+        halvings = len(self.model.multipliers) - 1
+        if height % 2**halvings:
+            raise SettingError(
+                "multipliers",
+                list(self.model.multipliers),
+                f"{halvings + 1} levels halve the image {halvings} times, but {height} pixels do not divide by "
+                f"{2**halvings}; give fewer levels",
+            )
+        for t in self.evaluation.loss_t:
+            if t >= self.objective.timesteps:
+                raise SettingError(
+                    "loss_t", t, f"timesteps run from 0 to {self.objective.timesteps - 1} (timesteps − 1)"
+                )
+        if not self.evaluation.loss_t or len(set(self.evaluation.loss_t)) < len(self.evaluation.loss_t):
+            raise SettingError(
+                "loss_t", list(self.evaluation.loss_t), "give at least one timestep, each once"
+            )
+        if self.evaluation.ddim_steps > self.objective.timesteps:
+            raise SettingError(
+                "ddim_steps", self.evaluation.ddim_steps, f"at most timesteps = {self.objective.timesteps}"
+            )
+        if self.evaluation.eval_first > self.training.steps:
+            raise SettingError(
+                "eval_first", self.evaluation.eval_first, f"at most steps = {self.training.steps}"
+            )
+        if self.evaluation.gallery > self.evaluation.samples:
+            raise SettingError(
+                "gallery", self.evaluation.gallery, f"at most samples = {self.evaluation.samples}"
+            )
+        dims = self.evaluation.frechet_dims
+        if dims >= min(math.prod(self.data.shape), self.data.test_images, self.evaluation.samples):
+            raise SettingError(
+                "frechet_dims",
+                dims,
+                f"must be below the pixels ({math.prod(self.data.shape)}), test_images ({self.data.test_images}) "
+                f"and samples ({self.evaluation.samples}), or the covariances are singular",
+            )
+        return self
+
+    def settings(self) -> dict[str, Any]:
+        """The flat settings, as JSON values; settings that are None are left out."""
+        flat: dict[str, Any] = {"experiment": self.experiment}
+        for group in (*_UNIONS, *_PLAIN):
+            flat.update(getattr(self, group).model_dump(mode="json", exclude_none=True))
+        flat["seed"] = self.seed
+        return flat
+
+    @property
+    def run_id(self) -> str:
+        """Content id: the first 20 hex digits of sha256 over the canonical JSON of the settings."""
+        return settings_id(self.settings())
+
+    @property
+    def batch_size(self) -> int:
+        """Images an optimiser update, from the batch policy and n."""
+        batch = self.training.batch
+        if isinstance(batch, int):
+            return batch
+        if batch == "n":
+            return self.data.n
+        match = _MIN_BATCH.fullmatch(batch)
+        assert match is not None
+        return min(int(match["cap"]), self.data.n)
+
+    @property
+    def taus(self) -> tuple[int, ...]:
+        """Steps at which the run is evaluated: log-spaced from eval_first, and the last step."""
+        first, per_decade, steps = (
+            self.evaluation.eval_first,
+            self.evaluation.eval_per_decade,
+            self.training.steps,
+        )
+        count = int(math.log10(steps / first) * per_decade + 1e-9) + 1
+        grid = {round(first * 10 ** (i / per_decade)) for i in range(count)}
+        return tuple(sorted({tau for tau in grid if tau <= steps} | {steps}))
+
+
+def settings_id(settings: dict[str, Any]) -> str:
+    """Id of flat settings that a RunSpec has already typed and completed (see `RunSpec.run_id`)."""
+    text = json.dumps(
+        {"spec_version": SPEC_VERSION, **settings}, sort_keys=True, separators=(",", ":"), allow_nan=False
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:RUN_ID_LENGTH]
+
+
+def field_models() -> dict[str, list[type[BaseModel]]]:
+    """Every setting's name with the groups that have it (`lr` belongs to each optimizer)."""
+    found: dict[str, list[type[BaseModel]]] = {"experiment": [RunSpec]}
+    for variants in (*_UNIONS.values(), *({"": model} for model in _PLAIN.values())):
+        for model in variants.values():
+            for name in model.model_fields:
+                found.setdefault(name, []).append(model)
+    found["seed"] = [RunSpec]
+    return found
+
+
+def setting_names() -> list[str]:
+    """The settings a user may write; `fingerprint` is filled in from the images."""
+    return [name for name in field_models() if name != "fingerprint"]
+
+
+def is_sequence(name: str) -> bool:
+    """Whether a setting's own value is a list (`multipliers`), so that an axis over it is a list of lists."""
+    models = field_models().get(name, [])
+    return any("tuple" in str(model.model_fields[name].annotation) for model in models)
+
+
+def _fill_unet_levels(nested: dict[str, Any]) -> None:
+    # From 16 pixels on the paper's U-Net: three levels of two blocks, attention on all but the first level, p = 4.0 M
+    # at W = 32. Smaller images have two levels of one block.
+    size = 8 if nested["data"]["data"] == "digits" else nested["data"].get("size", 32)
+    levels = 3 if isinstance(size, int) and size >= 16 else 2
+    model = nested["model"]
+    model.setdefault("layers", levels - 1)
+    model.setdefault("multipliers", [2**i for i in range(levels)])
+    given = model["multipliers"]
+    count = len(given) if isinstance(given, list | tuple) else 0
+    model.setdefault("attention", [i > 0 for i in range(count)])
+
+
+def _unknown(name: str, nested: dict[str, Any]) -> str:
+    models = field_models().get(name)
+    if not models or name == "fingerprint":
+        return f"no such setting; {nearest(name, setting_names())}"
+    group = next(g for g, variants in _UNIONS.items() if models[0] in variants.values())
+    kinds = [kind for kind, model in _UNIONS[group].items() if model in models]
+    return f"only with {group} = {' or '.join(kinds)}; this run has {group} = {nested[group][group]}"
+
+
+def _setting_error(error: ValidationError, nested: dict[str, Any]) -> SettingError:
+    first = error.errors()[0]
+    path = [part for part in first["loc"] if isinstance(part, str)]
+    if path and path[0] in _UNIONS and len(path) > 1 and path[1] in _UNIONS[path[0]]:
+        del path[1]
+    field = path[1] if len(path) > 1 else path[0]
+    value = first["input"]
+    if isinstance(value, BaseModel | dict):  # a rule over several fields
+        value = nested[path[0]].get("multipliers") if path[0] == "model" else None
+        field = "multipliers" if path[0] == "model" and len(path) == 1 else field
+    if first["type"] == "missing":
+        models = field_models()[field]
+        description = models[0].model_fields[field].description or "needed for every run"
+        return SettingError(field, None, f"missing ({description}); give it in settings or in the grid")
+    problem = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "literal_error":
+        annotation = field_models()[field][0].model_fields[field].annotation
+        problem = nearest(str(value), [str(a) for a in get_args(annotation)])
+    return SettingError(field, value, problem)

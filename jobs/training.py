@@ -1,0 +1,285 @@
+"""The training loop: a run as a deterministic function of its spec.
+
+Every random number of step tau is derived from (seed, tau), and batches come from a permutation an epoch, so the
+state of training is the weights, the optimiser and tau: what a checkpoint holds, and all it needs to. The loop knows
+its surroundings only as a `RunContext`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from jobs.ddpm import Schedule, denoising_loss
+from jobs.evaluation import Evaluator, Measurement
+from jobs.images import split as split_images
+from jobs.images import training_pool
+from jobs.quality import PixelPCA
+from jobs.seeds import derive
+from jobs.spec import Adam, RunSpec
+from jobs.unet import build_unet
+from storage.errors import NotFiniteError
+from storage.layout import TableName
+
+_CHECK_EVERY = 25  # steps between looks at the loss; looking waits for the device
+_LOSSES_SHOWN = 8
+
+Columns = Mapping[str, Sequence[object] | np.ndarray]
+
+
+class RunContext(Protocol):
+    """What a run may ask of its surroundings."""
+
+    def restore(self) -> dict[str, Any] | None:
+        """State of the newest good checkpoint, None to start from scratch."""
+
+    def save(self, tau: int, state: dict[str, Any]) -> None:
+        """Keep a checkpoint of the state after `tau` updates."""
+
+    def checkpoint_due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+
+    def publish(self, table: TableName, columns: Columns) -> None:
+        """Append rows to a table of the store, durably."""
+
+    def progress(self, tau: int) -> None:
+        """Tell how far the run is."""
+
+    def should_stop(self) -> bool:
+        """Whether to stop after this step, with a checkpoint."""
+
+    def now(self) -> float:
+        """Seconds since 1970-01-01 UTC."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How far a run came: `finished` is False if it was asked to stop."""
+
+    tau: int
+    finished: bool
+
+
+def batch_indices(seed: int, n: int, batch: int, tau: int) -> np.ndarray:
+    """Training images of step tau, int64 (batch,).
+
+    Batches are cut one after another from an endless sequence of permutations of 0…n−1, so that every image is seen
+    equally often whether or not the batch divides n.
+
+    Args:
+        seed: the run's seed.
+        n: training-set size.
+        batch: images a step.
+        tau: step, from 1.
+    """
+    start = (tau - 1) * batch
+    epochs = range(start // n, (start + batch - 1) // n + 1)
+    order = np.concatenate([_permutation(seed, n, epoch) for epoch in epochs])
+    offset = start - epochs.start * n
+    return order[offset : offset + batch]
+
+
+def _permutation(seed: int, n: int, epoch: int) -> np.ndarray:
+    return np.random.Generator(np.random.Philox(derive(seed, "order", epoch))).permutation(n)
+
+
+class _Batches:
+    """`batch_indices` for rising tau without drawing an epoch's permutation again at each step."""
+
+    def __init__(self, seed: int, n: int, batch: int) -> None:
+        self.seed, self.n, self.batch = seed, n, batch
+        self._epoch, self._order = -1, np.empty(0, np.int64)
+
+    def __call__(self, tau: int) -> np.ndarray:
+        start = (tau - 1) * self.batch
+        epoch, offset = divmod(start, self.n)
+        if offset + self.batch > self.n:
+            return batch_indices(self.seed, self.n, self.batch, tau)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, _permutation(self.seed, self.n, epoch)
+        return self._order[offset : offset + self.batch]
+
+
+def build_optimizer(spec: RunSpec, parameters: Iterator[nn.Parameter]) -> torch.optim.Optimizer:
+    """The spec's optimiser. Fused: one kernel over all parameters instead of several for each."""
+    settings = spec.optimizer
+    if isinstance(settings, Adam):
+        betas = (settings.beta1, settings.beta2)
+        return torch.optim.Adam(parameters, lr=settings.lr, betas=betas, fused=True)
+    return torch.optim.SGD(parameters, lr=settings.lr, momentum=settings.momentum, fused=True)
+
+
+class _Losses:
+    """Keeps the last losses on the device and looks at them from time to time."""
+
+    def __init__(self) -> None:
+        self._unseen: list[Tensor] = []
+        self._recent: list[float] = []
+
+    def append(self, tau: int, loss: Tensor) -> None:
+        self._unseen.append(loss.detach())
+        if len(self._unseen) >= _CHECK_EVERY:
+            self.check(tau)
+
+    def check(self, tau: int) -> None:
+        """Raise NotFiniteError, with the step, if a loss since the last look is not finite."""
+        if not self._unseen:
+            return
+        values = torch.stack(self._unseen).tolist()
+        first = tau - len(values) + 1
+        self._unseen = []
+        for step, value in enumerate(values, start=first):
+            if not math.isfinite(value):
+                before = ", ".join(f"{v:.4g}" for v in self._recent[-_LOSSES_SHOWN:]) or "none"
+                raise NotFiniteError(
+                    f"the training loss is {value} at step {step}; the losses before: {before}. "
+                    "Lower lr, lengthen warmup or set clip"
+                )
+            self._recent.append(value)
+        del self._recent[:-_LOSSES_SHOWN]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trainee:
+    """What a checkpoint holds, and how one step is done."""
+
+    spec: RunSpec
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    images: Tensor  # (n, C, H, W), float32, on the device
+    batches: Callable[[int], np.ndarray]
+    generator: torch.Generator
+
+    def state(self, tau: int) -> dict[str, Any]:
+        return {"tau": tau, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load(self, state: dict[str, Any]) -> int:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        return int(state["tau"])
+
+    def step(self, tau: int) -> Tensor:
+        """One optimiser update; returns the batch's mean loss, not yet looked at."""
+        spec, device = self.spec, self.images.device
+        index = torch.from_numpy(self.batches(tau)).to(device)
+        x0 = self.images[index]  # (batch, C, H, W)
+        self.generator.manual_seed(derive(spec.seed, "noise", tau))
+        t = torch.randint(spec.objective.timesteps, (len(x0),), generator=self.generator, device=device)
+        noise = torch.randn(x0.shape, generator=self.generator, device=device)
+        if spec.model.dropout:  # the one consumer of torch's global generator
+            torch.manual_seed(derive(spec.seed, "dropout", tau))
+        if tau <= spec.training.warmup:
+            _set_lr(self.optimizer, spec.optimizer.lr * tau / spec.training.warmup)
+        loss = denoising_loss(self.model, self.schedule, x0, noise, t, spec.objective.prediction).mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if spec.training.clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), spec.training.clip)
+        self.optimizer.step()
+        return loss
+
+
+def _set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+def _prepare(spec: RunSpec, images: np.ndarray, device: torch.device) -> tuple[_Trainee, Evaluator]:
+    split = split_images(images, spec.data)
+    pool = training_pool(images, spec.data, split.mean)
+    pca = PixelPCA.fit(pool, spec.evaluation.frechet_dims)
+    schedule = Schedule.linear(spec.objective).to(device)
+    torch.manual_seed(derive(spec.seed, "init"))
+    model = build_unet(spec.model, spec.data.shape).to(device)
+    trainee = _Trainee(
+        spec=spec,
+        model=model,
+        optimizer=build_optimizer(spec, model.parameters()),
+        schedule=schedule,
+        images=torch.from_numpy(split.train).to(device),
+        batches=_Batches(spec.seed, spec.data.n, spec.batch_size),
+        generator=torch.Generator(device=device),
+    )
+    return trainee, Evaluator(spec, split, pca, schedule, device)
+
+
+def train(spec: RunSpec, images: np.ndarray, context: RunContext, device: torch.device) -> Outcome:
+    """Train and evaluate a run, from its newest checkpoint if there is one.
+
+    Args:
+        spec: the run.
+        images: the whole prepared data set, uint8 (N, C, H, W), may be memory-mapped.
+        context: where rows and checkpoints go, and who may ask to stop.
+        device: where to compute.
+
+    Raises:
+        NotFiniteError: the loss is not finite; rows published before are from finite losses.
+        DataError: fewer images than the spec needs.
+    """
+    trainee, evaluator = _prepare(spec, images, device)
+    state = context.restore()
+    tau = trainee.load(state) if state is not None else 0
+    taus = set(spec.taus)
+    losses = _Losses()
+    trainee.model.train()
+    while tau < spec.training.steps:
+        tau += 1
+        losses.append(tau, trainee.step(tau))
+        if tau in taus:
+            losses.check(tau)
+            _publish(context, spec, tau, evaluator.measure(trainee.model))
+        context.progress(tau)
+        stop = context.should_stop() and tau < spec.training.steps
+        if stop or tau == spec.training.steps or context.checkpoint_due():
+            losses.check(tau)
+            context.save(tau, trainee.state(tau))
+        if stop:
+            return Outcome(tau=tau, finished=False)
+    return Outcome(tau=tau, finished=True)
+
+
+def _publish(context: RunContext, spec: RunSpec, tau: int, measured: Measurement) -> None:
+    """Metrics go last: an evaluation that has them is whole."""
+    near = measured.neighbours
+    count = len(near.d1)
+    context.publish(
+        "neighbours",
+        {
+            "tau": np.full(count, tau),
+            "sample": np.arange(count, dtype=np.int32),
+            "d1": near.d1,
+            "d2": near.d2,
+            "nn1": near.nn1.astype(np.int32),
+            "nn2": near.nn2.astype(np.int32),
+        },
+    )
+    gallery = measured.gallery
+    if len(gallery):
+        context.publish(
+            "samples",
+            {
+                "tau": [tau] * len(gallery),
+                "sample": list(range(len(gallery))),
+                "shape": [list(gallery.shape[1:])] * len(gallery),
+                "image": [image.ravel() for image in gallery],
+            },
+        )
+    rows = measured.metrics
+    context.publish(
+        "metrics",
+        {
+            "tau": [tau] * len(rows),
+            "images_seen": [tau * spec.batch_size] * len(rows),
+            "t": [None if t is None else float(t) for _, t, _ in rows],
+            "metric": [metric for metric, _, _ in rows],
+            "value": [value for _, _, value in rows],
+            "wall_time": [context.now()] * len(rows),
+        },
+    )

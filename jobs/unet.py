@@ -1,0 +1,73 @@
+"""The network: diffusers' UNet2DModel, its channels given by the base width W.
+
+Called by the worker that trains and by `jobs.parameters`. Knows nothing of diffusion; importing it loads torch and
+diffusers (seconds), so layers above import it only where a model is needed.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
+from torch import Tensor, nn
+
+from jobs import spec
+
+_HEAD_CHANNELS = 8
+_MOST_GROUPS = 32
+
+
+class UNet(nn.Module):
+    """Gives UNet2DModel the call `model(x, t)` and a tensor as the answer.
+
+    Attributes:
+        unet: the diffusers model.
+    """
+
+    def __init__(self, unet: UNet2DModel) -> None:
+        super().__init__()
+        self.unet = unet
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Predict from x (N, C, H, W) and timesteps t (N,); (N, C, H, W)."""
+        prediction: Tensor = self.unet(x, t, return_dict=False)[0]
+        return prediction
+
+
+def build_unet(model: spec.UNet, shape: tuple[int, int, int]) -> UNet:
+    """Make the network, with weights drawn from torch's global generator.
+
+    Group norm has as many groups as divide W, up to 32. Attention heads have 8 channels, or the largest power of two
+    below that divides W: diffusers rounds the number of heads down, to none at all where W = 4. The middle block
+    attends always, whatever `attention` says of the levels.
+
+    Args:
+        model: its settings.
+        shape: channels, height and width of an image; each level but the last halves it.
+
+    Returns:
+        The network, in training mode.
+    """
+    channels, height, width = shape
+    return UNet(
+        UNet2DModel(
+            sample_size=(height, width),
+            in_channels=channels,
+            out_channels=channels,
+            block_out_channels=tuple(model.W * multiplier for multiplier in model.multipliers),
+            down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in model.attention),
+            up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(model.attention)),
+            layers_per_block=model.layers,
+            dropout=model.dropout,
+            norm_num_groups=max(g for g in range(1, _MOST_GROUPS + 1) if model.W % g == 0),
+            attention_head_dim=math.gcd(model.W, _HEAD_CHANNELS),
+        )
+    )
+
+
+def count_parameters(model: spec.UNet, shape: tuple[int, int, int]) -> int:
+    """p, the number of trained parameters; nothing is allocated."""
+    with torch.device("meta"):
+        network = build_unet(model, shape)
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,0 +1,216 @@
+"""Tables of the store as one value a run: what it was, and its curves over tau.
+
+The resolver and the figures read their tables through this and so agree on what was measured. What a run did not
+measure is None here; it knows neither criteria nor fits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from jobs.gap_ratio import memorised
+from orchestrator.timescales import Criterion, Floats
+
+_REPLICATES = frozenset({"n", "seed", "subset"})
+_MEASURING = frozenset(
+    {
+        "steps",
+        "eval_first",
+        "eval_per_decade",
+        "loss_t",
+        "loss_pairs",
+        "samples",
+        "ddim_steps",
+        "frechet_dims",
+        "gallery",
+    }
+)
+_PROGRESS = frozenset({"run_id", "state", "attempt", "tau", "failure", "error", "p"})
+
+
+class Curve(NamedTuple):
+    """A measurement over tau: tau (T,) int64 ascending, at least 1; value (T,) float64; T at least 1."""
+
+    tau: NDArray[np.int64]
+    value: Floats
+
+
+class Histories(NamedTuple):
+    """Samples along tau: tau (T,) int64 ascending; memorised (T, S) bool; whole: no evaluation was left out."""
+
+    tau: NDArray[np.int64]
+    memorised: NDArray[np.bool_]
+    whole: bool
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Condition:
+    """Runs that differ in n, seed and subset only; one fit is made for each.
+
+    Attributes:
+        W: base width.
+        optimizer: its kind.
+        batch: the batch policy as written, such as `min(512, n)`.
+        settings: other settings that divide the runs, (name, value as JSON) pairs.
+    """
+
+    W: int
+    optimizer: str
+    batch: str
+    settings: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunCurves:
+    """One run with data.
+
+    Attributes:
+        settings: its flat settings, without those it has not.
+        p: parameters of its network.
+        histories: of its generated samples; None if no neighbours were measured.
+        metrics: curves by (metric, t).
+    """
+
+    run_id: str
+    state: str
+    p: int
+    settings: dict[str, Any]
+    histories: Histories | None
+    metrics: dict[tuple[str, float | None], Curve]
+
+    @property
+    def n(self) -> int:
+        """Training-set size."""
+        return int(self.settings["n"])
+
+    @property
+    def budget(self) -> int:
+        """Largest tau with a measurement."""
+        taus = [curve.tau for curve in self.metrics.values()]
+        return int(max(tau[-1] for tau in [*taus, *([self.histories.tau] if self.histories else [])]))
+
+    def curve(self, measure: str, t: float | None = None) -> Curve | None:
+        """`f_mem` from the neighbours, `loss_gap` at t, or a metric by its name; None if not measured."""
+        if measure == "f_mem":
+            return (
+                Curve(self.histories.tau, self.histories.memorised.mean(axis=1)) if self.histories else None
+            )
+        if measure == "loss_gap":
+            return _difference(self.metrics.get(("test_loss", t)), self.metrics.get(("train_loss", t)))
+        return self.metrics.get((measure, t))
+
+    def curve_of(self, criterion: Criterion) -> Curve | None:
+        """The curve a criterion looks at."""
+        return self.curve(criterion.measure, criterion.t)
+
+
+def read_curves(runs: pa.Table, metrics: pa.Table, neighbours: pa.Table, *, k: float) -> list[RunCurves]:
+    """Every run that has any measurement, by run id.
+
+    Args:
+        runs: one row a run, settings as columns.
+        metrics: rows of `storage.schemas.METRICS`, the attempt rule applied.
+        neighbours: rows of `storage.schemas.NEIGHBOURS`, the attempt rule applied.
+        k: threshold of the gap ratio d1/d2 below which a sample is memorised.
+    """
+    values, distances = _by_run(metrics, ["tau"]), _by_run(neighbours, ["tau", "sample"])
+    found = []
+    for row in sorted(runs.to_pylist(), key=lambda row: str(row["run_id"])):
+        run_id = row["run_id"]
+        if run_id not in values and run_id not in distances:
+            continue
+        found.append(
+            RunCurves(
+                run_id=run_id,
+                state=row["state"],
+                p=row["p"],
+                settings={
+                    key: value for key, value in row.items() if key not in _PROGRESS and value is not None
+                },
+                histories=_histories(distances[run_id], k) if run_id in distances else None,
+                metrics=_metrics(values[run_id]) if run_id in values else {},
+            )
+        )
+    return found
+
+
+def conditions(runs: list[RunCurves]) -> tuple[dict[str, Condition], list[str]]:
+    """The condition of each run id, and the names of settings that change with n.
+
+    A setting that differs between runs of one W, optimizer, batch and n divides them. One that changes only together
+    with n (a learning rate chosen for each n) cannot, or no fit over n would be left: it is named instead.
+    """
+    groups: dict[tuple[int, str, str], list[RunCurves]] = defaultdict(list)
+    for run in runs:
+        groups[run.settings["W"], run.settings["optimizer"], str(run.settings["batch"])].append(run)
+    found, pooled = {}, set()
+    names = (
+        {name for run in runs for name in run.settings}
+        - _REPLICATES
+        - _MEASURING
+        - {"W", "optimizer", "batch"}
+    )
+    for (W, optimizer, batch), members in groups.items():
+        dividing = []
+        for name in sorted(names):
+            at_n: dict[int, set[str]] = defaultdict(set)
+            for run in members:
+                at_n[run.n].add(json.dumps(run.settings.get(name)))
+            if max(map(len, at_n.values())) > 1:
+                dividing.append(name)
+            elif len(set.union(*at_n.values())) > 1:
+                pooled.add(name)
+        for run in members:
+            settings = tuple((name, json.dumps(run.settings.get(name))) for name in dividing)
+            found[run.run_id] = Condition(W=W, optimizer=optimizer, batch=batch, settings=settings)
+    return found, sorted(pooled)
+
+
+def _by_run(table: pa.Table, order: list[str]) -> dict[str, pa.Table]:
+    # Zero-copy slices of the sorted table. tau = 0 has no logarithm: every curve starts at tau = 1 or later.
+    rows = table.filter(pc.field("tau") > 0).sort_by([(key, "ascending") for key in ["run_id", *order]])
+    counted = rows.group_by("run_id", use_threads=False).aggregate([("tau", "count")])
+    slices, start = {}, 0
+    for run_id, count in zip(counted["run_id"].to_pylist(), counted["tau_count"].to_pylist(), strict=True):
+        slices[run_id] = rows.slice(start, count)
+        start += count
+    return slices
+
+
+def _metrics(rows: pa.Table) -> dict[tuple[str, float | None], Curve]:
+    points: dict[tuple[str, float | None], list[tuple[int, float]]] = defaultdict(list)
+    columns = (rows[name].to_pylist() for name in ("metric", "t", "tau", "value"))
+    for metric, t, tau, value in zip(*columns, strict=True):
+        points[metric, t].append((tau, value))
+    return {
+        key: Curve(*(np.array(column) for column in zip(*found, strict=True)))
+        for key, found in points.items()
+    }
+
+
+def _histories(rows: pa.Table, k: float) -> Histories:
+    # An evaluation that lacks samples the run has elsewhere (a lost part) is left out: resampling needs whole rows.
+    taus, at_tau = np.unique(rows["tau"].to_numpy(), return_inverse=True)
+    samples, at_sample = np.unique(rows["sample"].to_numpy(), return_inverse=True)
+    hit = np.zeros((len(taus), len(samples)), dtype=bool)
+    present = np.zeros_like(hit)
+    hit[at_tau, at_sample] = memorised(rows["d1"].to_numpy(), rows["d2"].to_numpy(), k)
+    present[at_tau, at_sample] = True
+    whole = present.sum(axis=1) == present.sum(axis=1).max()
+    kept = present[whole].all(axis=0)
+    return Histories(taus[whole], hit[whole][:, kept], bool(whole.all()))
+
+
+def _difference(a: Curve | None, b: Curve | None) -> Curve | None:
+    if a is None or b is None:
+        return None
+    tau, at_a, at_b = np.intersect1d(a.tau, b.tau, assume_unique=True, return_indices=True)
+    return Curve(tau, a.value[at_a] - b.value[at_b]) if len(tau) else None

@@ -1,0 +1,75 @@
+"""What every back-end does: submit jobs, say which are alive, cancel them.
+
+A job is one launch of the worker's entry point on a list of run directories. Nothing is pickled; what a job did is
+read from the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from orchestrator.resources import Resources
+from storage.layout import StoreLayout
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRequest:
+    """A job to submit.
+
+    Attributes:
+        job_id: names the job's files (see `StoreLayout.job_runs` and `job_log`).
+        layout: the store.
+        resources: what the job may use.
+    """
+
+    job_id: str
+    layout: StoreLayout
+    resources: Resources
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handle:
+    """A submitted job, as JSON values: enough for another process to find it again."""
+
+    executor: str
+    job_id: str
+    details: dict[str, Any]
+
+
+class Executor(Protocol):
+    """A back-end."""
+
+    def submit(self, requests: Sequence[JobRequest]) -> list[Handle]:
+        """Launch jobs.
+
+        Raises:
+            TausweepError: one can't be launched; says why, and none of the later ones was.
+        """
+
+    def alive(self, handles: Sequence[Handle]) -> list[bool | None]:
+        """For each job whether it still runs or waits; None where that can't be known, which changes no state."""
+
+    def cancel(self, handles: Sequence[Handle]) -> None:
+        """Ask jobs to checkpoint and end."""
+
+
+def worker_arguments(request: JobRequest) -> list[str]:
+    """The worker's command line, the same for every back-end, without the interpreter."""
+    resources = request.resources
+    return [
+        "-m",
+        "workers",
+        f"@{request.layout.job_runs(request.job_id)}",
+        "--threads",
+        str(resources.threads),
+        "--device",
+        resources.device,
+        "--heartbeat-seconds",
+        str(resources.heartbeat_seconds),
+        "--checkpoint-seconds",
+        str(resources.checkpoint_seconds),
+        "--job-id",
+        request.job_id,
+    ]

@@ -1,0 +1,105 @@
+"""The figures of a sweep, drawn from a FitResult and the tables it came from.
+
+Called by the command line and the report. Shows what was measured and says what was not; computes no fit of its own
+and keeps no state in matplotlib (Figure objects, no pyplot).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+import pyarrow as pa
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from orchestrator.curves import conditions, read_curves
+from orchestrator.gallery import draw_gallery
+from orchestrator.plots import Study, plot_curves, plot_phase_diagram, plot_tau_vs_n
+from orchestrator.results import FitResult
+from storage.atomic import publish
+
+Format = Literal["png", "pdf", "svg"]
+STYLE: dict[Any, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "figure.titlesize": 9,
+    "legend.fontsize": 7,
+    "legend.title_fontsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "0.92",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4.5,
+    "legend.frameon": False,
+    "legend.handlelength": 2.2,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 250,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "tausweep",
+}
+"""One style for all figures; readable at the width of a column."""
+
+_UNDATED: dict[Format, dict[str, None]] = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+# Without a date in it the same tables give the same file.
+
+
+class Drawn(NamedTuple):
+    """Files that were written, and name → reason for the figures that were not."""
+
+    paths: list[Path]
+    skipped: dict[str, str]
+
+
+def draw(
+    result: FitResult,
+    runs: pa.Table,
+    metrics: pa.Table,
+    neighbours: pa.Table,
+    samples: pa.Table,
+    train_images: Callable[[str], NDArray[np.floating] | None],
+    folder: Path,
+    format: Format,  # noqa: A002 - the command line's word
+) -> Drawn:
+    """Write `f_mem_vs_tau`, `collapse`, `tau_vs_n`, `phase_diagram` and `samples` into a folder.
+
+    Args:
+        result: of `resolve` on the same tables.
+        runs: one row a run, settings as columns.
+        metrics: rows of `storage.schemas.METRICS`, the attempt rule applied.
+        neighbours: rows of `storage.schemas.NEIGHBOURS`, likewise.
+        samples: rows of `storage.schemas.SAMPLES`, likewise.
+        train_images: run id → its training images, NCHW in 0…1, or None if they are not at hand.
+        folder: made if missing.
+        format: of the files.
+    """
+    found = read_curves(runs, metrics, neighbours, k=result.k)
+    study = Study(result=result, runs=found, of_run=conditions(found)[0])
+    figures: dict[str, Callable[[], Figure | str]] = {
+        "f_mem_vs_tau": lambda: plot_curves(study, collapsed=False),
+        "collapse": lambda: plot_curves(study, collapsed=True),
+        "tau_vs_n": lambda: plot_tau_vs_n(study),
+        "phase_diagram": lambda: plot_phase_diagram(study),
+        "samples": lambda: draw_gallery(study, neighbours, samples, train_images),
+    }
+    drawn = Drawn([], {})
+    with mpl.rc_context(STYLE):
+        for name, make in figures.items():
+            figure = make() if found else "no run has a measurement yet"
+            if isinstance(figure, str):
+                drawn.skipped[name] = figure
+                continue
+            path = folder / f"{name}.{format}"
+            publish(path, partial(figure.savefig, format=format, metadata=_UNDATED[format]))
+            drawn.paths.append(path)
+    return drawn

@@ -1,0 +1,218 @@
+"""Carries a plan out: prepares the store, starts workers, watches over them and settles what they leave behind.
+
+The files decide what is done; a worker that dies costs the run it executed, and the sweep goes on with a new worker.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from functools import partial
+from types import FrameType
+from typing import BinaryIO
+
+from orchestrator.executors.base import Handle, JobRequest
+from orchestrator.executors.local import LocalExecutor
+from orchestrator.plan import Plan, PlannedRun
+from orchestrator.staging import Progress, stage
+from storage.atomic import publish, read_record, write_new_record, write_record
+from storage.attempts import is_live, last_attempt, lost, run_status, write_attempt
+from storage.errors import TausweepError
+from storage.layout import RunDirectory, StoreLayout
+
+_POLL_SECONDS = 0.5
+_GRACE_SECONDS = 60.0
+_FRUITLESS_DEATHS = 3  # workers that die without having begun a run: the fault is not a run's
+
+Watcher = Callable[[Plan], None]
+"""Told about the plan's state every now and then."""
+
+
+def prepare(plan: Plan, layout: StoreLayout, progress: Progress | None = None) -> None:
+    """Write what workers need: images, specs and the sweep's record. Safe to repeat.
+
+    Raises:
+        DataError: an image can't be read.
+    """
+    for images in plan.images:
+        stage(images, layout, progress)
+    for run in plan.runs:
+        record = {"run_id": run.run_id, "p": run.p, "settings": run.spec.settings()}
+        path = layout.run(run.run_id).spec
+        if not path.exists():
+            write_new_record(path, record)
+    sweep = {
+        "name": plan.sweep,
+        "source": plan.source,
+        "axes": plan.axes,
+        "run_ids": [run.run_id for run in plan.runs],
+        "resources": plan.resources.model_dump(mode="json"),
+    }
+    path = layout.sweep(plan.sweep)
+    if path.exists() and {k: v for k, v in read_record(path).items() if k != "updated"} == sweep:
+        return
+    write_record(path, {**sweep, "updated": time.time()})
+
+
+def settle(run: RunDirectory) -> None:
+    """Write the end of an attempt whose worker is gone; leaves a live one alone."""
+    record = last_attempt(run)
+    if record is not None and record.state == "running" and not is_live(run, record):
+        write_attempt(run, lost(record))
+        run.claim.unlink(missing_ok=True)
+
+
+def reopen(run: RunDirectory) -> None:
+    """Let a cancelled or failed run be executed again, because the user asked for it."""
+    settle(run)
+    run.cancel.unlink(missing_ok=True)
+    record = last_attempt(run)
+    if record is not None and record.state in ("failed", "cancelled"):
+        write_attempt(run, record.model_copy(update={"retry": True}))
+
+
+def cancel(run: RunDirectory) -> None:
+    """Mark a run as cancelled: whoever executes it stops with a checkpoint at its next heartbeat."""
+    if run_status(run).state != "succeeded":
+        publish(run.cancel, lambda file: file.write(b""))
+
+
+def refresh(plan: Plan, layout: StoreLayout) -> Plan:
+    """The plan with the runs' present states; runs that have succeeded are not looked at again."""
+    runs = [
+        run if run.status.state == "succeeded" else replace(run, status=run_status(layout.run(run.run_id)))
+        for run in plan.runs
+    ]
+    return replace(plan, runs=runs)
+
+
+def todo(plan: Plan) -> list[PlannedRun]:
+    """Runs that can be executed now, the dearest first, so that the last hours are not one long run's."""
+    return sorted((run for run in plan.runs if run.status.claimable), key=lambda run: -run.cost_left)
+
+
+def execute(plan: Plan, layout: StoreLayout, watch: Watcher) -> Plan:
+    """Execute what is to do on this machine, and return when all of it is done.
+
+    SIGINT and SIGTERM let the workers checkpoint and end; a second one kills them, and costs what came after their
+    last checkpoints.
+
+    Returns:
+        The plan with its final states.
+
+    Raises:
+        KeyboardInterrupt: stopped by a signal, after the workers have ended.
+        TausweepError: workers die before they begin a run.
+    """
+    plan = refresh(plan, layout)
+    runs = todo(plan)
+    if not runs:
+        return plan
+    crew = _Crew(plan, layout, runs)
+    with _signals_as_flag() as signalled:
+        crew.fill()
+        while crew.watch_over():
+            time.sleep(_POLL_SECONDS)
+            plan = refresh(plan, layout)
+            watch(plan)
+            if signalled:
+                crew.dismiss(signalled)
+                raise KeyboardInterrupt
+    plan = refresh(plan, layout)
+    watch(plan)
+    return plan
+
+
+def _write(file: BinaryIO, *, content: bytes) -> None:
+    file.write(content)
+
+
+class _Crew:
+    """The workers of one `execute`: kept at their number while runs are left for them."""
+
+    def __init__(self, plan: Plan, layout: StoreLayout, runs: Sequence[PlannedRun]) -> None:
+        self.plan, self.layout = plan, layout
+        self.runs = [layout.run(run.run_id) for run in runs]
+        self.size = plan.resources.worker_count(len(runs))
+        self.executor = LocalExecutor()
+        self.handles: list[Handle] = []
+        self.fruitless = 0
+
+    def fill(self) -> None:
+        """Start workers until the crew is complete."""
+        while len(self.handles) < self.size:
+            job_id = f"{self.plan.sweep}-{uuid.uuid4().hex[:8]}"
+            listing = "".join(f"{run.path.resolve()}\n" for run in self.runs).encode()
+            publish(self.layout.job_runs(job_id), partial(_write, content=listing))
+            request = JobRequest(job_id=job_id, layout=self.layout, resources=self.plan.resources)
+            handle = self.executor.submit([request])[0]
+            record = {"sweep": self.plan.sweep, "submitted": time.time(), **asdict(handle)}
+            write_record(self.layout.job(job_id), record)
+            self.handles.append(handle)
+
+    def watch_over(self) -> bool:
+        """Replace workers that died; False once all have ended of themselves."""
+        for handle in list(self.handles):
+            code = self.executor.exit_code(handle)
+            if code is None:
+                continue
+            self.handles.remove(handle)
+            begun = self._settle(handle)
+            if code == 0:
+                self.size -= 1  # nothing is left that it could take
+            elif not begun:
+                self._count_fruitless(handle, code)
+        if any(run_status(run).claimable for run in self.runs) or self.handles:
+            self.fill()
+        return bool(self.handles)
+
+    def _settle(self, handle: Handle) -> bool:
+        """Write the ends of the attempts a dead worker left; says whether it had begun any."""
+        begun = False
+        for run in self.runs:
+            record = last_attempt(run)
+            if record is not None and record.job_id == handle.job_id:
+                begun = True
+                settle(run)
+        return begun
+
+    def _count_fruitless(self, handle: Handle, code: int) -> None:
+        self.fruitless += 1
+        if self.fruitless >= _FRUITLESS_DEATHS:
+            self.executor.cancel(self.handles)
+            log = self.layout.job_log(handle.job_id)
+            tail = log.read_text(errors="replace")[-2000:] if log.exists() else ""
+            raise TausweepError(
+                f"workers end with exit code {code} before they begin a run; see {log}\n{tail}"
+            )
+
+    def dismiss(self, signalled: list[int]) -> None:
+        """Let the workers checkpoint and end; kill them at a second signal or when it takes too long."""
+        self.executor.cancel(self.handles)
+        deadline = time.monotonic() + _GRACE_SECONDS
+        while any(self.executor.alive(self.handles)):
+            if len(signalled) > 1 or time.monotonic() > deadline:
+                self.executor.kill(self.handles)
+            time.sleep(0.1)
+        for run in self.runs:
+            settle(run)
+
+
+@contextmanager
+def _signals_as_flag() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying by them."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the handler's signature
+        received.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,172 @@
+"""The plan: a sweep's grid minus what the store has. Made from files alone; writes nothing and loads no torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.spec import RunSpec
+from orchestrator.resources import Resources
+from orchestrator.staging import ImageSet, identify
+from orchestrator.sweepfile import Sweep, expand
+from storage.atomic import read_record
+from storage.attempts import RunState, RunStatus, run_status
+from storage.errors import TausweepError
+from storage.layout import RunDirectory, StoreLayout
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRun:
+    """One run of a plan: its spec, its parameter count p and what the store says of it."""
+
+    spec: RunSpec
+    run_id: str
+    p: int
+    status: RunStatus
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Flat settings, with p and state beside them for filters and tables."""
+        return {**self.spec.settings(), "p": self.p, "state": self.status.state}
+
+    @property
+    def cost(self) -> float:
+        """Relative cost of the whole run: images through the network times its size."""
+        return float(self.spec.training.steps) * self.spec.batch_size * self.p
+
+    @property
+    def cost_left(self) -> float:
+        """Relative cost of what is left of the run."""
+        if self.status.state == "succeeded":
+            return 0.0
+        return self.cost * (1 - min(self.status.tau, self.spec.training.steps) / self.spec.training.steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A sweep's runs and where they stand.
+
+    Attributes:
+        sweep: the sweep's name.
+        axes: names of its axes.
+        runs: its runs, in the order of the grid.
+        images: image sets to prepare; empty for a plan made from a store.
+        resources: what it may use.
+        source: path of the sweep file.
+    """
+
+    sweep: str
+    axes: list[str]
+    runs: list[PlannedRun]
+    images: list[ImageSet]
+    resources: Resources
+    source: str
+
+    def count(self, *states: RunState) -> int:
+        """How many runs are in one of these states."""
+        return sum(run.status.state in states for run in self.runs)
+
+    @property
+    def steps_left(self) -> int:
+        """Optimiser updates still to do."""
+        return sum(
+            max(0, run.spec.training.steps - run.status.tau)
+            for run in self.runs
+            if run.status.state != "succeeded"
+        )
+
+
+def make_plan(sweep: Sweep, layout: StoreLayout) -> Plan:
+    """Expand a sweep and look up what the store has of it.
+
+    Raises:
+        SweepFileError, DataError: the sweep can't be run as it is written.
+    """
+    specs, images = identify(expand(sweep), sweep.folder, layout)
+    return Plan(
+        sweep=sweep.name,
+        axes=sweep.axes,
+        runs=_planned(specs, layout),
+        images=images,
+        resources=sweep.resources,
+        source=sweep.source.name,
+    )
+
+
+def stored_plan(name: str, layout: StoreLayout) -> Plan:
+    """The plan of a sweep that was submitted to this store before, without its file.
+
+    Raises:
+        StoreError: its record or a spec can't be read.
+    """
+    record = read_record(layout.sweep(name))
+    specs = [read_spec(layout.run(run_id)) for run_id in record["run_ids"]]
+    return Plan(
+        sweep=name,
+        axes=record["axes"],
+        runs=_planned(specs, layout),
+        images=[],
+        resources=Resources.parse(record["resources"]),
+        source=record["source"],
+    )
+
+
+def read_spec(run: RunDirectory) -> RunSpec:
+    """The spec of a stored run."""
+    return RunSpec.from_settings(read_record(run.spec)["settings"])
+
+
+def _planned(specs: Sequence[RunSpec], layout: StoreLayout) -> list[PlannedRun]:
+    counts = _parameter_counts(specs, layout)
+    return [
+        PlannedRun(
+            spec=spec,
+            run_id=spec.run_id,
+            p=counts[_model_key(spec)],
+            status=run_status(layout.run(spec.run_id)),
+        )
+        for spec in specs
+    ]
+
+
+def _model_key(spec: RunSpec) -> str:
+    request = {"settings": spec.model.model_dump(mode="json"), "shape": spec.data.shape}
+    return json.dumps(request, sort_keys=True)
+
+
+def _parameter_counts(specs: Iterable[RunSpec], layout: StoreLayout) -> dict[str, int]:
+    """The p of every model: from stored runs where there are some, else counted by a process that may load torch."""
+    counts: dict[str, int] = {}
+    unknown: set[str] = set()
+    for spec in specs:
+        key = _model_key(spec)
+        stored = layout.run(spec.run_id).spec
+        if key not in counts and stored.exists():
+            counts[key] = read_record(stored)["p"]
+        unknown.add(key)
+    missing = sorted(unknown - counts.keys())
+    if missing:
+        counts |= zip(missing, count_parameters(missing), strict=True)
+    return counts
+
+
+def count_parameters(requests: Sequence[str]) -> list[int]:
+    """Ask `python -m jobs.parameters` for p, on the meta device.
+
+    Raises:
+        TausweepError: the process failed; with the end of what it said.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs.parameters"],
+        input=f"[{','.join(requests)}]",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise TausweepError(f"counting the parameters failed:\n{done.stderr[-2000:]}")
+    return [int(count) for count in json.loads(done.stdout)]

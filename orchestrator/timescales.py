@@ -1,0 +1,186 @@
+"""Criteria: when does a curve say that a run memorises (tau_mem) or generates well (tau_gen)?
+
+The resolver applies them to measured curves and to bootstrap resamples of these, many at once. A criterion carries
+its own name, because an exponent means nothing without it; it knows neither runs nor tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Quantity = Literal["tau_mem", "tau_gen"]
+Measure = Literal["f_mem", "loss_gap", "frechet_pca"]
+
+RIGHT, LEFT = 1, -1
+"""Codes in `Crossings.censored`; 0 is a crossing that was seen."""
+
+
+class Crossings(NamedTuple):
+    """First crossings of many curves.
+
+    Attributes:
+        log_tau: (...,) natural logarithm of tau; NaN where the crossing lies outside what was evaluated.
+        censored: (...,) 0 seen, RIGHT later than the bound, LEFT at the bound, the first tau, or earlier.
+        bound: (...,) of a censored tau; NaN if the crossing was seen, or where nothing bounds it.
+    """
+
+    log_tau: Floats
+    censored: NDArray[np.int8]
+    bound: Floats
+
+
+def first_crossing(tau: NDArray[np.integer], values: Floats, level: Floats | float) -> Crossings:
+    """First tau at which `values` is at least `level`, between the two evaluations around it.
+
+    Interpolated linearly in the value and logarithmically in tau:
+    ln tau* = ln tau_i + (level − v_i) / (v_{i+1} − v_i) · (ln tau_{i+1} − ln tau_i).
+
+    Args:
+        tau: (T,) evaluated steps, at least 1, ascending; T at least 1.
+        values: (..., T) curves at these steps.
+        level: one level, or (...,) one a curve.
+    """
+    level = np.asarray(level, dtype=np.float64)
+    reached = values >= level[..., None]
+    first = reached.argmax(axis=-1)
+    before = np.maximum(first - 1, 0)
+    low = np.take_along_axis(values, before[..., None], axis=-1)[..., 0]
+    high = np.take_along_axis(values, first[..., None], axis=-1)[..., 0]
+    censored = np.where(reached.any(axis=-1), np.where(first == 0, LEFT, 0), RIGHT).astype(np.int8)
+    seen = censored == 0
+    fraction = np.divide(level - low, high - low, out=np.full(low.shape, np.nan), where=seen)
+    log = np.log(tau)
+    bound = np.where(seen, np.nan, np.where(censored == RIGHT, tau[-1], tau[0]))
+    return Crossings(log[before] + fraction * (log[first] - log[before]), censored, bound)
+
+
+def _provisional(found: Crossings, settled: NDArray[np.bool_]) -> Crossings:
+    """Right-censor where a level is not settled: it can only move up, so its crossing now is a lower bound."""
+    reached = np.where(found.censored == RIGHT, found.bound, np.exp(found.log_tau))
+    return Crossings(
+        np.where(settled, found.log_tau, np.nan),
+        np.where(settled, found.censored, RIGHT).astype(np.int8),
+        np.where(settled, found.bound, reached),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemorisedFraction:
+    """tau_mem: f_mem reaches a level."""
+
+    level: float = 0.1
+    quantity: Quantity = "tau_mem"
+    measure: Measure = "f_mem"
+    t: None = None
+
+    @property
+    def name(self) -> str:
+        """Such as `f_mem=0.1`."""
+        return f"f_mem={self.level:g}"
+
+    def cross(self, tau: NDArray[np.integer], f_mem: Floats) -> Crossings:
+        """Crossings of f_mem (..., T), in 0…1, evaluated at tau (T,)."""
+        return first_crossing(tau, f_mem, self.level)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemorisedHalfMaximum:
+    """tau_mem: f_mem reaches half of the run's own maximum.
+
+    Undefined, and counted as right-censored, where that maximum is below `floor`, or where f_mem still rises: not yet
+    within a tenth of its maximum at half of the budget. A maximum cut off by the budget would put tau_mem far too low,
+    most so at large n.
+    """
+
+    floor: float = 0.1
+    quantity: Quantity = "tau_mem"
+    measure: Measure = "f_mem"
+    t: None = None
+    name: str = "f_mem=half_max"
+
+    def cross(self, tau: NDArray[np.integer], f_mem: Floats) -> Crossings:
+        """Crossings of f_mem (..., T), in 0…1, evaluated at tau (T,)."""
+        maximum = f_mem.max(axis=-1)
+        halfway = f_mem[..., 2 * tau <= tau[-1]].max(axis=-1, initial=0.0)
+        defined = (maximum >= self.floor) & (halfway >= 0.9 * maximum)
+        return _provisional(first_crossing(tau, f_mem, np.maximum(maximum, self.floor) / 2), defined)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossGap:
+    """tau_mem: the test loss exceeds the train loss at timestep t by a fixed amount."""
+
+    level: float = 0.1
+    t: float
+    quantity: Quantity = "tau_mem"
+    measure: Measure = "loss_gap"
+
+    @property
+    def name(self) -> str:
+        """Such as `loss_gap=0.1@t150`."""
+        return f"loss_gap={self.level:g}@t{self.t:g}"
+
+    def cross(self, tau: NDArray[np.integer], gap: Floats) -> Crossings:
+        """Crossings of test_loss − train_loss (..., T), mean squared errors, evaluated at tau (T,)."""
+        return first_crossing(tau, gap, self.level)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrechetPlateau:
+    """tau_gen: frechet_pca comes within a factor of the smallest value the run has reached.
+
+    Relative to the run's own minimum, because the plateau depends on the number of samples and on n. Right-censored
+    where no evaluation in the first half of the budget is that close: the distance is still falling, and its smallest
+    value so far is no plateau.
+    Interpolated logarithmically in both tau and the distance.
+    """
+
+    factor: float = 1.25
+    quantity: Quantity = "tau_gen"
+    measure: Measure = "frechet_pca"
+    t: None = None
+
+    @property
+    def name(self) -> str:
+        """Such as `frechet_pca≤1.25·min`."""
+        return f"frechet_pca≤{self.factor:g}·min"
+
+    def cross(self, tau: NDArray[np.integer], frechet: Floats) -> Crossings:
+        """Crossings of the Fréchet distance (..., T), at least 0, evaluated at tau (T,)."""
+        # A distance that rounds to 0 has no logarithm; the smallest float puts its crossing at that evaluation.
+        log = np.log(np.maximum(frechet, np.finfo(np.float64).tiny))
+        level = log.min(axis=-1) + np.log(self.factor)
+        settled = (log[..., 2 * tau <= tau[-1]] <= level[..., None]).any(axis=-1)
+        return _provisional(first_crossing(tau, -log, -level), settled)
+
+
+Criterion = MemorisedFraction | MemorisedHalfMaximum | LossGap | FrechetPlateau
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """One run's crossing of one criterion.
+
+    Attributes:
+        tau: the crossing in optimiser updates; None if censored.
+        censored: "right" if tau > bound, "left" if tau ≤ bound, None if tau is known.
+        bound: None if tau is known, or if nothing bounds it.
+    """
+
+    tau: float | None
+    censored: Literal["right", "left"] | None
+    bound: float | None
+
+
+def crossing(criterion: Criterion, tau: NDArray[np.integer], values: Floats) -> Crossing:
+    """Apply a criterion to one curve: values (T,) evaluated at tau (T,), T at least 1."""
+    found = criterion.cross(tau, values)
+    if found.censored == 0:
+        return Crossing(float(np.exp(found.log_tau)), None, None)
+    bound = None if np.isnan(found.bound) else float(found.bound)
+    return Crossing(None, "right" if found.censored == RIGHT else "left", bound)

@@ -1,0 +1,1 @@
+"""Layer 1: the results store. Owns file names, schemas, atomic writes, scans and SQL; imports nothing of ours."""

@@ -1,0 +1,122 @@
+"""Publishing: a file is either absent or whole, also after a crash and on NFS.
+
+Write `.name.tmp` beside the target, fsync it, rename it over the target, fsync the folder. Readers ignore names
+that start with a dot. There are no locks and no appends: both fail on network file systems.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from storage.errors import CorruptFileError, SchemaError
+
+SCHEMA_VERSION = 1
+"""Version that every record and part carries; a reader refuses others by name."""
+
+
+@contextmanager
+def _temporary(target: Path) -> Iterator[Path]:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    path = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_synced(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    with path.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def publish(target: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file so that no reader ever sees a part of it; replaces what was there.
+
+    Args:
+        target: the final path; its folder is made if missing.
+        write: receives a binary file open for writing.
+    """
+    with _temporary(target) as temporary:
+        _write_synced(temporary, write)
+        temporary.replace(target)
+    _sync_folder(target.parent)
+
+
+def publish_path(target: Path, write: Callable[[Path], object]) -> None:
+    """Like `publish`, for writers that need a path instead of an open file (memory maps)."""
+    with _temporary(target) as temporary:
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    _sync_folder(target.parent)
+
+
+def publish_new(target: Path, write: Callable[[BinaryIO], object]) -> bool:
+    """Like `publish`, but only if the target does not exist: of many racing callers exactly one succeeds.
+
+    Uses a hard link, which is atomic on local disks and on NFS, where O_EXCL historically was not.
+
+    Returns:
+        True if this call made the file, False if it was there already (and is untouched).
+    """
+    with _temporary(target) as temporary:
+        _write_synced(temporary, write)
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            return False
+    _sync_folder(target.parent)
+    return True
+
+
+def _dump(record: dict[str, Any]) -> bytes:
+    document = {"schema": SCHEMA_VERSION, **record}
+    return (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
+
+
+def write_record(target: Path, record: dict[str, Any]) -> None:
+    """Publish a JSON record with the schema version in it."""
+    publish(target, lambda file: file.write(_dump(record)))
+
+
+def write_new_record(target: Path, record: dict[str, Any]) -> bool:
+    """Publish a JSON record if the target does not exist; says whether it did."""
+    return publish_new(target, lambda file: file.write(_dump(record)))
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a JSON record.
+
+    Raises:
+        FileNotFoundError: there is none.
+        CorruptFileError: it is not a JSON object.
+        SchemaError: it has another schema version.
+    """
+    content = path.read_bytes()
+    try:
+        record = json.loads(content)
+    except ValueError as error:
+        raise CorruptFileError(f"{path}: not JSON ({error}); restore it or move it away") from error
+    if not isinstance(record, dict):
+        raise CorruptFileError(f"{path}: a JSON object was expected, found {type(record).__name__}")
+    version = record.pop("schema", None)
+    if version != SCHEMA_VERSION:
+        raise SchemaError(f"{path}: schema {version!r}; this version of tausweep reads {SCHEMA_VERSION}")
+    return record

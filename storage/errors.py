@@ -1,0 +1,103 @@
+"""The one exception tree of tausweep.
+
+Every layer raises these and the command line turns them into one message and an exit code. A message names the
+field or file, the value, what is allowed and what to do next.
+
+    TausweepError                     exit code 1
+    ├── InputError                    exit code 2: the user can mend it (sweep file, filter, option, data)
+    │   ├── SettingError              one field of a spec
+    │   ├── SweepFileError            with file and line
+    │   └── DataError                 too few images, unreadable image, nothing to read
+    ├── StoreError                    what is on disk is not what it should be
+    │   ├── SchemaError               a part or record of another schema, named
+    │   ├── CorruptFileError          truncated or foreign file, named
+    │   └── IdentityError             a spec that does not hash to its run id
+    ├── ClaimLostError                another attempt has taken the run over; publish nothing more
+    └── RunError                      the run itself went wrong
+        └── NotFiniteError            loss not finite, with the step and the last losses
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TausweepError(Exception):
+    """Base of all errors that tausweep raises on purpose."""
+
+    exit_code = 1
+
+
+class InputError(TausweepError):
+    """Something the user wrote is wrong; nothing has been changed."""
+
+    exit_code = 2
+
+
+class SettingError(InputError):
+    """One setting is wrong; the caller that knows the file adds the line.
+
+    Attributes:
+        field: the setting's name as the user writes it.
+        value: what was given.
+        problem: what is allowed and what to do.
+    """
+
+    def __init__(self, field: str, value: object, problem: str) -> None:
+        super().__init__(f"{field} = {value!r}: {problem}")
+        self.field = field
+        self.value = value
+        self.problem = problem
+
+
+class SweepFileError(InputError):
+    """A sweep file, or an override of it, is wrong."""
+
+
+class DataError(InputError):
+    """The images asked for are not there, not readable or too few."""
+
+
+class StoreError(TausweepError):
+    """What is on disk is not what it should be."""
+
+
+class SchemaError(StoreError):
+    """A part or record carries another schema than this version reads."""
+
+
+class CorruptFileError(StoreError):
+    """A file of the store is truncated or not of the kind its name says."""
+
+
+class IdentityError(StoreError):
+    """A run directory's spec does not hash to the directory's run id."""
+
+
+class ClaimLostError(TausweepError):
+    """Another attempt has taken the run over; this writer must not publish any more."""
+
+
+class RunError(TausweepError):
+    """The run itself went wrong; running it again gives the same."""
+
+
+class NotFiniteError(RunError):
+    """The training loss is not finite."""
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """Words for the end of an error: the valid names, the closest one first.
+
+    Args:
+        word: what the user wrote.
+        allowed: the valid names.
+
+    Returns:
+        `did you mean 'lr'? Allowed: batch, lr, …`, or only the second sentence where nothing is close.
+    """
+    names = sorted(set(allowed))
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}Allowed: {', '.join(names)}"

@@ -1,0 +1,84 @@
+"""Figures come out for full, partial and empty studies, and say what was not measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+from synthetic_study import empty, study, training_images
+
+from orchestrator.figures import draw
+from orchestrator.resolver import resolve
+from storage.schemas import SAMPLES
+
+NAMES = ["f_mem_vs_tau", "collapse", "tau_vs_n", "phase_diagram", "samples"]
+
+
+def _draw(tables, folder, *, images=training_images, kind="png"):
+    result = resolve(*tables.measured, sweep="synthetic", draws=50)
+    return draw(result, *tables.measured, tables.samples, images, folder, kind)
+
+
+def _is_drawn(path):
+    pixels = np.asarray(Image.open(path).convert("L"))
+    return pixels.shape[0] > 200 and (pixels < 128).mean() > 0.005
+
+
+def test_a_full_study_gives_all_five_figures(tmp_path):
+    drawn = _draw(study(widths=(8, 16), seeds=(0, 1)), tmp_path)
+    assert [path.name for path in drawn.paths] == [f"{name}.png" for name in NAMES]
+    assert drawn.skipped == {}
+    assert all(_is_drawn(path) for path in drawn.paths)
+
+
+def test_a_study_without_frechet_or_training_images_is_drawn_all_the_same(tmp_path):
+    drawn = _draw(study(frechet=False, seeds=(0,), n_values=(16, 32)), tmp_path, images=lambda run_id: None)
+    assert len(drawn.paths) == 5
+    assert all(_is_drawn(path) for path in drawn.paths)
+
+
+def test_an_all_censored_study_is_drawn_without_fits(tmp_path):
+    drawn = _draw(study(steps=150, seeds=(0,), n_values=(16, 32)), tmp_path)
+    assert len(drawn.paths) == 5
+
+
+def test_one_run_with_one_evaluation_is_drawn(tmp_path):
+    drawn = _draw(study(n_values=(16,), seeds=(0,), steps=30), tmp_path)
+    assert len(drawn.paths) == 5
+
+
+def test_figures_with_nothing_to_show_are_named_with_the_reason(tmp_path):
+    tables = study(n_values=(16,), seeds=(0,), steps=300)
+    drawn = _draw(replace(tables, samples=tables.samples.slice(0, 0)), tmp_path)
+    assert drawn.skipped == {
+        "samples": "no generated images were kept (gallery = 0), or no neighbours measured"
+    }
+    assert not (tmp_path / "samples.png").exists()
+
+
+def test_an_empty_study_writes_nothing(tmp_path):
+    drawn = _draw(empty(), tmp_path)
+    assert drawn.paths == []
+    assert drawn.skipped == dict.fromkeys(NAMES, "no run has a measurement yet")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pdf_is_written(tmp_path):
+    drawn = _draw(study(n_values=(16,), seeds=(0,), steps=300), tmp_path, kind="pdf")
+    assert [path.read_bytes()[:4] for path in drawn.paths] == [b"%PDF"] * 5
+
+
+def test_the_same_tables_give_the_same_file(tmp_path):
+    tables = study(n_values=(16,), seeds=(0,), steps=300)
+    first, again = (_draw(tables, tmp_path / part, kind="svg") for part in "ab")
+    assert [path.read_bytes() for path in first.paths] == [path.read_bytes() for path in again.paths]
+
+
+def test_colour_images_are_drawn(tmp_path):
+    tables = study(n_values=(16,), seeds=(0,), steps=300)
+    rows = [row | {"shape": [3, 8, 8], "image": [0.5] * 192} for row in tables.samples.to_pylist()]
+    coloured = replace(tables, samples=pa.Table.from_pylist(rows, schema=SAMPLES))
+    drawn = _draw(coloured, tmp_path, images=lambda run_id: np.full((16, 3, 8, 8), 0.2))
+    assert (tmp_path / "samples.png") in drawn.paths

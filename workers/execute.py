@@ -1,0 +1,194 @@
+"""One attempt of one run, from claim to final record; and a worker's way through a list of runs.
+
+Workers are alike and pull: each goes through the list it was given and takes what nobody executes. There is no queue
+server; the claim in the run directory decides.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from jobs.spec import RunSpec, settings_id
+from jobs.training import train
+from storage.atomic import read_record
+from storage.attempts import AttemptRecord, Claim, Failure, begin_attempt, end_attempt, run_status
+from storage.errors import ClaimLostError, DataError, IdentityError, NotFiniteError
+from storage.layout import RunDirectory
+from workers.context import AttemptContext
+from workers.heartbeat import Heartbeat
+from workers.provenance import provenance
+from workers.stop import StopFlag
+
+_TRACEBACK_CHARACTERS = 4000
+_POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerOptions:
+    """How a worker works; nothing here changes a result.
+
+    Attributes:
+        device: where to compute.
+        heartbeat_seconds: between two signs of life.
+        checkpoint_seconds: between two checkpoints.
+        parent: pid whose end stops the worker, None if it should outlive whoever started it.
+        job_id: the submission the worker belongs to.
+    """
+
+    device: torch.device
+    heartbeat_seconds: float = 10.0
+    checkpoint_seconds: float = 60.0
+    parent: int | None = None
+    job_id: str | None = None
+
+
+def open_spec(run: RunDirectory) -> RunSpec:
+    """Read a run's spec and check that it is the one the directory is named after.
+
+    Raises:
+        IdentityError: the settings do not hash to the run id.
+        CorruptFileError, SchemaError, SettingError: it can't be read.
+    """
+    settings: dict[str, Any] = read_record(run.spec)["settings"]
+    found = settings_id(settings)
+    if found != run.run_id:
+        raise IdentityError(
+            f"{run.spec}: its settings hash to {found}, not to {run.run_id}; the file was changed"
+        )
+    spec = RunSpec.from_settings(settings)
+    if spec.run_id != run.run_id:
+        raise IdentityError(
+            f"{run.spec}: this version of tausweep reads its settings as run {spec.run_id}; "
+            "execute it with the version that made it"
+        )
+    return spec
+
+
+def work(runs: Sequence[RunDirectory], stop: StopFlag, options: WorkerOptions) -> bool:
+    """Execute runs until none is left to do.
+
+    A run that another worker executes is waited for: if that worker is preempted, this one goes on with the run.
+
+    Returns:
+        False if the worker was asked to stop before all was done.
+    """
+    open_runs = list(runs)
+    while open_runs:
+        waiting = []
+        for run in open_runs:
+            if stop.worker_should_stop:
+                return False
+            status = run_status(run)
+            if status.claimable:
+                execute(run, stop, options)
+                status = run_status(run)
+            if status.claimable or status.state == "running":
+                waiting.append(run)
+        open_runs = waiting
+        if open_runs and not any(run_status(run).claimable for run in open_runs):
+            _wait(stop, options)
+    return True
+
+
+def _wait(stop: StopFlag, options: WorkerOptions) -> None:
+    if options.parent is not None and os.getppid() != options.parent:
+        stop.stop_worker()
+    time.sleep(_POLL_SECONDS)
+
+
+def execute(run: RunDirectory, stop: StopFlag, options: WorkerOptions) -> None:
+    """Claim a run and execute one attempt of it; returns at once if another process was faster."""
+    record = begin_attempt(run, job_id=options.job_id, provenance=provenance(options.device))
+    if record is None:
+        return
+    stop.next_run()
+    with _output_to_log(run, record.attempt):
+        _attempt(run, record, stop, options)
+
+
+def _attempt(run: RunDirectory, record: AttemptRecord, stop: StopFlag, options: WorkerOptions) -> None:
+    claim = Claim(attempt=record.attempt, process=record.process)
+    heartbeat = Heartbeat(run, claim, stop, seconds=options.heartbeat_seconds, parent=options.parent)
+    context = AttemptContext(
+        run, record, heartbeat, stop, device=options.device, checkpoint_seconds=options.checkpoint_seconds
+    )
+    ending: dict[str, Any]
+    with heartbeat:
+        try:
+            spec = open_spec(run)
+            print(f"run {run.run_id}, attempt {record.attempt}: {spec.settings()}", flush=True)  # noqa: T201
+            images = _images(run, spec)
+            outcome = train(spec, images, context, options.device)
+            ending = {"state": "succeeded" if outcome.finished else stop.reason}
+        except ClaimLostError as error:
+            print(error, flush=True)  # noqa: T201
+            return
+        except KeyboardInterrupt:
+            ending = {"state": "preempted"}
+        except Exception as error:  # noqa: BLE001 - whatever went wrong in the run belongs in its record
+            traceback.print_exc()
+            ending = _failure(error)
+    if ending["state"] == "lost_claim":
+        return
+    final = context.record.model_copy(update={**ending, "tau": context.tau, "ended": time.time()})
+    try:
+        end_attempt(run, final)
+    except ClaimLostError as error:
+        print(error, flush=True)  # noqa: T201
+    print(f"run {run.run_id}, attempt {record.attempt}: {final.state} at tau = {final.tau}", flush=True)  # noqa: T201
+
+
+def _images(run: RunDirectory, spec: RunSpec) -> np.ndarray:
+    path = run.store.images(spec.data.fingerprint)
+    if not path.exists():
+        raise DataError(
+            f"{path}: the prepared images are not there; submit or resume the sweep again to make them"
+        )
+    return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    kind: Failure = "error"
+    if isinstance(error, NotFiniteError):
+        kind = "not_finite"
+    elif isinstance(error, DataError):
+        kind = "bad_data"
+    elif isinstance(error, MemoryError | torch.OutOfMemoryError):
+        kind = "out_of_memory"
+    return {
+        "state": "failed",
+        "failure": kind,
+        "error": f"{type(error).__name__}: {error}",
+        "traceback": "".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:],
+    }
+
+
+@contextmanager
+def _output_to_log(run: RunDirectory, attempt: int) -> Iterator[None]:
+    """Send what is printed, also by libraries in C, to the attempt's log while it runs."""
+    log = run.log(attempt)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    before = [os.dup(1), os.dup(2)]
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for saved, descriptor in zip(before, (1, 2), strict=True):
+            os.dup2(saved, descriptor)
+            os.close(saved)

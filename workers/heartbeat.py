@@ -1,0 +1,76 @@
+"""The thread that keeps a claim alive while the training loop computes.
+
+At each beat it also learns what only others can know: that the run was cancelled, that another attempt has taken it
+over, or that the process which started this worker is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from types import TracebackType
+
+from storage.attempts import Claim, beat
+from storage.errors import ClaimLostError
+from storage.layout import RunDirectory
+from workers.stop import StopFlag
+
+
+class Heartbeat:
+    """Beats for one attempt, as a context manager."""
+
+    def __init__(
+        self, run: RunDirectory, claim: Claim, stop: StopFlag, *, seconds: float, parent: int | None
+    ) -> None:
+        """Prepare.
+
+        Args:
+            run: the run directory.
+            claim: what to beat for.
+            stop: told what is learnt.
+            seconds: between two beats.
+            parent: pid whose end stops the worker; None to ignore it.
+        """
+        self.run, self.claim, self.stop = run, claim, stop
+        self.seconds, self.parent = seconds, parent
+        self.tau = 0
+        self._from = (time.monotonic(), 0)
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def start_from(self, tau: int) -> None:
+        """Count the speed from here: loading and a resumed past are not training."""
+        self.tau = tau
+        self._from = (time.monotonic(), tau)
+
+    def _loop(self) -> None:
+        while not self._done.wait(self.seconds):
+            try:
+                self._beat()
+            except ClaimLostError:
+                self.stop.stop_run("lost_claim")
+                return
+            except OSError as error:
+                # A full or absent disk: the loop's own writes will say so; a missed beat alone is no reason to die.
+                print(f"heartbeat: {error}", flush=True)  # noqa: T201 - into the attempt's log
+
+    def _beat(self) -> None:
+        if self.parent is not None and os.getppid() != self.parent:
+            self.stop.stop_worker()
+        if self.run.cancel.exists():
+            self.stop.stop_run("cancelled")
+        since, tau = self._from
+        elapsed = time.monotonic() - since
+        speed = (self.tau - tau) / elapsed if self.tau > tau and elapsed > 0 else None
+        beat(self.run, self.claim.model_copy(update={"tau": self.tau, "steps_per_second": speed}))

@@ -1,0 +1,53 @@
+"""Why and when a worker is asked to stop.
+
+Signals, a vanished parent, a cancelled run and a lost claim all only set a flag here; the training loop looks at it
+after each step, checkpoints, and returns. Nothing is written from a signal handler.
+"""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import Literal
+
+Reason = Literal["preempted", "cancelled", "lost_claim"]
+
+
+class StopFlag:
+    """Holds the first reason to stop; `preempted` and `lost_claim`, once set by a signal, end the whole worker."""
+
+    def __init__(self) -> None:
+        self._worker: Reason | None = None
+        self._run: Reason | None = None
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why the current run should stop, None to go on."""
+        return self._worker or self._run
+
+    @property
+    def worker_should_stop(self) -> bool:
+        """Whether no further run should be begun."""
+        return self._worker is not None
+
+    def stop_worker(self) -> None:
+        """Ask for a checkpoint and the end of the worker."""
+        self._worker = "preempted"
+
+    def stop_run(self, reason: Reason) -> None:
+        """Ask for the end of the current run only."""
+        self._run = self._run or reason
+
+    def next_run(self) -> None:
+        """Forget what concerned only the run before."""
+        self._run = None
+
+    def install(self) -> None:
+        """Set the flag at SIGTERM, SIGUSR1 (SLURM's early warning) and SIGINT; a second SIGINT quits at once."""
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the handler's signature
+        if number == signal.SIGINT and self._worker is not None:
+            raise KeyboardInterrupt
+        self.stop_worker()
