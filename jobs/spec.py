@@ -16,9 +16,17 @@ import math
 import re
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
-from storage.errors import SettingError, nearest
+from storage.errors import IdentityError, SettingError, nearest
 from storage.layout import RUN_ID_LENGTH
 
 SPEC_VERSION = 1
@@ -29,25 +37,26 @@ def _number(value: object) -> object:
     # pydantic would take `true` for 1, and YAML reads `yes` as true: never what the user meant.
     if isinstance(value, bool):
         raise ValueError("a number is needed, not a truth value")  # noqa: TRY004 - pydantic reports ValueError
-    if isinstance(value, float) and value == 0:
-        return 0.0  # -0.0 and 0.0 are one run
     return value
 
 
-_Whole = Annotated[int, BeforeValidator(_number)]
-_Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+def _unsigned_zero(value: float) -> float:
+    return value + 0.0  # -0.0 and 0.0 are one run
+
+
+_Whole = Annotated[int, BeforeValidator(_number), Field(lt=2**63)]  # the store's columns are int64
+_Real = Annotated[float, BeforeValidator(_number), AfterValidator(_unsigned_zero), Field(allow_inf_nan=False)]
 Count = Annotated[_Whole, Field(gt=0)]
 Positive = Annotated[_Real, Field(gt=0)]
 
-_MIN_BATCH = re.compile(r"min\(\s*(?P<cap>[1-9]\d*)\s*,\s*n\s*\)")
+_PLAIN_BATCH = re.compile(r"0*(?P<size>[1-9][0-9]{0,17})(\.0*)?")
+_MIN_BATCH = re.compile(r"min\(\s*(?P<cap>[1-9][0-9]*)\s*,\s*n\s*\)")
 
 
 def _batch(value: object) -> object:
     text = str(value).strip()
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
-    if text.isdigit() and int(text) > 0:
-        return int(text)
+    if match := _PLAIN_BATCH.fullmatch(text):
+        return int(match["size"])
     if match := _MIN_BATCH.fullmatch(text):
         return f"min({int(match['cap'])}, n)"
     if text == "n":
@@ -170,6 +179,9 @@ class Evaluation(_Group):
     loss_pairs: Count = Field(256, description="(image, noise) pairs a loss, the same at each tau")
     samples: Annotated[_Whole, Field(ge=2)] = Field(200, description="generated samples an evaluation")
     ddim_steps: Count = Field(25, description="steps of the DDIM sampler")
+    clip_x0: bool = Field(
+        True, description="whether the sampler clips its x_0 predictions to the range of pixels"
+    )
     frechet_dims: Annotated[_Whole, Field(ge=1)] = Field(
         16, description="principal components of the pixel-PCA feature space of frechet_pca"
     )
@@ -199,7 +211,7 @@ class RunSpec(BaseModel):
     optimizer: Annotated[Adam | SGD, Field(discriminator="optimizer")]
     training: Training
     evaluation: Evaluation
-    seed: Annotated[_Whole, Field(ge=0, lt=2**63)]
+    seed: Annotated[_Whole, Field(ge=0, description="every random stream of the run derives from it")]
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any]) -> Self:
@@ -312,6 +324,27 @@ class RunSpec(BaseModel):
         return tuple(sorted({tau for tau in grid if tau <= steps} | {steps}))
 
 
+def stored_spec(run_id: str, settings: dict[str, Any]) -> RunSpec:
+    """The spec of stored settings, checked to be the one that the run is named after.
+
+    Raises:
+        IdentityError: the settings do not hash to the run id, or this version reads them as another run.
+        SettingError: they are no valid settings.
+    """
+    found = settings_id(settings)
+    if found != run_id:
+        raise IdentityError(
+            f"run {run_id}: the settings in its spec.json hash to {found}; the file was changed"
+        )
+    spec = RunSpec.from_settings(settings)
+    if spec.run_id != run_id:
+        raise IdentityError(
+            f"run {run_id}: this version of tausweep reads its settings as run {spec.run_id}; "
+            "execute it with the version that made it"
+        )
+    return spec
+
+
 def settings_id(settings: dict[str, Any]) -> str:
     """Id of flat settings that a RunSpec has already typed and completed (see `RunSpec.run_id`)."""
     text = json.dumps(
@@ -345,8 +378,11 @@ def is_sequence(name: str) -> bool:
 def _fill_unet_levels(nested: dict[str, Any]) -> None:
     # From 16 pixels on the paper's U-Net: three levels of two blocks, attention on all but the first level, p = 4.0 M
     # at W = 32. Smaller images have two levels of one block.
-    size = 8 if nested["data"]["data"] == "digits" else nested["data"].get("size", 32)
-    levels = 3 if isinstance(size, int) and size >= 16 else 2
+    try:
+        size = float(8 if nested["data"]["data"] == "digits" else nested["data"].get("size", 32))
+    except (TypeError, ValueError):
+        return  # a size that is no number is told of before the levels that are missing
+    levels = 3 if size >= 16 else 2
     model = nested["model"]
     model.setdefault("layers", levels - 1)
     model.setdefault("multipliers", [2**i for i in range(levels)])
@@ -371,12 +407,11 @@ def _setting_error(error: ValidationError, nested: dict[str, Any]) -> SettingErr
         del path[1]
     field = path[1] if len(path) > 1 else path[0]
     value = first["input"]
-    if isinstance(value, BaseModel | dict):  # a rule over several fields
-        value = nested[path[0]].get("multipliers") if path[0] == "model" else None
-        field = "multipliers" if path[0] == "model" and len(path) == 1 else field
+    if path == ["model"]:  # a rule over several fields
+        field, value = "multipliers", nested["model"]["multipliers"]
     if first["type"] == "missing":
         models = field_models()[field]
-        description = models[0].model_fields[field].description or "needed for every run"
+        description = models[0].model_fields[field].description
         return SettingError(field, None, f"missing ({description}); give it in settings or in the grid")
     problem = first["msg"].removeprefix("Value error, ")
     if first["type"] == "literal_error":

@@ -81,7 +81,9 @@ def publish_new(target: Path, write: Callable[[BinaryIO], object]) -> bool:
         try:
             os.link(temporary, target)
         except FileExistsError:
-            return False
+            # On NFS the answer to a link that was made can be lost and the request repeated (link(2)).
+            if temporary.stat().st_nlink != 2:
+                return False
     _sync_folder(target.parent)
     return True
 
@@ -101,13 +103,17 @@ def write_new_record(target: Path, record: dict[str, Any]) -> bool:
     return publish_new(target, lambda file: file.write(_dump(record)))
 
 
-def read_record(path: Path) -> dict[str, Any]:
+def read_record(path: Path, *required: str) -> dict[str, Any]:
     """Read a JSON record.
+
+    Args:
+        path: the file.
+        required: keys that the caller will look up.
 
     Raises:
         FileNotFoundError: there is none.
         CorruptFileError: it is not a JSON object.
-        SchemaError: it has another schema version.
+        SchemaError: it has another schema version, or a required key is missing.
     """
     content = path.read_bytes()
     try:
@@ -119,4 +125,6 @@ def read_record(path: Path) -> dict[str, Any]:
     version = record.pop("schema", None)
     if version != SCHEMA_VERSION:
         raise SchemaError(f"{path}: schema {version!r}; this version of tausweep reads {SCHEMA_VERSION}")
+    if missing := [key for key in required if key not in record]:
+        raise SchemaError(f"{path}: {', '.join(missing)} missing; restore it or move it away")
     return record

@@ -31,6 +31,7 @@ STATES: tuple[RunState, ...] = (
     "cancelled",
     "preempted",
 )
+_ENDED: tuple[RunState, ...] = ("succeeded", "failed", "cancelled")
 Failure = Literal["error", "not_finite", "out_of_memory", "bad_data", "lost_worker"]
 
 M = TypeVar("M", bound=BaseModel)
@@ -184,15 +185,19 @@ def require_ownership(run: RunDirectory, attempt: int) -> None:
         raise ClaimLostError(f"run {run.run_id}: attempt {attempt + 1} has taken over from attempt {attempt}")
 
 
+def _own_claim(run: RunDirectory, record: AttemptRecord) -> Claim | None:
+    claim = read_claim(run)
+    return claim if claim is not None and claim.attempt == record.attempt else None
+
+
 def is_live(run: RunDirectory, record: AttemptRecord, *, now: float | None = None) -> bool:
     """Whether an attempt is being executed: running, heard of within the lease, and not known to be dead."""
     if record.state != "running":
         return False
     if record.process.visible() and not record.process.alive():
         return False
-    claim = read_claim(run)
     # Between the record and the first heartbeat the record's own date counts.
-    sign = run.claim if claim is not None and claim.attempt == record.attempt else run.attempt(record.attempt)
+    sign = run.claim if _own_claim(run, record) else run.attempt(record.attempt)
     try:
         heard = sign.stat().st_mtime
     except FileNotFoundError:  # the attempt has ended meanwhile and taken its claim away
@@ -206,11 +211,14 @@ def begin_attempt(
     """Claim a run for this process.
 
     Returns:
-        The new attempt's record, or None if another process executes the run or was faster.
+        The new attempt's record; None if another process executes the run or was faster, or if the run has ended and
+        nobody asked for it again.
     """
     previous = last_attempt(run)
-    if previous is not None and is_live(run, previous):
-        return None
+    if previous is not None and (is_live(run, previous) or last_attempt(run) != previous):
+        return None  # executed by another process, or changed by it between the two looks
+    if previous is not None and previous.state in _ENDED and not previous.retry:
+        return None  # another process has finished it since the caller looked
     record = AttemptRecord(
         attempt=(previous.attempt if previous else 0) + 1,
         started=time.time(),
@@ -247,8 +255,7 @@ def end_attempt(run: RunDirectory, record: AttemptRecord) -> None:
     """
     require_ownership(run, record.attempt)
     write_attempt(run, record)
-    claim = read_claim(run)
-    if claim is not None and claim.attempt == record.attempt:
+    if _own_claim(run, record):
         run.claim.unlink(missing_ok=True)
 
 
@@ -289,16 +296,16 @@ def run_status(run: RunDirectory) -> RunStatus:
     if record is None:
         return RunStatus(run_id=run.run_id, state="cancelled" if cancelled else "pending")
     live = is_live(run, record)
-    claim = read_claim(run) if live else None
+    claim = _own_claim(run, record) if live else None
     tau = claim.tau if claim is not None else record.tau
     if record.state == "running" and not live:
         latest = last_attempt(run)  # it may have ended between the two looks
         record = lost(record) if latest == record else (latest or record)
     state: RunState = record.state
-    if record.retry:
-        state = "pending"
-    elif cancelled and state not in ("succeeded", "running"):
+    if cancelled and state not in ("succeeded", "running"):
         state = "cancelled"
+    elif record.retry:
+        state = "pending"
     return RunStatus(
         run_id=run.run_id,
         state=state,

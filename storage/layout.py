@@ -15,7 +15,8 @@ TABLES: tuple[TableName, ...] = ("metrics", "neighbours", "samples")
 
 RUN_ID_LENGTH = 20
 _RUN_ID = re.compile(rf"[0-9a-f]{{{RUN_ID_LENGTH}}}")
-_PART = re.compile(r"(?P<attempt>\d+)-(?P<seq>\d{6})\.parquet")
+_PART = re.compile(r"(?P<attempt>[1-9][0-9]*)-(?P<seq>[0-9]{6}|[1-9][0-9]{6,})\.parquet")
+_NUMBER = re.compile(r"0|[1-9][0-9]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,13 @@ class PartName:
         """Read a file name; None if it is not a part's."""
         match = _PART.fullmatch(name)
         return cls(attempt=int(match["attempt"]), seq=int(match["seq"])) if match else None
+
+
+def _numbers(folder: Path, suffix: str) -> list[int]:
+    """The files of a folder that are named by a number, ascending; files of other names are not ours."""
+    if not folder.is_dir():
+        return []
+    return sorted(int(f.stem) for f in folder.iterdir() if f.suffix == suffix and _NUMBER.fullmatch(f.stem))
 
 
 @dataclass(frozen=True)
@@ -77,11 +85,7 @@ class RunDirectory:
 
     def attempt_numbers(self) -> list[int]:
         """The attempts recorded so far, ascending; empty if the run was never started."""
-        if not self.attempts.is_dir():
-            return []
-        return sorted(
-            int(f.stem) for f in self.attempts.iterdir() if f.suffix == ".json" and f.stem.isdigit()
-        )
+        return _numbers(self.attempts, ".json")
 
     def log(self, number: int) -> Path:
         """What one attempt printed."""
@@ -102,11 +106,7 @@ class RunDirectory:
 
     def checkpoint_taus(self) -> list[int]:
         """Steps that have a checkpoint, ascending."""
-        if not self.checkpoints.is_dir():
-            return []
-        return sorted(
-            int(f.stem) for f in self.checkpoints.iterdir() if f.suffix == ".pt" and f.stem.isdigit()
-        )
+        return _numbers(self.checkpoints, ".pt")
 
     def table(self, table: TableName) -> Path:
         """Folder of a table's parts."""

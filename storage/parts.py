@@ -7,6 +7,8 @@ never written again.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +20,11 @@ from storage.attempts import require_ownership
 from storage.errors import StoreError
 from storage.layout import PartName, RunDirectory, TableName
 from storage.schemas import KEYS, SCHEMAS
+
+
+def _write(rows: pa.Table, file: BinaryIO) -> None:
+    # zstd data carries no checksum of its own: without the pages' a flipped bit would be read as another value.
+    pq.write_table(rows, file, compression="zstd", write_page_checksum=True)
 
 
 class PartWriter:
@@ -37,7 +44,8 @@ class PartWriter:
 
         Raises:
             ClaimLostError: another attempt has taken the run over; nothing is written.
-            ValueError: a column is missing or unknown, or a value is null or not finite where that is not allowed.
+            ValueError: a column is missing or unknown, or a value is null, not finite or not whole where that is not
+                allowed.
         """
         rows = self._rows(table, columns)
         if not rows.num_rows:
@@ -45,7 +53,7 @@ class PartWriter:
         require_ownership(self.run, self.attempt)
         name = PartName(attempt=self.attempt, seq=self._next.get(table, 0))
         target = self.run.part(table, name)
-        if not publish_new(target, lambda file: pq.write_table(rows, file, compression="zstd")):
+        if not publish_new(target, partial(_write, rows)):
             raise StoreError(f"{target}: exists already; two writers share attempt {self.attempt}")
         self._next[table] = name.seq + 1
 
@@ -56,13 +64,24 @@ class PartWriter:
             raise ValueError(f"table {table}: columns missing or unknown: {', '.join(sorted(wrong))}")
         count = len(next(iter(columns.values())))
         constant = {"run_id": [self.run.run_id] * count, "attempt": [self.attempt] * count}
-        rows = pa.table({**constant, **columns}, schema=schema)
+        given = {**constant, **columns}
+        rows = pa.table(given, schema=schema)
         for field in schema:
-            column = rows[field.name]
-            if not field.nullable and column.null_count:
+            values = rows[field.name]
+            nulls = values.null_count
+            if pa.types.is_nested(field.type):
+                values = pc.list_flatten(values)
+                nulls += values.null_count
+            if nulls and not field.nullable:
                 raise ValueError(f"table {table}: {field.name} has nulls")
-            if pa.types.is_floating(field.type) and not pc.all(pc.is_finite(column), min_count=0).as_py():
+            if pa.types.is_floating(values.type) and not pc.all(pc.is_finite(values), min_count=0).as_py():
                 raise ValueError(
                     f"table {table}: {field.name} is not finite; leave out what was not measured"
                 )
+            # Arrow cuts 1.5 to 1 where it is given Python floats.
+            if (
+                pa.types.is_integer(field.type)
+                and (np.asarray(values) != np.asarray(given[field.name])).any()
+            ):
+                raise ValueError(f"table {table}: {field.name} must be whole numbers")
         return rows.sort_by([(key, "ascending") for key in KEYS[table]])

@@ -24,6 +24,10 @@ from storage.schemas import KEYS, SCHEMAS
 View = Literal["runs", "attempts", "sweeps", "metrics", "neighbours", "samples", "evaluations"]
 VIEWS: tuple[View, ...] = ("runs", "attempts", "sweeps", "metrics", "neighbours", "samples", "evaluations")
 
+_FORMAT = pds.ParquetFileFormat(
+    default_fragment_scan_options=pds.ParquetFragmentScanOptions(page_checksum_verification=True)
+)
+
 _RUN_COLUMNS: dict[str, pa.DataType] = {
     "run_id": pa.string(),
     "state": pa.string(),
@@ -75,7 +79,7 @@ def runs_table(layout: StoreLayout, run_ids: Iterable[str] | None = None) -> pa.
         run = layout.run(run_id)
         if not run.spec.exists():
             continue
-        spec = read_record(run.spec)
+        spec = read_record(run.spec, "p", "settings")
         status = run_status(run)
         rows.append(
             {
@@ -122,7 +126,7 @@ def _sweeps_table(layout: StoreLayout) -> pa.Table:
     rows = [
         {"sweep": name, "run_id": run_id, "updated": record["updated"]}
         for name in layout.sweep_names()
-        for record in [read_record(layout.sweep(name))]
+        for record in [read_record(layout.sweep(name), "run_ids", "updated")]
         for run_id in record["run_ids"]
     ]
     return _table(rows, _SWEEP_COLUMNS)
@@ -164,7 +168,17 @@ def parts(layout: StoreLayout, table: TableName, run_ids: Iterable[str]) -> pds.
             raise SchemaError(
                 f"{file}: has another schema than table {table!r} of this version; found {found.names}"
             )
-    return pds.dataset(files, schema=schema, format="parquet")
+    return pds.dataset(files, schema=schema, format=_FORMAT)
+
+
+def _require_undamaged(layout: StoreLayout, tables: Iterable[TableName], run_ids: Iterable[str]) -> None:
+    """Read all parts, to name the one that made a scan fail (DuckDB does not)."""
+    for table in tables:
+        for fragment in parts(layout, table, run_ids).get_fragments():
+            try:
+                fragment.to_table()
+            except (pa.ArrowInvalid, OSError) as error:
+                raise CorruptFileError(f"{fragment.path}: damaged ({error})") from error
 
 
 def connect(
@@ -187,6 +201,7 @@ def connect(
             "autoload_known_extensions": "false",
             "autoinstall_known_extensions": "false",
             "python_enable_replacements": "false",
+            "temp_directory": "",  # by default a big sort would leave the folder `.tmp` where the user stands
         }
     )
     if "runs" in wanted:
@@ -237,28 +252,44 @@ def read_table(layout: StoreLayout, table: TableName, run_ids: Iterable[str]) ->
 
     Returns:
         An Arrow table with the columns of `storage.schemas.SCHEMAS[table]`.
+
+    Raises:
+        CorruptFileError, SchemaError: a part can't be read; named.
     """
-    with connect(layout, run_ids=run_ids, views=[table]) as connection:
-        rows = connection.sql(f"SELECT * FROM {table} ORDER BY {', '.join(KEYS[table])}")  # noqa: S608
-        return rows.to_arrow_table().cast(SCHEMAS[table])
+    run_ids = list(run_ids)
+    try:
+        with connect(layout, run_ids=run_ids, views=[table]) as connection:
+            rows = connection.sql(f"SELECT * FROM {table} ORDER BY {', '.join(KEYS[table])}")  # noqa: S608
+            return rows.to_arrow_table().cast(SCHEMAS[table])
+    except duckdb.InvalidInputException:
+        _require_undamaged(layout, [table], run_ids)
+        raise
 
 
 def query(layout: StoreLayout, sql: str) -> pa.Table:
     """Answer one SELECT over the views; nothing else is executed.
 
     Raises:
-        InputError: the SQL is not one single SELECT, or DuckDB refuses it; says what and which views there are.
+        InputError: the SQL is not one single SELECT, or DuckDB refuses it (says what and which views there are), or
+            two columns of the answer have one name.
+        CorruptFileError, SchemaError: a part can't be read; named.
     """
     words = f"Views: {', '.join(VIEWS)}"
     try:
         statements = duckdb.extract_statements(sql)
-        if len(statements) != 1 or statements[0].type not in (
-            duckdb.StatementType.SELECT,
-            duckdb.StatementType.EXPLAIN,
-        ):
+        # Not EXPLAIN: with ANALYZE it executes whatever follows.
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise InputError(f"query: exactly one SELECT is answered, the store is read-only. {words}")
         views = [view for view in VIEWS if view in sql.lower()] or VIEWS
         with connect(layout, views=views) as connection:
-            return connection.sql(sql).to_arrow_table()
+            answer = connection.sql(sql).to_arrow_table()
     except duckdb.Error as error:
+        if isinstance(error, duckdb.InvalidInputException):
+            _require_undamaged(layout, TABLES, layout.run_ids())
         raise InputError(f"query: {error}\n{words}") from error
+    names = answer.column_names
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(
+            f"query: more than one column is named {', '.join(twice)}; rename with AS, or leave out with EXCLUDE"
+        )
+    return answer

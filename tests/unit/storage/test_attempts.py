@@ -1,0 +1,461 @@
+"""Attempts, claims and states: who may execute a run, who must stop, and what the files say of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from storage.attempts import (
+    LEASE_SECONDS,
+    AttemptRecord,
+    Claim,
+    Process,
+    beat,
+    begin_attempt,
+    end_attempt,
+    is_live,
+    last_attempt,
+    lost,
+    read_attempt,
+    read_claim,
+    require_ownership,
+    run_status,
+    write_attempt,
+)
+from storage.errors import ClaimLostError, CorruptFileError, SchemaError
+from storage.parts import PartWriter
+
+ELSEWHERE = Process(host="another-host", pid=1, started=0.0, namespace="pid:[1]")
+METRIC = {
+    "tau": [1],
+    "images_seen": [1],
+    "t": [None],
+    "metric": ["f_mem"],
+    "value": [0.0],
+    "wall_time": [0.0],
+}
+
+
+@pytest.fixture(scope="module")
+def dead():
+    """A process of this machine that has ended."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process = Process.of(child.pid)
+    child.communicate()
+    return process
+
+
+@pytest.fixture
+def run(store, make_run):
+    return make_run(store)
+
+
+def begin(run):
+    """A worker's claim on the run."""
+    return begin_attempt(run, job_id=None, provenance={})
+
+
+def record(run, number=1, *, process=ELSEWHERE, **fields):
+    """Write an attempt's record as a worker on another machine would."""
+    made = AttemptRecord(attempt=number, started=time.time(), process=process, **fields)
+    write_attempt(run, made)
+    return made
+
+
+def age(path, seconds=LEASE_SECONDS + 1):
+    """Let a file's last change lie in the past."""
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+# --- the state of a run --------------------------------------------------------------------------------------------
+
+ENDINGS = {  # (what the newest record says, retry): state, and state while the run is marked as cancelled
+    ("succeeded", False): ("succeeded", "succeeded"),
+    ("failed", False): ("failed", "cancelled"),
+    ("failed", True): ("pending", "cancelled"),
+    ("cancelled", False): ("cancelled", "cancelled"),
+    ("cancelled", True): ("pending", "cancelled"),
+    ("preempted", False): ("preempted", "cancelled"),
+}
+
+
+def test_a_run_that_was_never_started_is_pending(run):
+    assert run_status(run).state == "pending"
+
+
+def test_a_run_cancelled_before_it_was_started_is_cancelled(run):
+    run.cancel.touch()
+    assert run_status(run).state == "cancelled"
+
+
+@pytest.mark.parametrize("marked", [False, True], ids=["", "marked as cancelled"])
+@pytest.mark.parametrize(("state", "retry"), ENDINGS)
+def test_the_newest_record_gives_the_state(run, state, retry, marked):
+    record(run, 1, state="failed", failure="error")
+    record(run, 2, state=state, retry=retry, ended=time.time())
+    if marked:
+        run.cancel.touch()
+    assert run_status(run).state == ENDINGS[state, retry][marked]
+
+
+@pytest.mark.parametrize("marked", [False, True], ids=["", "marked as cancelled"])
+def test_a_live_attempt_is_running_until_it_has_stopped(run, marked):
+    begin(run)
+    if marked:
+        run.cancel.touch()
+    assert run_status(run).state == "running"
+
+
+@pytest.mark.parametrize(("marked", "state"), [(False, "failed"), (True, "cancelled")])
+def test_an_attempt_that_died_without_a_word_has_failed(run, dead, marked, state):
+    record(run, process=dead)
+    if marked:
+        run.cancel.touch()
+    assert run_status(run).state == state
+
+
+@pytest.mark.parametrize("state", ["pending", "submitted", "preempted"])
+def test_a_run_is_claimable_where_nobody_must_ask_for_it_again(run, state):
+    assert run_status(run).model_copy(update={"state": state}).claimable
+
+
+@pytest.mark.parametrize("state", ["running", "succeeded", "failed", "cancelled"])
+def test_a_run_that_runs_or_has_ended_is_not_claimable(run, state):
+    assert not run_status(run).model_copy(update={"state": state}).claimable
+
+
+def test_a_lost_worker_is_told_of_with_its_machine(run, dead):
+    record(run, process=dead)
+    status = run_status(run)
+    assert (status.failure, status.host) == ("lost_worker", dead.host)
+    assert f"pid {dead.pid}" in status.error
+
+
+def test_a_failure_comes_with_its_class_and_message(run):
+    record(run, state="failed", failure="not_finite", error="loss = nan at tau = 7", tau=7)
+    status = run_status(run)
+    assert (status.failure, status.error, status.tau) == ("not_finite", "loss = nan at tau = 7", 7)
+
+
+def test_an_old_failure_is_no_failure_of_a_run_that_succeeded_later(run):
+    record(run, 1, state="failed", failure="error", error="first")
+    record(run, 2, state="succeeded", tau=100)
+    status = run_status(run)
+    assert (status.attempt, status.failure, status.error, status.tau) == (2, None, None, 100)
+
+
+def test_the_heartbeat_tells_how_far_and_how_fast_a_run_is(run):
+    attempt = begin(run)
+    beat(run, Claim(attempt=1, process=attempt.process, tau=42, steps_per_second=3.5))
+    status = run_status(run)
+    assert (status.tau, status.steps_per_second) == (42, 3.5)
+
+
+def test_the_heartbeat_of_an_older_attempt_tells_nothing_of_the_newer(run):
+    record(run, 1)
+    beat(run, Claim(attempt=1, process=ELSEWHERE, tau=42, steps_per_second=3.5))
+    record(run, 2)
+    status = run_status(run)
+    assert (status.state, status.tau, status.steps_per_second) == ("running", 0, None)
+
+
+def test_before_its_first_heartbeat_a_resumed_attempt_is_where_it_resumed(run):
+    attempt = begin(run)
+    write_attempt(run, attempt.model_copy(update={"resumed_from_tau": 30}))
+    assert run_status(run).tau == 30
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+@pytest.mark.parametrize("state", ["none", "live", "dead", "failed", "succeeded"])
+def test_status_writes_nothing(run, dead, snapshot, state, cancelled):
+    if state == "live":
+        begin(run)
+    elif state != "none":
+        record(run, process=dead, state="running" if state == "dead" else state)
+    if cancelled:
+        run.cancel.touch()
+    before = snapshot(run.path)
+    run_status(run)
+    assert snapshot(run.path) == before
+
+
+# --- claiming ------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_attempt_is_number_one_and_running(run):
+    attempt = begin_attempt(run, job_id="tiny-1", provenance={"commit": "abc"})
+    assert attempt == read_attempt(run, 1) == last_attempt(run)
+    assert (attempt.attempt, attempt.state, attempt.job_id) == (1, "running", "tiny-1")
+    assert (attempt.provenance, attempt.process) == ({"commit": "abc"}, Process.of(os.getpid()))
+    assert read_claim(run).attempt == 1
+
+
+def test_a_run_that_is_executed_cannot_be_claimed(run):
+    assert begin(run) is not None
+    assert begin(run) is None
+    assert run.attempt_numbers() == [1]
+
+
+RACER = """
+import sys
+from pathlib import Path
+from storage.attempts import begin_attempt
+from storage.layout import RunDirectory
+print("ready", flush=True)
+sys.stdin.readline()
+for path in sys.argv[1:]:
+    record = begin_attempt(RunDirectory(Path(path)), job_id=None, provenance={})
+    print(record.attempt if record else "-", flush=True)
+print("done", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_of_racing_workers_exactly_one_begins_each_attempt(store, make_run, dead):
+    runs = [make_run(store, seed=seed) for seed in range(20)]
+    for run in runs[:10]:  # a fresh run, and one to be taken over
+        record(run, process=dead)
+    racing = [sys.executable, "-c", RACER, *(str(run.path) for run in runs)]
+    with ExitStack() as stack:
+        racers = [
+            stack.enter_context(
+                subprocess.Popen(racing, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            )
+            for _ in range(5)
+        ]
+        for racer in racers:
+            racer.stdout.readline()
+        for racer in racers:
+            racer.stdin.write("go\n")
+            racer.stdin.flush()
+        answers = [[racer.stdout.readline().strip() for _ in runs] for racer in racers]
+        for racer in racers:  # none ends, and so becomes a dead worker, before all have raced
+            racer.communicate("end\n", timeout=60)
+    begun = [sorted(set(answer) - {"-"}) for answer in zip(*answers, strict=True)]
+    losers = [answer.count("-") for answer in zip(*answers, strict=True)]
+    assert begun == [["2"]] * 10 + [["1"]] * 10
+    assert losers == [4] * 20
+
+
+def test_a_stale_claim_is_taken_over_by_the_next_attempt(run):
+    record(run)
+    beat(run, Claim(attempt=1, process=ELSEWHERE))
+    age(run.claim)
+    assert begin(run).attempt == 2
+    assert read_claim(run).attempt == 2
+    before = read_attempt(run, 1)
+    assert (before.state, before.failure) == ("failed", "lost_worker")
+    assert before.ended is not None
+
+
+@pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled"])
+def test_a_run_that_has_ended_is_begun_again_only_when_asked(run, state):
+    record(run, state=state, tau=5)
+    assert begin(run) is None
+    assert run.attempt_numbers() == [1]
+
+
+@pytest.mark.parametrize("state", ["failed", "cancelled", "preempted"])
+def test_an_attempt_that_ended_by_itself_keeps_its_record(run, state):
+    first = record(run, state=state, tau=5, retry=state != "preempted")
+    assert begin(run).attempt == 2
+    assert read_attempt(run, 1) == first
+
+
+def test_an_attempt_that_ends_while_another_looks_is_not_taken_for_lost(run, dead, monkeypatch):
+    record(run, process=dead)
+    ended = record(run, process=dead, state="succeeded", tau=100).model_dump(mode="json")
+    looks = iter([{**ended, "state": "running", "tau": None}])
+
+    def read(path, really=sys.modules["storage.attempts"].read_record):
+        return next(looks, None) or really(path)  # the first look comes before the worker's last word
+
+    monkeypatch.setattr("storage.attempts.read_record", read)
+    assert begin(run) is None
+    assert read_attempt(run, 1).state == "succeeded"
+    assert run.attempt_numbers() == [1]
+
+
+# --- who is alive --------------------------------------------------------------------------------------------------
+
+
+def test_a_dead_process_of_this_machine_is_noticed_at_once(run, dead):
+    attempt = record(run, process=dead)
+    beat(run, Claim(attempt=1, process=dead))
+    assert not is_live(run, attempt)
+
+
+def test_a_zombie_is_dead(run):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        attempt = record(run, process=Process.of(child.pid))
+        assert is_live(run, attempt)
+        child.kill()
+        while attempt.process.alive():  # until the kernel has ended it; nobody has waited for it
+            time.sleep(0.01)
+        assert child.returncode is None
+        assert not is_live(run, attempt)
+
+
+def test_a_pid_that_was_given_anew_is_not_the_old_process(run):
+    me = Process.of(os.getpid())
+    assert me.alive()
+    assert not me.model_copy(update={"started": me.started - 3600}).alive()
+
+
+@pytest.mark.parametrize(
+    "field", [{"host": "another-host"}, {"namespace": "pid:[1]"}], ids=["host", "container"]
+)
+def test_a_process_that_cannot_be_seen_is_judged_by_its_heartbeat_alone(run, dead, field):
+    attempt = record(run, process=dead.model_copy(update=field))
+    beat(run, Claim(attempt=1, process=attempt.process))
+    assert is_live(run, attempt)
+    age(run.claim)
+    assert not is_live(run, attempt)
+
+
+def test_a_heartbeat_counts_for_the_length_of_the_lease(run):
+    attempt = record(run)
+    beat(run, Claim(attempt=1, process=ELSEWHERE))
+    heard = run.claim.stat().st_mtime
+    assert is_live(run, attempt, now=heard + LEASE_SECONDS - 0.01)
+    assert not is_live(run, attempt, now=heard + LEASE_SECONDS)
+
+
+def test_before_the_first_heartbeat_the_records_date_counts(run):
+    attempt = record(run)
+    assert is_live(run, attempt)
+    age(run.attempt(1))
+    assert not is_live(run, attempt)
+
+
+def test_the_heartbeat_of_an_older_attempt_keeps_no_newer_one_alive(run):
+    record(run, 1)
+    beat(run, Claim(attempt=1, process=ELSEWHERE))
+    attempt = record(run, 2)
+    age(run.attempt(2))
+    assert not is_live(run, attempt)
+
+
+@pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled", "preempted"])
+def test_an_ended_attempt_is_not_live_however_fresh_its_claim(run, state):
+    attempt = record(run)
+    beat(run, Claim(attempt=1, process=ELSEWHERE))
+    assert not is_live(run, attempt.model_copy(update={"state": state}))
+
+
+# --- the fence -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def taken_over(run):
+    """An attempt that was silent for too long and does not know yet that another has begun."""
+    old = record(run)
+    beat(run, Claim(attempt=1, process=ELSEWHERE))
+    age(run.claim)
+    begin(run)
+    return old
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda run, old: require_ownership(run, 1),
+        lambda run, old: beat(run, Claim(attempt=1, process=ELSEWHERE, tau=9)),
+        lambda run, old: end_attempt(run, old.model_copy(update={"state": "succeeded"})),
+        lambda run, old: PartWriter(run, attempt=1).publish("metrics", METRIC),
+    ],
+    ids=["ask", "beat", "end", "publish"],
+)
+def test_a_writer_that_was_taken_over_can_write_nothing_more(run, taken_over, snapshot, act):
+    before = snapshot(run.path)
+    with pytest.raises(ClaimLostError, match="attempt 2 has taken over from attempt 1"):
+        act(run, taken_over)
+    assert snapshot(run.path) == before
+
+
+def test_who_has_taken_over_may_write(run, taken_over):
+    require_ownership(run, 2)
+    PartWriter(run, attempt=2).publish("metrics", METRIC)
+    assert len(run.parts("metrics")) == 1
+
+
+def test_an_attempt_that_ends_gives_its_claim_back(run):
+    attempt = begin(run)
+    end_attempt(run, attempt.model_copy(update={"state": "succeeded", "ended": time.time(), "tau": 100}))
+    assert read_claim(run) is None
+    assert run_status(run).state == "succeeded"
+
+
+def test_a_lost_record_keeps_what_the_attempt_had_told(run):
+    attempt = record(run, job_id="a-1", resumed_from_tau=30, provenance={"commit": "abc"})
+    gone = lost(attempt)
+    kept = {"attempt", "started", "process", "job_id", "resumed_from_tau", "provenance"}
+    assert gone.model_dump(include=kept) == attempt.model_dump(include=kept)
+
+
+# --- asking for a run again, and cancelling ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["failed", "cancelled"])
+def test_a_retry_opens_an_ended_run_for_one_more_attempt(run, state):
+    write_attempt(run, record(run, state=state).model_copy(update={"retry": True}))
+    assert run_status(run).claimable
+    assert begin(run).attempt == 2
+    assert run_status(run).state == "running"
+    write_attempt(run, read_attempt(run, 2).model_copy(update={"state": "failed"}))
+    assert not run_status(run).claimable
+
+
+def test_a_cancelled_run_is_not_claimable_even_if_it_was_to_be_tried_again(run):
+    record(run, state="failed", retry=True)
+    run.cancel.touch()
+    assert not run_status(run).claimable
+
+
+def test_taking_the_marker_away_gives_a_preempted_run_back(run):
+    record(run, state="preempted")
+    run.cancel.touch()
+    assert run_status(run).state == "cancelled"
+    run.cancel.unlink()
+    assert run_status(run).claimable
+
+
+# --- damaged records -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [b"", b'{"schema": 1, "attem', b"[]"])
+def test_a_damaged_record_is_an_error_that_names_it(run, content):
+    record(run)
+    run.attempt(1).write_bytes(content)
+    with pytest.raises(CorruptFileError, match=r"1\.json"):
+        run_status(run)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ('"state": "runing"', "state"),
+        ('"attempt": "one"', "attempt"),
+        ('"unknown": 1', "unknown"),
+        ('"process": {}', "process.host"),
+    ],
+)
+def test_a_record_with_a_wrong_field_is_refused_with_file_and_field(run, change, field):
+    record(run)
+    text = run.attempt(1).read_text()
+    run.attempt(1).write_text(text.rstrip().removesuffix("}") + f", {change}}}")
+    with pytest.raises(SchemaError, match=rf"1\.json: {field}: "):
+        last_attempt(run)
+
+
+def test_a_claim_that_cannot_be_read_is_an_error_that_names_it(run):
+    begin(run)
+    run.claim.write_bytes(b"{")
+    with pytest.raises(CorruptFileError, match="claim: not JSON"):
+        run_status(run)

@@ -1,0 +1,176 @@
+"""The layers: imports go down only, torch stays below, file names stay in one module, and `--help` is light."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LAYERS = ("storage", "jobs", "workers", "orchestrator")
+HEAVY = ("torch", "ray", "diffusers", "submitit", "sklearn", "duckdb", "pyarrow", "matplotlib", "pydantic")
+MODULES = {
+    path.relative_to(ROOT).as_posix(): ast.parse(path.read_text())
+    for layer in LAYERS
+    for path in sorted((ROOT / layer).rglob("*.py"))
+}
+modules = pytest.mark.parametrize("module", MODULES)
+
+
+def layer_of(module):
+    """The layer that a module file or a dotted name belongs to, None for others' packages."""
+    package = re.split(r"[./]", module)[0]
+    return LAYERS.index(package) if package in LAYERS else None
+
+
+def imports(tree):
+    """Every dotted name that is imported anywhere below a node, also in functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield node.module
+
+
+def imports_at_import_time(tree):
+    """Those that happen when the module is loaded."""
+    for node in tree.body if isinstance(tree, ast.Module) else ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from imports(node)
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not for_type_checkers(node):
+            yield from imports_at_import_time(node)
+
+
+def for_type_checkers(node):
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def texts(tree):
+    """String constants that are not docstrings or attribute documentation."""
+    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+            yield node.value
+
+
+def test_the_walk_finds_every_layer():
+    assert {layer_of(module) for module in MODULES} == {0, 1, 2, 3}
+
+
+@modules
+def test_imports_go_down_only(module):
+    upward = [name for name in imports(MODULES[module]) if (layer_of(name) or 0) > layer_of(module)]
+    assert upward == []
+
+
+@modules
+def test_only_jobs_and_workers_import_torch(module):
+    found = {name.split(".")[0] for name in imports(MODULES[module])} & {"torch", "diffusers"}
+    assert not found or module.startswith(("jobs/", "workers/"))
+
+
+@pytest.mark.parametrize(
+    "module", [name for name in MODULES if name.startswith(("storage/", "orchestrator/"))]
+)
+def test_store_and_commands_load_nothing_that_only_workers_need(module):
+    early = {name.split(".")[0] for name in imports_at_import_time(MODULES[module])}
+    assert not early & {"torch", "diffusers", "ray", "submitit", "sklearn"}
+
+
+# --- file names ----------------------------------------------------------------------------------------------------
+
+JOINS_OF_OTHER_FOLDERS = {
+    "storage/layout.py",  # the owner
+    "storage/atomic.py",  # temporary names beside any target
+    "jobs/images.py",  # scikit-learn's own files
+    "orchestrator/figures.py",  # figures in a folder of the user's choice
+}
+
+
+def joins(tree):
+    """Paths made from words: `folder / "word"`, `folder / f"{x}.json"`, `folder.joinpath("word")` and their like."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            parts = (node.left, node.right)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            naming = ("joinpath", "with_name", "with_suffix", "with_stem", "glob", "rglob")
+            parts = node.args if node.func.attr in naming else ()
+        else:
+            continue
+        if any(isinstance(part, ast.Constant | ast.JoinedStr) and not is_number(part) for part in parts):
+            yield ast.unparse(node)
+
+
+def is_number(node):
+    return isinstance(node, ast.Constant) and not isinstance(node.value, str)
+
+
+@modules
+def test_paths_are_joined_in_the_layout_only(module):
+    assert module in JOINS_OF_OTHER_FOLDERS or list(joins(MODULES[module])) == []
+
+
+def test_every_module_that_may_join_paths_still_does():
+    assert {
+        module for module in JOINS_OF_OTHER_FOLDERS if list(joins(MODULES[module]))
+    } == JOINS_OF_OTHER_FOLDERS
+
+
+SUFFIXES = tuple(
+    sorted(
+        {text for text in texts(MODULES["storage/layout.py"]) if re.fullmatch(r"(\.[a-z][a-z0-9]*)+", text)}
+    )
+)
+
+
+def test_the_suffixes_of_the_stores_files_are_found():
+    assert {".json", ".pt", ".log", ".npy"} <= set(SUFFIXES)
+
+
+@modules
+def test_no_other_module_spells_a_file_of_the_store(module):
+    found = [text for text in texts(MODULES[module]) if text.endswith((*SUFFIXES, ".parquet"))]
+    assert module == "storage/layout.py" or found == []
+
+
+# --- start-up ------------------------------------------------------------------------------------------------------
+
+
+def loaded_by(*arguments):
+    """The modules that a command has loaded when it ends."""
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['tausweep', *{arguments!r}]\n"
+        "try: runpy.run_module('orchestrator', run_name='__main__')\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "print('\\n' + ' '.join(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_help_loads_nothing_heavy():
+    assert set(HEAVY) & loaded_by("--help") == set()
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "status", "query"])
+def test_the_help_of_a_command_loads_nothing_heavy_either(command):
+    assert set(HEAVY) & loaded_by(command, "--help") <= {"pydantic"}  # which typer itself may load
+
+
+def test_help_is_there_at_once():
+    """Prints the time; a machine under load is no mistake of the code's, so no time fails the test."""
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "orchestrator", "--help"], cwd=ROOT, capture_output=True, check=True
+        )
+        seconds.append(time.perf_counter() - start)
+    print(f"tausweep --help: {min(seconds):.2f} s (best of {len(seconds)}; 0.4 s are allowed)")
