@@ -124,11 +124,17 @@ def ddim_timesteps(timesteps: int, steps: int) -> Tensor:
 
 
 def sample_ddim(
-    model: Model, schedule: Schedule, noise: Tensor, steps: int, prediction: Prediction
+    model: Model,
+    schedule: Schedule,
+    noise: Tensor,
+    steps: int,
+    prediction: Prediction,
+    clip: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Generate images with DDIM at η = 0, a deterministic map from noise (Song et al. 2021, arXiv:2010.02502, eq. 12).
 
-    x_0 is not clipped, and the last step goes to ᾱ = 1, so that what is returned is the last x_0 prediction.
+    The last step goes to ᾱ = 1, so that what is returned is the last x_0 prediction. At t near T an error of ε is
+    divided by √ᾱ ≈ 0.006 on its way to x_0: a model early in its training runs away there unless x_0 is clipped.
 
     Args:
         model: the network; the caller has put it in evaluation mode.
@@ -136,6 +142,8 @@ def sample_ddim(
         noise: x_T, standard normal, (N, C, H, W).
         steps: network evaluations, 1 … T.
         prediction: what the model predicts.
+        clip: lowest and highest pixel, each (C, 1, 1), to which every x_0 prediction is clipped; ε is then the
+            noise that fits it, without which early, wild predictions saturate the image.
 
     Returns:
         Images, (N, C, H, W), in the dtype of noise.
@@ -147,6 +155,9 @@ def sample_ddim(
         for t, alpha_bar, next_alpha_bar in zip(visited.tolist(), levels, levels[1:], strict=False):
             predicted = model(x, torch.full((len(x),), t, dtype=torch.int64, device=x.device))
             x0, epsilon = _split(x, predicted, alpha_bar, prediction)
+            if clip is not None:
+                x0 = x0.clamp(*clip)
+                epsilon = (x - alpha_bar**0.5 * x0) / (1 - alpha_bar) ** 0.5
             x = next_alpha_bar**0.5 * x0 + (1 - next_alpha_bar) ** 0.5 * epsilon
     return x
 

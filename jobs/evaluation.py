@@ -69,11 +69,18 @@ class Evaluator:
         self.starts = torch.stack(
             [self._noise(derive(spec.seed, "sample", i)) for i in range(spec.evaluation.samples)]
         ).to(device)  # (samples, C, H, W)
+        self.clip = self._pixel_range(device) if spec.evaluation.clip_x0 else None
         self.test_features = pca.transform(split.test)
 
     def _noise(self, seed: int, count: int | None = None) -> Tensor:
         shape = self.spec.data.shape if count is None else (count, *self.spec.data.shape)
         return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+    def _pixel_range(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Black and white as the model sees them, (C, 1, 1) each."""
+        mean = torch.from_numpy(self.split.mean).float()[:, None, None].to(device)
+        scale = self.spec.data.pixel_scale
+        return -mean * scale, (1 - mean) * scale
 
     def _probe(
         self, name: Literal["train_loss", "test_loss"], images: np.ndarray, device: torch.device
@@ -125,7 +132,7 @@ class Evaluator:
     def _samples(self, model: nn.Module) -> Tensor:
         steps, prediction = self.spec.evaluation.ddim_steps, self.spec.objective.prediction
         chunks = [
-            sample_ddim(model, self.schedule, starts, steps, prediction)
+            sample_ddim(model, self.schedule, starts, steps, prediction, self.clip)
             for starts in torch.split(self.starts, _CHUNK)
         ]
         return torch.cat(chunks)  # (samples, C, H, W)

@@ -11,18 +11,18 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from jobs.spec import RunSpec, settings_id
+from jobs.spec import RunSpec, stored_spec
 from jobs.training import train
 from storage.atomic import read_record
 from storage.attempts import AttemptRecord, Claim, Failure, begin_attempt, end_attempt, run_status
-from storage.errors import ClaimLostError, DataError, IdentityError, NotFiniteError
+from storage.errors import ClaimLostError, DataError, NotFiniteError
 from storage.layout import RunDirectory
 from workers.context import AttemptContext
 from workers.heartbeat import Heartbeat
@@ -53,25 +53,13 @@ class WorkerOptions:
 
 
 def open_spec(run: RunDirectory) -> RunSpec:
-    """Read a run's spec and check that it is the one the directory is named after.
+    """Read a run's spec.
 
     Raises:
-        IdentityError: the settings do not hash to the run id.
+        IdentityError: it is not the spec of this run.
         CorruptFileError, SchemaError, SettingError: it can't be read.
     """
-    settings: dict[str, Any] = read_record(run.spec)["settings"]
-    found = settings_id(settings)
-    if found != run.run_id:
-        raise IdentityError(
-            f"{run.spec}: its settings hash to {found}, not to {run.run_id}; the file was changed"
-        )
-    spec = RunSpec.from_settings(settings)
-    if spec.run_id != run.run_id:
-        raise IdentityError(
-            f"{run.spec}: this version of tausweep reads its settings as run {spec.run_id}; "
-            "execute it with the version that made it"
-        )
-    return spec
+    return stored_spec(run.run_id, read_record(run.spec, "settings")["settings"])
 
 
 def work(runs: Sequence[RunDirectory], stop: StopFlag, options: WorkerOptions) -> bool:
@@ -181,14 +169,13 @@ def _output_to_log(run: RunDirectory, attempt: int) -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     before = [os.dup(1), os.dup(2)]
-    with log.open("ab") as file:
+    with log.open("a", buffering=1) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for saved, descriptor in zip(before, (1, 2), strict=True):
-            os.dup2(saved, descriptor)
-            os.close(saved)
+        try:
+            with redirect_stdout(file), redirect_stderr(file):
+                yield
+        finally:
+            for saved, descriptor in zip(before, (1, 2), strict=True):
+                os.dup2(saved, descriptor)
+                os.close(saved)

@@ -147,6 +147,27 @@ def test_each_image_is_sampled_from_its_own_noise_alone(schedule, batch):
     torch.testing.assert_close(together, apart)
 
 
+def test_clipped_sampling_agrees_with_diffusers(schedule, batch):
+    scheduler = DDIMScheduler(
+        **SETTINGS,
+        clip_sample=True,
+        clip_sample_range=0.7,
+        set_alpha_to_one=True,
+        timestep_spacing="trailing",
+        prediction_type="epsilon",
+    )
+    scheduler.set_timesteps(25)
+    expected = noise = batch[1].double()
+    for t in scheduler.timesteps:
+        expected = scheduler.step(
+            curved_model(expected, t.expand(6)), t, expected, eta=0.0, use_clipped_model_output=True
+        ).prev_sample
+    bound = torch.full((noise.shape[1], 1, 1), 0.7, dtype=torch.float64)
+    samples = sample_ddim(curved_model, schedule, noise, 25, "epsilon", (-bound, bound))
+    torch.testing.assert_close(samples, expected, rtol=1e-3, atol=1e-4)
+    assert samples.abs().max() == 0.7  # the bound is met, or nothing was tested
+
+
 def test_sampling_tracks_no_gradients(schedule, batch):
     weight = torch.ones(1, requires_grad=True)
     samples = sample_ddim(lambda x, t: weight * x, schedule, batch[1], 3, "epsilon")
