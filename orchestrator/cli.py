@@ -27,6 +27,7 @@ _EXIT_INTERRUPTED = 130
 app = typer.Typer(
     help="Sweeps of diffusion-model trainings, from one file to the scaling law of memorisation.",
     no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -50,6 +51,17 @@ Where = Annotated[
     typer.Argument(metavar="[key=value …]", help="Only runs with these settings: n=32 optimizer=adam."),
 ]
 _DEFAULT_STORE = Path("runs")
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        print(f"tausweep {version_of('tausweep')}")  # noqa: T201
+        raise typer.Exit
 
 
 @app.command()
@@ -104,7 +116,7 @@ def submit(
     made = _plan(file, overrides, store)
     layout = StoreLayout(store)
     _settled(made, layout)
-    launch.prepare(made, layout)
+    _prepare(made, layout)
     todo = launch.todo(launch.refresh(made, layout))
     if not todo:
         output.console.print(f"{made.sweep}: nothing to do; {_count_words(made)}")
@@ -129,7 +141,10 @@ def resume(
     failed: Annotated[bool, typer.Option("--failed", help="Also runs that failed by themselves.")] = False,
     store: Store = _DEFAULT_STORE,
 ) -> None:
-    """Execute what is unfinished, cancelled or lost with its worker; runs that failed only with --failed."""
+    """Continue a sweep: unfinished, cancelled and lost runs.
+
+    Lost are runs whose worker was killed. Runs that failed by themselves are taken up only with --failed.
+    """
     from orchestrator import launch
 
     layout = StoreLayout(store)
@@ -203,7 +218,10 @@ def logs(
 
 @app.command()
 def cancel(sweep: SweepName, where: Where = None, store: Store = _DEFAULT_STORE) -> None:
-    """Stop runs with a checkpoint, and keep the others from starting; `resume` takes them up again."""
+    """Stop runs with a checkpoint, and keep others from starting.
+
+    `resume` takes them up again.
+    """
     from orchestrator import launch, output
 
     layout = StoreLayout(store)
@@ -234,7 +252,10 @@ def query(
 
 @app.command()
 def resolve(sweep: SweepName, as_json: AsJson = False, store: Store = _DEFAULT_STORE) -> None:
-    """Fit the scaling laws of a sweep: tau_mem and tau_gen against n, with intervals and censored runs."""
+    """Fit tau_mem and tau_gen of a sweep against n.
+
+    Each fit has its interval and says how many runs never crossed. Writes nothing.
+    """
     from orchestrator import analysis, output
 
     fitted = analysis.resolve_sweep(_stored(sweep, store), StoreLayout(store))
@@ -268,10 +289,13 @@ def figures(
 
 
 def _plan(file: str, overrides: Sequence[str] | None, store: Path) -> Plan:
+    from orchestrator import output
     from orchestrator.plan import make_plan
     from orchestrator.sweepfile import find_sweep, read_sweep
 
-    return make_plan(read_sweep(find_sweep(file), overrides or []), StoreLayout(store))
+    sweep = read_sweep(find_sweep(file), overrides or [])
+    with output.console.status("planning"):  # a model of a new size is counted by a process that loads torch
+        return make_plan(sweep, StoreLayout(store))
 
 
 def _require_store(store: Path) -> None:
@@ -307,7 +331,7 @@ def _execute(made: Plan, store: Path) -> None:
 
     layout = StoreLayout(store)
     _settled(made, layout)
-    launch.prepare(made, layout)
+    _prepare(made, layout)
     made = launch.refresh(made, layout)
     todo = launch.todo(made)
     if todo or made.count("running"):
@@ -328,6 +352,13 @@ def _execute(made: Plan, store: Path) -> None:
     if failed:
         output.console.print(f"see why: tausweep logs {made.sweep} --failed --store {store}")
         raise typer.Exit(1)
+
+
+def _prepare(made: Plan, layout: StoreLayout) -> None:
+    from orchestrator import launch, output
+
+    with output.counting("preparing images") as progress:
+        launch.prepare(made, layout, progress)
 
 
 def _settled(made: Plan, layout: StoreLayout) -> None:

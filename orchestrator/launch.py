@@ -61,7 +61,8 @@ def prepare(plan: Plan, layout: StoreLayout, progress: Progress | None = None) -
 def settle(run: RunDirectory) -> None:
     """Write the end of an attempt whose worker is gone; leaves a live one alone."""
     record = last_attempt(run)
-    if record is not None and record.state == "running" and not is_live(run, record):
+    gone = record is not None and record.state == "running" and not is_live(run, record)
+    if record is not None and gone and last_attempt(run) == record:  # it may have ended between the two looks
         write_attempt(run, lost(record))
         run.claim.unlink(missing_ok=True)
 
@@ -161,6 +162,7 @@ class _Crew:
             if code is None:
                 continue
             self.handles.remove(handle)
+            self.layout.job_runs(handle.job_id).unlink(missing_ok=True)
             begun = self._settle(handle)
             if code == 0:
                 self.size -= 1  # nothing is left that it could take
@@ -198,6 +200,8 @@ class _Crew:
             if len(signalled) > 1 or time.monotonic() > deadline:
                 self.executor.kill(self.handles)
             time.sleep(0.1)
+        for handle in self.handles:
+            self.layout.job_runs(handle.job_id).unlink(missing_ok=True)
         for run in self.runs:
             settle(run)
 

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.spec import RunSpec
+from jobs.spec import RunSpec, stored_spec
 from orchestrator.resources import Resources
 from orchestrator.staging import ImageSet, identify
+from orchestrator.submission import submitted_runs
 from orchestrator.sweepfile import Sweep, expand
 from storage.atomic import read_record
 from storage.attempts import RunState, RunStatus, run_status
@@ -90,7 +91,7 @@ def make_plan(sweep: Sweep, layout: StoreLayout) -> Plan:
     return Plan(
         sweep=sweep.name,
         axes=sweep.axes,
-        runs=_planned(specs, layout),
+        runs=_planned(specs, layout, sweep.name),
         images=images,
         resources=sweep.resources,
         source=sweep.source.name,
@@ -108,7 +109,7 @@ def stored_plan(name: str, layout: StoreLayout) -> Plan:
     return Plan(
         sweep=name,
         axes=record["axes"],
-        runs=_planned(specs, layout),
+        runs=_planned(specs, layout, name),
         images=[],
         resources=Resources.parse(record["resources"]),
         source=record["source"],
@@ -116,18 +117,29 @@ def stored_plan(name: str, layout: StoreLayout) -> Plan:
 
 
 def read_spec(run: RunDirectory) -> RunSpec:
-    """The spec of a stored run."""
-    return RunSpec.from_settings(read_record(run.spec)["settings"])
+    """The spec of a stored run.
+
+    Raises:
+        IdentityError, StoreError: it was changed or can't be read.
+    """
+    return stored_spec(run.run_id, read_record(run.spec, "settings")["settings"])
 
 
-def _planned(specs: Sequence[RunSpec], layout: StoreLayout) -> list[PlannedRun]:
+def _planned(specs: Sequence[RunSpec], layout: StoreLayout, sweep: str) -> list[PlannedRun]:
     counts = _parameter_counts(specs, layout)
+    submitted = submitted_runs(sweep, layout)
+
+    def status(run_id: str) -> RunStatus:
+        found = run_status(layout.run(run_id))
+        waits = found.state == "pending" and run_id in submitted
+        return found.model_copy(update={"state": "submitted"}) if waits else found
+
     return [
         PlannedRun(
             spec=spec,
             run_id=spec.run_id,
             p=counts[_model_key(spec)],
-            status=run_status(layout.run(spec.run_id)),
+            status=status(spec.run_id),
         )
         for spec in specs
     ]

@@ -5,9 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import uuid
+from pathlib import Path
 
+from orchestrator.executors.base import Handle
+from orchestrator.executors.local import LocalExecutor
+from storage.atomic import read_record
 from storage.errors import InputError, nearest
-from storage.layout import StoreLayout
+from storage.layout import RunDirectory, StoreLayout
 
 EXECUTORS = ("local", "slurm", "ray")
 _AVAILABLE = ("local",)
@@ -25,6 +29,20 @@ def require_executor(name: str) -> None:
         raise InputError(
             f"--executor {name}: not available in this version; use --executor local. Nothing was submitted"
         )
+
+
+def submitted_runs(sweep: str, layout: StoreLayout) -> set[str]:
+    """Ids of runs that a living job of a sweep was given, whether it has begun them or not."""
+    found: set[str] = set()
+    for job_id in layout.job_ids():
+        listing = layout.job_runs(job_id)
+        if not listing.exists():  # removed when the job has ended
+            continue
+        record = read_record(layout.job(job_id))
+        handle = Handle(executor=record["executor"], job_id=job_id, details=record["details"])
+        if record["sweep"] == sweep and LocalExecutor().alive([handle]) != [False]:
+            found |= {RunDirectory(Path(line)).run_id for line in listing.read_text().splitlines()}
+    return found
 
 
 def detach(sweep: str, layout: StoreLayout) -> tuple[str, int]:

@@ -1,0 +1,43 @@
+# The only spellings: make quickstart, make test, make lint, make types. VENV and STORE may be given.
+VENV ?= .venv
+STORE ?= runs
+PYTHON ?= python3
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+
+.PHONY: quickstart test lint types bench clean
+
+quickstart: $(BIN)/.installed
+	$(BIN)/tausweep run quickstart --store $(STORE)
+	$(BIN)/tausweep resolve quickstart --store $(STORE)
+	@echo
+	@echo "Figures of the quickstart sweep:"
+	@$(BIN)/tausweep figures quickstart --store $(STORE)
+
+test: $(BIN)/.installed-dev
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(BIN)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(BIN)/.installed-dev
+	$(BIN)/mypy
+
+bench: $(BIN)/.installed-dev
+	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(BIN)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(BIN)/.installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(BIN)/.installed

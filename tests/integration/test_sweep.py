@@ -1,0 +1,249 @@
+"""The whole, as a user meets it: real sweeps of real trainings in real processes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from storage.atomic import read_record, write_record
+from storage.attempts import read_claim
+from storage.layout import StoreLayout
+from storage.scan import query
+from tests.integration.tiny_sweep import science, start, states, tausweep, write_sweep
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which the tiny sweep ran without a disturbance."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    tausweep("run", write_sweep(folder), store=folder / "runs")
+    return folder / "runs"
+
+
+@pytest.fixture(scope="module")
+def long_undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with so many steps that there is time to disturb it."""
+    folder = tmp_path_factory.mktemp("long")
+    tausweep("run", write_sweep(folder, steps=150), store=folder / "runs")
+    return folder / "runs"
+
+
+def wait_for(condition: Callable[[], bool], *, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def training(store: Path) -> list[psutil.Process]:
+    """Worker processes that are past their first steps of a run of this store."""
+    layout = StoreLayout(store)
+    claims = [claim for i in layout.run_ids() if (claim := read_claim(layout.run(i))) is not None]
+    pids = {claim.process.pid for claim in claims if claim.tau > 3}
+    return [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+
+
+def test_a_sweep_runs_to_its_end_and_a_second_run_does_nothing(undisturbed: Path, tmp_path: Path) -> None:
+    assert states(undisturbed) == {"succeeded": 8}
+    before = sorted(undisturbed.rglob("*"))
+    started = time.monotonic()
+    done = tausweep("run", write_sweep(tmp_path), store=undisturbed)
+    print(f"second run: {time.monotonic() - started:.2f} s")
+    assert "8 succeeded" in done.stdout
+    assert sorted(undisturbed.rglob("*")) == before
+
+
+def test_two_stores_of_one_sweep_are_bit_equal(undisturbed: Path, tmp_path: Path) -> None:
+    tausweep("run", write_sweep(tmp_path), "n=4", "resources.workers=1", store=tmp_path / "again")
+    again = science(tmp_path / "again")
+    ids = {row["run_id"] for row in again["metrics"]}
+    assert len(ids) == 4
+    whole = science(undisturbed)
+    for table, rows in again.items():
+        assert rows == [row for row in whole[table] if row["run_id"] in ids]
+
+
+def test_adding_an_n_trains_only_the_new_runs(undisturbed: Path, tmp_path: Path) -> None:
+    store = tmp_path / "grown"
+    tausweep("run", write_sweep(tmp_path), "n=4", store=store)
+    first = query(
+        StoreLayout(store), "SELECT run_id, attempt, ended FROM attempts ORDER BY run_id"
+    ).to_pylist()
+    tausweep("run", write_sweep(tmp_path), store=store)
+    rows = query(
+        StoreLayout(store), "SELECT run_id, attempt, ended FROM attempts ORDER BY run_id"
+    ).to_pylist()
+    assert len(rows) == 8
+    assert all(row in rows for row in first)
+    assert science(store) == science(undisturbed)
+
+
+def test_the_parts_open_in_plain_pyarrow_pandas_and_duckdb(undisturbed: Path) -> None:
+    for table in ("metrics", "neighbours", "samples"):
+        files = sorted(undisturbed.glob(f"runs/*/{table}/*.parquet"))
+        plain = pq.read_table(files[0])
+        assert plain.num_rows == len(pd.read_parquet(files[0])) > 0
+        rows = duckdb.sql(f"SELECT count(*) FROM read_parquet('{undisturbed}/runs/*/{table}/*.parquet')")
+        assert rows.fetchone() == (sum(pq.read_metadata(f).num_rows for f in files),)
+
+
+def test_kill_9_of_a_worker_fails_only_its_run_and_the_sweep_goes_on(
+    long_undisturbed: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "runs"
+    process = start("run", write_sweep(tmp_path, steps=150), store=store)
+    wait_for(lambda: bool(training(store)))
+    training(store)[0].kill()
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 1
+    assert states(store) == {"succeeded": 7, "failed": 1}, output
+    assert "lost_worker" in tausweep("logs", "tiny", "--failed", store=store).stdout
+    tausweep("run", write_sweep(tmp_path, steps=150), store=store, check=False)
+    assert states(store) == {"succeeded": 7, "failed": 1}, "run does not take a failed run up again"
+    tausweep("resume", "tiny", store=store)
+    assert science(store) == science(long_undisturbed)
+
+
+def test_kill_9_of_the_orchestrator_then_resume_completes_the_sweep(
+    long_undisturbed: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "runs"
+    process = start("run", write_sweep(tmp_path, steps=150), store=store)
+    wait_for(lambda: bool(training(store)))
+    workers = psutil.Process(process.pid).children()
+    process.kill()
+    process.wait()
+    psutil.wait_procs(workers, timeout=30)
+    assert not any(worker.is_running() for worker in workers), "workers end with who started them"
+    tausweep("resume", "tiny", store=store)
+    assert states(store) == {"succeeded": 8}
+    assert science(store) == science(long_undisturbed)
+
+
+def test_everything_killed_at_once_then_resume_completes_the_sweep(
+    long_undisturbed: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "runs"
+    process = start("run", write_sweep(tmp_path, steps=150), store=store)
+    wait_for(lambda: bool(list(store.glob("runs/*/checkpoints/*.pt"))))
+    for victim in [psutil.Process(process.pid), *psutil.Process(process.pid).children()]:
+        victim.kill()
+    process.wait()
+    tausweep("resume", "tiny", store=store)
+    assert states(store) == {"succeeded": 8}
+    assert science(store) == science(long_undisturbed)
+    resumed = query(StoreLayout(store), "SELECT max(resumed_from_tau) AS tau FROM attempts").to_pylist()
+    assert resumed[0]["tau"] > 0, "at least one run went on from a checkpoint"
+
+
+def test_ctrl_c_leaves_a_sweep_that_the_same_command_continues(
+    long_undisturbed: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "runs"
+    file = write_sweep(tmp_path, steps=150)
+    process = start("run", file, store=store)
+    wait_for(lambda: bool(training(store)))
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "goes on from here" in output
+    assert "Traceback" not in output
+    assert states(store).get("preempted", 0) >= 1
+    tausweep("run", file, store=store)
+    assert science(store) == science(long_undisturbed)
+
+
+def test_cancel_stops_running_and_waiting_runs_and_resume_takes_them_up(
+    long_undisturbed: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "runs"
+    process = start("run", write_sweep(tmp_path, steps=150), store=store)
+    wait_for(lambda: bool(training(store)))
+    tausweep("cancel", "tiny", "n=4", store=store)
+    process.communicate(timeout=200)
+    assert states(store) == {"succeeded": 4, "cancelled": 4}
+    tausweep("run", write_sweep(tmp_path, steps=150), store=store)
+    assert states(store) == {"succeeded": 4, "cancelled": 4}
+    tausweep("resume", "tiny", store=store)
+    assert science(store) == science(long_undisturbed)
+
+
+def test_two_orchestrators_on_one_store_train_every_run_once(undisturbed: Path, tmp_path: Path) -> None:
+    store = tmp_path / "runs"
+    file = write_sweep(tmp_path)
+    both = [start("run", file, store=store) for _ in range(2)]
+    for process in both:
+        output, _ = process.communicate(timeout=200)
+        assert process.returncode == 0, output
+    attempts = query(StoreLayout(store), "SELECT run_id FROM attempts").to_pylist()
+    assert len(attempts) == len({row["run_id"] for row in attempts}) == 8
+    assert science(store) == science(undisturbed)
+
+
+def test_a_run_that_diverges_fails_alone_and_reruns_only_when_asked(tmp_path: Path) -> None:
+    store = tmp_path / "runs"
+    file = write_sweep(tmp_path)
+    done = tausweep("run", file, "lr=4e-3,1e9", "optimizer=sgd", "n=4", store=store, check=False)
+    assert done.returncode == 1
+    assert states(store) == {"succeeded": 2, "failed": 2}
+    failures = json.loads(tausweep("logs", "tiny", "--failed", "--json", store=store).stdout)
+    assert [(group["failure"], len(group["run_ids"])) for group in failures] == [("not_finite", 2)]
+    assert "NotFiniteError" in failures[0]["error"]
+    bad = [row for row in science(store)["metrics"] if row["run_id"] in failures[0]["run_ids"]]
+    assert bad == []
+    tausweep("resume", "tiny", store=store, check=False)
+    assert query(StoreLayout(store), "SELECT max(attempt) AS k FROM attempts").to_pylist() == [{"k": 1}]
+    tausweep("resume", "tiny", "--failed", store=store, check=False)
+    assert query(StoreLayout(store), "SELECT max(attempt) AS k FROM attempts").to_pylist() == [{"k": 2}]
+
+
+def test_submit_returns_at_once_and_the_sweep_runs_in_the_background(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "runs"
+    done = tausweep("submit", write_sweep(tmp_path), store=store)
+    assert "8 runs submitted" in done.stdout
+    wait_for(lambda: states(store) == {"succeeded": 8}, seconds=200)
+    assert science(store) == science(undisturbed)
+
+
+def test_a_spec_that_was_tampered_with_is_refused(tmp_path: Path) -> None:
+    store = tmp_path / "runs"
+    file = write_sweep(tmp_path)
+    plan = json.loads(tausweep("plan", file, "n=4", "optimizer=adam", "--json", store=store).stdout)
+    assert not store.exists(), "plan writes nothing"
+    assert len(plan["runs"]) == 2
+    tausweep("run", file, "n=4", "optimizer=adam", "seed=0", store=store)
+    layout = StoreLayout(store)
+    run = layout.run(layout.run_ids()[0])
+    record = read_record(run.spec)
+    record["settings"]["lr"] = 0.5
+    write_record(run.spec, record)
+    run.attempt(1).unlink()
+    done = tausweep("resume", "tiny", store=store, check=False)
+    assert done.returncode == 1
+    assert states(store) == {"failed": 1}
+    assert "IdentityError" in tausweep("logs", "tiny", "--failed", store=store).stdout
+
+
+def test_resolve_and_figures_read_what_was_run(undisturbed: Path, tmp_path: Path) -> None:
+    result = json.loads(tausweep("resolve", "tiny", "--json", store=undisturbed).stdout)
+    keys = {"criterion", "W", "optimizer", "p", "exponent", "prefactor", "n_points", "n_censored"}
+    assert keys <= set(result["fits"][0])
+    assert set(result["fits"][0]["exponent"]) == {"estimate", "low", "high"}
+    assert {"n", "p", "state", "tau_mem"} <= set(result["phase_diagram"][0])
+    done = tausweep("figures", "tiny", "--format", "svg", "--out", tmp_path / "figures", store=undisturbed)
+    drawn = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    assert drawn == ["collapse.svg", "f_mem_vs_tau.svg", "phase_diagram.svg", "samples.svg", "tau_vs_n.svg"]
+    assert str(tmp_path / "figures" / "collapse.svg") in done.stdout
