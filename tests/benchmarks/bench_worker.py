@@ -14,7 +14,6 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
 from orchestrator.launch import prepare
 from orchestrator.plan import Plan, make_plan
 from orchestrator.sweepfile import read_sweep
@@ -41,7 +40,7 @@ def fresh(folder: Path, name: str) -> tuple[Plan, StoreLayout]:
 def worker(layout: StoreLayout, run_ids: list[str]) -> float:
     started = time.perf_counter()
     directories = [str(layout.run(run_id).path) for run_id in run_ids]
-    subprocess.run([sys.executable, "-m", "workers", *directories], check=True, cwd=ROOT)
+    subprocess.run([sys.executable, "-m", "workers", *directories], check=True)
     return time.perf_counter() - started
 
 
