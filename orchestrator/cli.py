@@ -1,7 +1,7 @@
 """The command `tausweep`.
 
-Each command reads its options, calls one function of a module below and prints. Imports stand inside the commands:
-`--help`, `plan`, `status` and `query` load no torch, and help is there at once.
+Each command reads its options, calls a module below and prints. Imports stand inside the commands: `--help`, `plan`,
+`status` and `query` load no torch, and help is there at once.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
@@ -21,7 +20,6 @@ from storage.layout import StoreLayout
 if TYPE_CHECKING:
     from orchestrator.plan import Plan
 
-_SHOWN = 200
 _EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
@@ -69,37 +67,24 @@ def plan(
     file: SweepFile, overrides: Overrides = None, as_json: AsJson = False, store: Store = _DEFAULT_STORE
 ) -> None:
     """Show the grid: what is done, running and missing. Writes nothing."""
-    from orchestrator import output
+    from orchestrator import listing, selection
 
-    made = _plan(file, overrides, store)
-    rows = [_run_row(run, made.axes) for run in made.runs]
-    if as_json:
-        output.print_json(
-            {
-                "sweep": made.sweep,
-                "store": str(store),
-                "counts": _counts(made),
-                "steps_left": made.steps_left,
-                "runs": [{**run.settings, "run_id": run.run_id, "tau": run.status.tau} for run in made.runs],
-            }
-        )
-        return
-    output.print_table(["run", *made.axes, "p", "batch", "steps", "state"], rows[:_SHOWN])
-    if len(rows) > _SHOWN:
-        output.console.print(f"… and {len(rows) - _SHOWN} more; --json prints all")
-    sizes = dict.fromkeys((run.spec.model.W, run.p) for run in made.runs)
-    output.console.print("\n" + ", ".join(f"W={W}: p={p:,}" for W, p in sorted(sizes)))
-    output.console.print(f"{_count_words(made)}; {made.steps_left:,} steps to do. Nothing was written.")
+    layout = StoreLayout(store)
+    listing.print_plan(selection.planned(file, overrides, layout), layout, as_json=as_json)
 
 
 @app.command()
-def run(
-    file: SweepFile,
-    overrides: Overrides = None,
-    store: Store = _DEFAULT_STORE,
-) -> None:
-    """Execute what is missing of a sweep on this machine. Ctrl-C leaves a sweep that the same command continues."""
-    _execute(_plan(file, overrides, store), store)
+def run(file: SweepFile, overrides: Overrides = None, store: Store = _DEFAULT_STORE) -> None:
+    """Execute what is missing of a sweep on this machine.
+
+    Ctrl-C leaves a sweep that the same command continues.
+    """
+    from orchestrator import selection
+
+    layout = StoreLayout(store)
+    made = selection.planned(file, overrides, layout)
+    _prepare(made, layout)
+    _execute(made, layout)
 
 
 @app.command()
@@ -110,28 +95,31 @@ def submit(
     store: Store = _DEFAULT_STORE,
 ) -> None:
     """Execute a sweep in the background and return at once."""
-    from orchestrator import launch, output, submission
+    from orchestrator import launch, listing, output, selection, submission
 
     submission.require_executor(executor)
-    made = _plan(file, overrides, store)
     layout = StoreLayout(store)
-    _settled(made, layout)
+    made = selection.planned(file, overrides, layout)
     _prepare(made, layout)
-    todo = launch.todo(launch.refresh(made, layout))
+    todo = launch.todo(launch.settled(made, layout))
     if not todo:
-        output.console.print(f"{made.sweep}: nothing to do; {_count_words(made)}")
+        output.console.print(f"{made.sweep}: nothing to do; {listing.summary(made)}")
         return
     job_id, pid = submission.detach(made.sweep, layout)
     output.console.print(
         f"{made.sweep}: {len(todo)} runs submitted to this machine, job {job_id} (pid {pid})\n"
-        f"output: {layout.job_log(job_id)}\nfollow with: tausweep status {made.sweep} --watch --store {store}"
+        f"output: {layout.job_log(job_id)}\nfollow with: tausweep status {made.sweep} --watch --store {store}",
+        markup=False,
     )
 
 
 @app.command(hidden=True)
 def execute(sweep: SweepName, store: Store = _DEFAULT_STORE) -> None:
     """Execute what is to do of a stored sweep: the process that `submit` leaves behind."""
-    _execute(_stored(sweep, store), store)
+    from orchestrator import selection
+
+    layout = StoreLayout(store)
+    _execute(selection.stored(sweep, layout), layout)
 
 
 @app.command()
@@ -145,15 +133,15 @@ def resume(
 
     Lost are runs whose worker was killed. Runs that failed by themselves are taken up only with --failed.
     """
-    from orchestrator import launch
+    from orchestrator import launch, selection
 
     layout = StoreLayout(store)
-    made = _stored(sweep, store)
-    for run in _chosen(made, where):
+    made = selection.stored(sweep, layout, where)
+    for run in made.runs:
         lost = run.status.failure == "lost_worker"
         if run.status.state == "cancelled" or (run.status.state == "failed" and (failed or lost)):
             launch.reopen(layout.run(run.run_id))
-    _execute(made, store)
+    _execute(made, layout)
 
 
 @app.command()
@@ -169,13 +157,18 @@ def status(
     store: Store = _DEFAULT_STORE,
 ) -> None:
     """Show where sweeps stand. Writes nothing."""
-    from orchestrator import output
+    from orchestrator import listing, output, selection
 
+    layout = StoreLayout(store)
     while True:
-        plans = [_stored(name, store) for name in ([sweep] if sweep else StoreLayout(store).sweep_names())]
-        if watch and output.console.is_terminal:
+        names = layout.sweep_names() if sweep is None else [sweep]
+        plans = [selection.stored(name, layout, where) for name in names]
+        if watch and not as_json:
             output.console.clear()
-        _print_status(plans, where, as_json=as_json, single=sweep is not None, store=store)
+        if sweep is None:
+            listing.print_sweeps(plans, layout, as_json=as_json)
+        else:
+            listing.print_runs(plans[0], as_json=as_json)
         if not watch or not any(made.count("pending", "submitted", "running", "preempted") for made in plans):
             return
         time.sleep(2)
@@ -186,6 +179,7 @@ def logs(
     target: Annotated[
         str, typer.Argument(metavar="RUN|SWEEP", help="Run id (its beginning is enough) or sweep.")
     ],
+    where: Where = None,
     failed: Annotated[
         bool, typer.Option("--failed", help="Failures of a sweep, grouped by traceback.")
     ] = False,
@@ -193,27 +187,21 @@ def logs(
     store: Store = _DEFAULT_STORE,
 ) -> None:
     """Show what a run printed, or the failures of a sweep."""
-    from orchestrator import output
-    from orchestrator.failures import group_failures
+    from orchestrator import failures, listing, output, selection
 
     layout = StoreLayout(store)
-    if not failed and (found := [i for i in layout.run_ids() if i.startswith(target)]):
-        _print_log(layout, target, found)
+    selection.require_store(layout)
+    if not failed and target not in layout.sweep_names():
+        failures.print_log(layout, target)
         return
-    made = _stored(target, store)
-    groups = group_failures(layout, [run.run_id for run in made.runs])
+    made = selection.stored(target, layout, where)
+    groups = failures.group_failures(layout, [run.run_id for run in made.runs])
     if as_json:
         output.print_json([vars(group) for group in groups])
-        return
-    if not groups:
-        output.console.print(f"{made.sweep}: no run has failed; {_count_words(made)}")
-    for group in groups:
-        output.console.print(
-            f"{len(group.run_ids)} × {group.failure}: {group.error}", style="bold", markup=False
-        )
-        output.console.print(group.traceback.rstrip(), markup=False)
-        for run_id, log in zip(group.run_ids, group.logs, strict=True):
-            output.console.print(f"  {run_id}  {log}", markup=False)
+    elif groups:
+        failures.print_groups(groups)
+    else:
+        output.console.print(f"{made.sweep}: no run has failed; {listing.summary(made)}")
 
 
 @app.command()
@@ -222,11 +210,11 @@ def cancel(sweep: SweepName, where: Where = None, store: Store = _DEFAULT_STORE)
 
     `resume` takes them up again.
     """
-    from orchestrator import launch, output
+    from orchestrator import launch, output, selection
 
     layout = StoreLayout(store)
-    made = _stored(sweep, store)
-    chosen = [run for run in _chosen(made, where) if run.status.state not in ("succeeded", "cancelled")]
+    made = selection.stored(sweep, layout, where)
+    chosen = [run for run in made.runs if run.status.state not in ("succeeded", "cancelled")]
     for run in chosen:
         launch.cancel(layout.run(run.run_id))
     output.console.print(f"{made.sweep}: {len(chosen)} of {len(made.runs)} runs cancelled")
@@ -243,31 +231,37 @@ def query(
     store: Store = _DEFAULT_STORE,
 ) -> None:
     """Answer a question in SQL; the store is read, never written."""
+    from orchestrator import selection
     from orchestrator.answers import write_answer
     from storage.scan import query as answer
 
-    _require_store(store)
-    write_answer(answer(StoreLayout(store), sql), "json" if as_json else form, out)
+    layout = StoreLayout(store)
+    selection.require_store(layout)
+    write_answer(answer(layout, sql), "json" if as_json else form, out)
 
 
 @app.command()
-def resolve(sweep: SweepName, as_json: AsJson = False, store: Store = _DEFAULT_STORE) -> None:
+def resolve(
+    sweep: SweepName, where: Where = None, as_json: AsJson = False, store: Store = _DEFAULT_STORE
+) -> None:
     """Fit tau_mem and tau_gen of a sweep against n.
 
     Each fit has its interval and says how many runs never crossed. Writes nothing.
     """
-    from orchestrator import analysis, output
+    from orchestrator import analysis, output, selection
 
-    fitted = analysis.resolve_sweep(_stored(sweep, store), StoreLayout(store))
+    layout = StoreLayout(store)
+    fitted = analysis.resolve_sweep(selection.stored(sweep, layout, where), layout)
     if as_json:
         output.print_json(fitted.model_dump(mode="json"))
-        return
-    analysis.print_fits(fitted)
+    else:
+        analysis.print_fits(fitted)
 
 
 @app.command()
 def figures(
     sweep: SweepName,
+    where: Where = None,
     form: Annotated[str, typer.Option("--format", help="png, pdf or svg.")] = "png",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder; the store's figures by default.")
@@ -275,69 +269,42 @@ def figures(
     store: Store = _DEFAULT_STORE,
 ) -> None:
     """Draw the figures of a sweep."""
-    from orchestrator import analysis, output
+    from orchestrator import analysis, output, selection
     from orchestrator.figures import Format
 
     if form not in get_args(Format):
         raise InputError(f"--format {form}: {nearest(form, get_args(Format))}")
-    made, layout = _stored(sweep, store), StoreLayout(store)
+    layout = StoreLayout(store)
+    made = selection.stored(sweep, layout, where)
     drawn, skipped = analysis.draw_sweep(made, layout, out or layout.figures(made.sweep), cast(Format, form))
     for path in drawn:
-        output.console.print(str(path), markup=False)
+        output.console.print(str(path), markup=False, soft_wrap=True)
     for name, reason in skipped.items():
-        output.console.print(f"{name}: not drawn, {reason}", markup=False)
+        output.console.print(f"{name}: not drawn, {reason}", markup=False, soft_wrap=True)
 
 
-def _plan(file: str, overrides: Sequence[str] | None, store: Path) -> Plan:
-    from orchestrator import output
-    from orchestrator.plan import make_plan
-    from orchestrator.sweepfile import find_sweep, read_sweep
-
-    sweep = read_sweep(find_sweep(file), overrides or [])
-    with output.console.status("planning"):  # a model of a new size is counted by a process that loads torch
-        return make_plan(sweep, StoreLayout(store))
-
-
-def _require_store(store: Path) -> None:
-    if not StoreLayout(store).sweeps.is_dir():
-        raise InputError(f"--store {store}: no sweep has been run into this store; is the path right?")
-
-
-def _stored(sweep: str, store: Path) -> Plan:
-    """The plan of a sweep by its name, or by its file (`quickstart.yaml`, or its path)."""
-    from orchestrator.plan import stored_plan
-
-    _require_store(store)
-    layout = StoreLayout(store)
-    name = sweep
-    if sweep.endswith((".yaml", ".yml")) and Path(sweep).exists():
-        from orchestrator.sweepfile import read_sweep
-
-        name = read_sweep(Path(sweep)).name
-    if name not in layout.sweep_names():
-        raise InputError(f"{sweep}: no such sweep in {store}; {nearest(name, layout.sweep_names())}")
-    return stored_plan(name, layout)
-
-
-def _chosen(made: Plan, where: Sequence[str] | None) -> list[Any]:
-    from orchestrator.filters import matches, parse_where
-
-    parsed = parse_where(where or [], extra=["state", "p"])
-    return [run for run in made.runs if matches(parsed, run.settings)]
-
-
-def _execute(made: Plan, store: Path) -> None:
+def _prepare(made: Plan, layout: StoreLayout) -> None:
     from orchestrator import launch, output
 
-    layout = StoreLayout(store)
-    _settled(made, layout)
-    _prepare(made, layout)
-    made = launch.refresh(made, layout)
+    try:
+        layout.root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--store {layout.root}: no store can be made there ({error.strerror})") from error
+    with output.counting("preparing images") as progress:
+        launch.prepare(made, layout, progress)
+
+
+def _execute(made: Plan, layout: StoreLayout) -> None:
+    """Execute with progress, and say how it ended: exit code 0, 1 if a run failed, 130 if stopped."""
+    from orchestrator import launch, listing, output
+
+    made = launch.settled(made, layout)
     todo = launch.todo(made)
-    if todo or made.count("running"):
-        workers = made.resources.worker_count(len(todo)) if todo else 0
+    if todo:
+        workers = made.resources.worker_count(len(todo))
         output.console.print(
-            f"{made.sweep}: {len(todo)} of {len(made.runs)} runs to do, {workers} workers, store {store}"
+            f"{made.sweep}: {len(todo)} of {len(made.runs)} runs to do, {workers} workers, store {layout.root}",
+            markup=False,
         )
         try:
             with output.ProgressView(made) as view:
@@ -347,118 +314,16 @@ def _execute(made: Plan, store: Path) -> None:
                 f"stopped; the same command, or `tausweep resume {made.sweep}`, goes on from here"
             )
             raise typer.Exit(_EXIT_INTERRUPTED) from None
-    output.console.print(f"{made.sweep}: {_count_words(made)}")
-    failed = made.count("failed")
-    if failed:
-        output.console.print(f"see why: tausweep logs {made.sweep} --failed --store {store}")
+    output.console.print(f"{made.sweep}: {listing.summary(made)}")
+    if made.count("failed"):
+        output.console.print(
+            f"see why: tausweep logs {made.sweep} --failed --store {layout.root}", markup=False
+        )
         raise typer.Exit(1)
 
 
-def _prepare(made: Plan, layout: StoreLayout) -> None:
-    from orchestrator import launch, output
-
-    with output.counting("preparing images") as progress:
-        launch.prepare(made, layout, progress)
-
-
-def _settled(made: Plan, layout: StoreLayout) -> None:
-    from orchestrator import launch
-
-    for run in made.runs:
-        launch.settle(layout.run(run.run_id))
-
-
-def _counts(made: Plan) -> dict[str, int]:
-    from storage.attempts import STATES
-
-    return {state: made.count(state) for state in STATES if made.count(state)} | {"runs": len(made.runs)}
-
-
-def _count_words(made: Plan) -> str:
-    counts = _counts(made)
-    total = counts.pop("runs")
-    return f"{total} runs: " + ", ".join(f"{count} {state}" for state, count in counts.items())
-
-
-def _run_row(run: Any, axes: Sequence[str]) -> list[Any]:
-    settings = run.settings
-    return [
-        run.run_id,
-        *(settings.get(axis) for axis in axes),
-        run.p,
-        settings["batch"],
-        settings["steps"],
-        run.status.state,
-    ]
-
-
-def _print_status(
-    plans: Sequence[Plan], where: Sequence[str] | None, *, as_json: bool, single: bool, store: Path
-) -> None:
-    from orchestrator import output
-
-    if as_json:
-        output.print_json(
-            [
-                {
-                    "sweep": made.sweep,
-                    "counts": _counts(made),
-                    "steps_left": made.steps_left,
-                    "runs": [
-                        {**run.settings, **run.status.model_dump(mode="json")} for run in _chosen(made, where)
-                    ],
-                }
-                for made in plans
-            ]
-        )
-        return
-    if not plans:
-        output.console.print(f"no sweep in {store} yet")
-        return
-    if not single:
-        states = sorted({state for made in plans for state in _counts(made)} - {"runs"})
-        rows = [
-            [made.sweep, len(made.runs), *(_counts(made).get(s, 0) for s in states), made.steps_left]
-            for made in plans
-        ]
-        output.print_table(["sweep", "runs", *states, "steps left"], rows)
-        return
-    made = plans[0]
-    rows = []
-    for run in _chosen(made, where)[:_SHOWN]:
-        s = run.status
-        settings = run.settings
-        rows.append(
-            [
-                run.run_id,
-                *(settings.get(axis) for axis in made.axes),
-                s.state,
-                f"{s.tau:,}/{run.spec.training.steps:,}",
-                None if s.steps_per_second is None else round(s.steps_per_second, 1),
-                s.attempt,
-                s.failure,
-            ]
-        )
-    output.print_table(["run", *made.axes, "state", "tau", "steps/s", "attempt", "failure"], rows)
-    output.console.print(f"\n{_count_words(made)}; {made.steps_left:,} steps to do")
-
-
-def _print_log(layout: StoreLayout, target: str, found: list[str]) -> None:
-    if len(found) > 1:
-        raise InputError(f"{target}: {len(found)} runs begin so ({', '.join(found[:5])} …); give more digits")
-    run = layout.run(found[0])
-    numbers = run.attempt_numbers()
-    if not numbers:
-        raise InputError(f"{found[0]}: the run has not been started, there is no log")
-    log = run.log(numbers[-1])
-    print(f"{log} (attempt {numbers[-1]} of {len(numbers)})")  # noqa: T201
-    print(log.read_text(errors="replace") if log.exists() else "nothing was printed")  # noqa: T201
-
-
 def main() -> None:
-    """Run the command line; errors of ours become one message and their exit code."""
-    if "RICH_TRACEBACK" not in os.environ:
-        os.environ["_TYPER_STANDARD_TRACEBACK"] = "1"
+    """Run the command line; errors of ours, and those of disks, become one message and their exit code."""
     try:
         app()
     except TausweepError as error:
@@ -468,6 +333,9 @@ def main() -> None:
         # The reader of our output (head, less) has gone; point stdout away so that Python's exit does not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:  # a full disk, no permission: Python names the file
+        print(f"tausweep: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Failures of a sweep, grouped by their traceback: forty runs with one mistake are one group."""
+"""What went wrong: failures grouped by their traceback (forty runs with one mistake are one group), and logs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.output import console
 from storage.attempts import lost, read_attempt, run_status
+from storage.errors import InputError, nearest
 from storage.layout import StoreLayout
 
-_NUMBERS = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)?(e[+-]?\d+)?")
+_NUMBERS = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,}\b|\d+(\.\d+)?(e[+-]?\d+)?")
 
 
 @dataclass
@@ -43,10 +45,49 @@ def group_failures(layout: StoreLayout, run_ids: Iterable[str]) -> list[FailureG
         if record.state == "running":
             record = lost(record)
         trace = record.traceback or ""
-        # Numbers differ from run to run (steps, losses, pids, lines of data) where the mistake is the same one.
+        # Numbers differ from run to run (steps, losses, pids, run ids in paths) where the mistake is the same one.
         shape = _NUMBERS.sub("#", trace or record.failure or "")
         failure = record.failure or "error"
         group = groups.setdefault((failure, shape), FailureGroup(failure, record.error or "", trace))
         group.run_ids.append(run_id)
         group.logs.append(run.log(record.attempt))
     return sorted(groups.values(), key=lambda group: -len(group.run_ids))
+
+
+def print_groups(groups: Iterable[FailureGroup]) -> None:
+    """Show each group once, with the runs it holds and where their logs are."""
+    for group in groups:
+        console.print(
+            f"{len(group.run_ids)} × {group.failure}: {group.error}",
+            style="bold",
+            markup=False,
+            soft_wrap=True,
+        )
+        console.print(group.traceback.rstrip(), markup=False, soft_wrap=True)
+        for run_id, log in zip(group.run_ids, group.logs, strict=True):
+            console.print(f"  {run_id}  {log}", markup=False, soft_wrap=True)
+
+
+def print_log(layout: StoreLayout, target: str) -> None:
+    """Print what the newest attempt of a run printed.
+
+    Args:
+        layout: the store.
+        target: the run's id, or the beginning of it.
+
+    Raises:
+        InputError: no run, or several, begin so; or the run has not been started.
+    """
+    found = [run_id for run_id in layout.run_ids() if run_id.startswith(target)]
+    if not found:
+        raise InputError(f"{target}: no run begins so; {nearest(target, layout.sweep_names())} (sweeps)")
+    if len(found) > 1:
+        raise InputError(f"{target}: {len(found)} runs begin so ({', '.join(found[:5])} …); give more digits")
+    run = layout.run(found[0])
+    numbers = run.attempt_numbers()
+    if not numbers:
+        raise InputError(f"{found[0]}: the run has not been started, there is no log")
+    log = run.log(numbers[-1])
+    console.print(f"{log} (attempt {numbers[-1]} of {len(numbers)})", markup=False, soft_wrap=True)
+    content = log.read_text(errors="replace") if log.exists() else "nothing was printed"
+    console.print(content, markup=False, soft_wrap=True)

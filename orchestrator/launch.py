@@ -91,6 +91,13 @@ def refresh(plan: Plan, layout: StoreLayout) -> Plan:
     return replace(plan, runs=runs)
 
 
+def settled(plan: Plan, layout: StoreLayout) -> Plan:
+    """The plan with present states, after the ends of attempts whose workers are gone have been written."""
+    for run in plan.runs:
+        settle(layout.run(run.run_id))
+    return refresh(plan, layout)
+
+
 def todo(plan: Plan) -> list[PlannedRun]:
     """Runs that can be executed now, the dearest first, so that the last hours are not one long run's."""
     return sorted((run for run in plan.runs if run.status.claimable), key=lambda run: -run.cost_left)

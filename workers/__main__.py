@@ -40,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     from workers.execute import WorkerOptions, work
 
     torch.set_num_threads(options.threads)
+    torch.set_num_interop_threads(1)
     device = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,52 @@
+"""Which sweep and which runs a command means: by file, by name, by filter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator import output
+from orchestrator.filters import matches, parse_where
+from orchestrator.plan import Plan, make_plan, stored_plan
+from orchestrator.sweepfile import find_sweep, read_sweep
+from storage.errors import InputError, nearest
+from storage.layout import StoreLayout
+
+
+def planned(file: str, overrides: Sequence[str] | None, layout: StoreLayout) -> Plan:
+    """The plan of a sweep file, or of a shipped sweep by its name.
+
+    Raises:
+        SweepFileError, DataError, InputError: file or overrides are wrong.
+    """
+    sweep = read_sweep(find_sweep(file), overrides or [])
+    with output.console.status("planning"):  # a model of a new size is counted by a process that loads torch
+        return make_plan(sweep, layout)
+
+
+def require_store(layout: StoreLayout) -> None:
+    """Check that a store is there.
+
+    Raises:
+        InputError: no sweep has been run into this folder.
+    """
+    if not layout.sweeps.is_dir():
+        raise InputError(f"--store {layout.root}: no sweep has been run into this store; is the path right?")
+
+
+def stored(sweep: str, layout: StoreLayout, where: Sequence[str] | None = None) -> Plan:
+    """The plan of a sweep of the store, by its name or its file, narrowed to the runs that fit a filter.
+
+    Raises:
+        InputError: no such store or sweep, or the filter is wrong.
+    """
+    require_store(layout)
+    name = sweep
+    if sweep.endswith((".yaml", ".yml")) and Path(sweep).exists():
+        name = read_sweep(Path(sweep)).name
+    if name not in layout.sweep_names():
+        raise InputError(f"{sweep}: no such sweep in {layout.root}; {nearest(name, layout.sweep_names())}")
+    wanted = parse_where(where or [], extra=["state", "p"])
+    plan = stored_plan(name, layout)
+    return replace(plan, runs=[run for run in plan.runs if matches(wanted, run.settings)])

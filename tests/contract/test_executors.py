@@ -1,0 +1,126 @@
+"""What every executor must do, run against each; so far there is the local one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.executors.base import Executor, Handle, JobRequest
+from orchestrator.executors.local import LocalExecutor
+from orchestrator.launch import prepare
+from orchestrator.plan import Plan, make_plan
+from orchestrator.resources import Resources
+from orchestrator.sweepfile import read_sweep
+from storage.atomic import publish
+from storage.attempts import run_status
+from storage.layout import StoreLayout
+
+pytestmark = pytest.mark.slow
+
+SWEEP = """
+name: contract
+settings: {data: digits, W: 4, multipliers: [1, 1], batch: 4, lr: 1e-3, n: 4, steps: %d, eval_first: 2,
+           eval_per_decade: 1, samples: 12, ddim_steps: 1, loss_pairs: 4, frechet_dims: 2, gallery: 0}
+grid: {seed: %s}
+"""
+
+
+@pytest.fixture(params=[LocalExecutor], ids=["local"])
+def executor(request: pytest.FixtureRequest) -> Executor:
+    return request.param()
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> StoreLayout:
+    return StoreLayout(tmp_path / "odd päth, with spaces" / "störe")
+
+
+@pytest.fixture
+def job(
+    executor: Executor, layout: StoreLayout, tmp_path: Path
+) -> Iterator[Callable[..., tuple[Plan, Handle]]]:
+    """`job(runs, steps)`: a prepared sweep, submitted as one job; cancelled at the end of the test."""
+    handles: list[Handle] = []
+
+    def submit(runs: int, steps: int = 2, resources: Resources | None = None) -> tuple[Plan, Handle]:
+        file = tmp_path / "contract.yaml"
+        file.write_text(SWEEP % (steps, list(range(runs))))
+        plan = make_plan(read_sweep(file), layout)
+        prepare(plan, layout)
+        job_id = f"contract-{len(handles)}"
+        listing = "".join(f"{layout.run(run.run_id).path}\n" for run in plan.runs)
+        publish(layout.job_runs(job_id), lambda target: target.write(listing.encode()))
+        settings = resources or Resources(heartbeat_seconds=0.2)
+        handle = executor.submit([JobRequest(job_id=job_id, layout=layout, resources=settings)])[0]
+        handles.append(handle)
+        return plan, handle
+
+    yield submit
+    executor.cancel(handles)
+    wait_for(lambda: not any(executor.alive(handles)))
+
+
+def wait_for(condition: Callable[[], bool], *, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_twenty_runs_are_executed_exactly_once_by_two_jobs(
+    executor: Executor, layout: StoreLayout, job
+) -> None:
+    plan, first = job(20)
+    _, second = job(20)
+    wait_for(lambda: not any(executor.alive([first, second])))
+    for run in plan.runs:
+        assert run_status(layout.run(run.run_id)).state == "succeeded"
+        assert layout.run(run.run_id).attempt_numbers() == [1]
+
+
+def test_cancel_leaves_a_checkpoint_and_a_run_that_can_go_on(
+    executor: Executor, layout: StoreLayout, job
+) -> None:
+    plan, handle = job(1, steps=100_000)
+    run = layout.run(plan.runs[0].run_id)
+    wait_for(lambda: run_status(run).tau > 3)
+    assert executor.alive([handle]) == [True]
+    executor.cancel([handle])
+    wait_for(lambda: executor.alive([handle]) == [False])
+    status = run_status(run)
+    assert status.state == "preempted"
+    assert run.checkpoint_taus()[-1] == status.tau
+
+
+def test_cancelling_a_job_that_has_ended_does_nothing(executor: Executor, job) -> None:
+    _, handle = job(1)
+    wait_for(lambda: executor.alive([handle]) == [False])
+    executor.cancel([handle])
+
+
+def test_what_a_job_prints_is_in_its_log_and_what_a_run_prints_in_the_run_s(
+    executor: Executor, layout: StoreLayout, job
+) -> None:
+    plan, handle = job(1, resources=Resources(device="cuda:7"))
+    wait_for(lambda: executor.alive([handle]) == [False])
+    told = layout.job_log(handle.job_id).read_text() + "".join(
+        layout.run(run.run_id).log(1).read_text()
+        for run in plan.runs
+        if layout.run(run.run_id).log(1).exists()
+    )
+    assert "cuda" in told.lower()
+
+
+def test_another_process_can_tell_whether_a_job_is_alive(
+    executor: Executor, layout: StoreLayout, job
+) -> None:
+    plan, handle = job(1, steps=100_000)
+    stranger = type(executor)()
+    assert stranger.alive([handle]) == [True]
+    wait_for(lambda: run_status(layout.run(plan.runs[0].run_id)).state == "running")
+    executor.cancel([handle])
+    wait_for(lambda: executor.alive([handle]) == [False])
+    assert stranger.alive([handle]) == [False]
