@@ -26,6 +26,10 @@ def _temporary(target: Path) -> Iterator[Path]:
     path = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.tmp"
     try:
         yield path
+    except OSError as error:
+        if error.filename is None:  # a full disk is noticed by a write, which knows no name
+            error.filename = str(target)
+        raise
     finally:
         path.unlink(missing_ok=True)
 

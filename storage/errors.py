@@ -98,6 +98,6 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
         `did you mean 'lr'? Allowed: batch, lr, …`, or only the second sentence where nothing is close.
     """
     names = sorted(set(allowed))
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}Allowed: {', '.join(names)}"

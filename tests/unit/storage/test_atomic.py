@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import resource
 import signal
@@ -250,3 +251,12 @@ def test_a_record_that_lacks_a_required_key_is_refused_by_name(tmp_path):
 def test_a_record_that_is_not_there_is_a_plain_file_not_found(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_record(tmp_path / "1.json")
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path):
+    def write(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match=r"No space left on device: .*target\.json"):
+        publish(tmp_path / "target.json", write)
+    assert list(tmp_path.iterdir()) == []
