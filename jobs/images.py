@@ -130,10 +130,11 @@ def fingerprint_folder(folder: Path, files: Sequence[Path], size: int, color: Co
 
 
 def listing_key(folder: Path, files: Sequence[Path], size: int, color: Color) -> str:
-    """Key from names, sizes and dates, under which a fingerprint can be kept: reads no file."""
+    """Key from the folder's path, names, sizes and dates, under which a fingerprint can be kept: reads no file."""
 
     def parts() -> Iterator[bytes]:
-        yield from (b"listing", str(size).encode(), color.encode())
+        # The folder too: another one may hold files of the same names, sizes and dates.
+        yield from (b"listing", str(folder.resolve()).encode(), str(size).encode(), color.encode())
         for file in files:
             stat = file.stat()
             yield file.relative_to(folder).as_posix().encode()

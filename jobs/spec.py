@@ -113,12 +113,14 @@ class UNet(_Group):
     """diffusers' UNet2DModel, its channels given by the base width W."""
 
     model: Literal["unet"] = "unet"
-    W: Annotated[_Whole, Field(ge=4, multiple_of=4)] = Field(
+    W: Annotated[_Whole, Field(ge=4, le=8192, multiple_of=4)] = Field(
         description="base width: channels of the first level"
     )
-    multipliers: tuple[Count, ...] = Field(description="channels of each level in units of W")
+    multipliers: tuple[Annotated[Count, Field(le=64)], ...] = Field(
+        description="channels of each level in units of W"
+    )
     attention: tuple[bool, ...] = Field(description="which levels attend to themselves")
-    layers: Count = Field(description="ResNet blocks a level")
+    layers: Annotated[Count, Field(le=64)] = Field(description="ResNet blocks a level")
     dropout: Annotated[_Real, Field(ge=0, lt=1)] = Field(0.0, description="dropout rate in the ResNet blocks")
 
     @model_validator(mode="after")
@@ -172,7 +174,9 @@ class Evaluation(_Group):
     """When the run is measured and on how much."""
 
     eval_first: Count = Field(30, description="first tau that is evaluated")
-    eval_per_decade: Count = Field(8, description="evaluations a factor ten in tau, log-spaced")
+    eval_per_decade: Annotated[Count, Field(le=1000)] = Field(
+        8, description="evaluations a factor ten in tau, log-spaced"
+    )
     loss_t: tuple[Annotated[_Whole, Field(ge=0)], ...] = Field(
         (50, 150, 500), description="diffusion timesteps at which losses are measured"
     )

@@ -107,7 +107,7 @@ def print_fits(result: FitResult) -> None:
         title=f"Phase diagram by {result.criteria[0]}" if result.criteria else "Phase diagram",
     )
     for note in result.notes:
-        output.console.print(f"note: {note}", markup=False)
+        output.console.print(f"note: {note}")
 
 
 def _interval(estimate: Estimate) -> str | None:

@@ -82,6 +82,7 @@ def run(file: SweepFile, overrides: Overrides = None, store: Store = _DEFAULT_ST
     from orchestrator import selection
 
     layout = StoreLayout(store)
+    selection.require_writable(layout)
     made = selection.planned(file, overrides, layout)
     _prepare(made, layout)
     _execute(made, layout)
@@ -99,6 +100,7 @@ def submit(
 
     submission.require_executor(executor)
     layout = StoreLayout(store)
+    selection.require_writable(layout)
     made = selection.planned(file, overrides, layout)
     _prepare(made, layout)
     todo = launch.todo(launch.settled(made, layout))
@@ -109,7 +111,7 @@ def submit(
     output.console.print(
         f"{made.sweep}: {len(todo)} runs submitted to this machine, job {job_id} (pid {pid})\n"
         f"output: {layout.job_log(job_id)}\nfollow with: tausweep status {made.sweep} --watch --store {store}",
-        markup=False,
+        soft_wrap=True,
     )
 
 
@@ -160,6 +162,9 @@ def status(
     from orchestrator import listing, output, selection
 
     layout = StoreLayout(store)
+    if sweep is not None and "=" in sweep:  # a filter on all sweeps
+        where = [sweep, *(where or [])]
+        sweep = None
     while True:
         names = layout.sweep_names() if sweep is None else [sweep]
         plans = [selection.stored(name, layout, where) for name in names]
@@ -192,7 +197,7 @@ def logs(
     layout = StoreLayout(store)
     selection.require_store(layout)
     if not failed and target not in layout.sweep_names():
-        failures.print_log(layout, target)
+        failures.print_log(layout, target, as_json=as_json)
         return
     made = selection.stored(target, layout, where)
     groups = failures.group_failures(layout, [run.run_id for run in made.runs])
@@ -278,18 +283,14 @@ def figures(
     made = selection.stored(sweep, layout, where)
     drawn, skipped = analysis.draw_sweep(made, layout, out or layout.figures(made.sweep), cast(Format, form))
     for path in drawn:
-        output.console.print(str(path), markup=False, soft_wrap=True)
+        output.console.print(str(path), soft_wrap=True)
     for name, reason in skipped.items():
-        output.console.print(f"{name}: not drawn, {reason}", markup=False, soft_wrap=True)
+        output.console.print(f"{name}: not drawn, {reason}", soft_wrap=True)
 
 
 def _prepare(made: Plan, layout: StoreLayout) -> None:
     from orchestrator import launch, output
 
-    try:
-        layout.root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--store {layout.root}: no store can be made there ({error.strerror})") from error
     with output.counting("preparing images") as progress:
         launch.prepare(made, layout, progress)
 
@@ -304,7 +305,6 @@ def _execute(made: Plan, layout: StoreLayout) -> None:
         workers = made.resources.worker_count(len(todo))
         output.console.print(
             f"{made.sweep}: {len(todo)} of {len(made.runs)} runs to do, {workers} workers, store {layout.root}",
-            markup=False,
         )
         try:
             with output.ProgressView(made) as view:
@@ -316,9 +316,7 @@ def _execute(made: Plan, layout: StoreLayout) -> None:
             raise typer.Exit(_EXIT_INTERRUPTED) from None
     output.console.print(f"{made.sweep}: {listing.summary(made)}")
     if made.count("failed"):
-        output.console.print(
-            f"see why: tausweep logs {made.sweep} --failed --store {layout.root}", markup=False
-        )
+        output.console.print(f"see why: tausweep logs {made.sweep} --failed --store {layout.root}")
         raise typer.Exit(1)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.output import console
+from orchestrator.output import console, print_json
 from storage.attempts import lost, read_attempt, run_status
 from storage.errors import InputError, nearest
 from storage.layout import StoreLayout
@@ -60,27 +60,29 @@ def print_groups(groups: Iterable[FailureGroup]) -> None:
         console.print(
             f"{len(group.run_ids)} × {group.failure}: {group.error}",
             style="bold",
-            markup=False,
             soft_wrap=True,
         )
-        console.print(group.traceback.rstrip(), markup=False, soft_wrap=True)
+        console.print(group.traceback.rstrip(), soft_wrap=True)
         for run_id, log in zip(group.run_ids, group.logs, strict=True):
-            console.print(f"  {run_id}  {log}", markup=False, soft_wrap=True)
+            console.print(f"  {run_id}  {log}", soft_wrap=True)
 
 
-def print_log(layout: StoreLayout, target: str) -> None:
+def print_log(layout: StoreLayout, target: str, *, as_json: bool) -> None:
     """Print what the newest attempt of a run printed.
 
     Args:
         layout: the store.
         target: the run's id, or the beginning of it.
+        as_json: print a document instead.
 
     Raises:
         InputError: no run, or several, begin so; or the run has not been started.
     """
     found = [run_id for run_id in layout.run_ids() if run_id.startswith(target)]
     if not found:
-        raise InputError(f"{target}: no run begins so; {nearest(target, layout.sweep_names())} (sweeps)")
+        raise InputError(
+            f"{target}: no run begins so, and no sweep is called so; {nearest(target, layout.sweep_names())}"
+        )
     if len(found) > 1:
         raise InputError(f"{target}: {len(found)} runs begin so ({', '.join(found[:5])} …); give more digits")
     run = layout.run(found[0])
@@ -88,6 +90,9 @@ def print_log(layout: StoreLayout, target: str) -> None:
     if not numbers:
         raise InputError(f"{found[0]}: the run has not been started, there is no log")
     log = run.log(numbers[-1])
-    console.print(f"{log} (attempt {numbers[-1]} of {len(numbers)})", markup=False, soft_wrap=True)
-    content = log.read_text(errors="replace") if log.exists() else "nothing was printed"
-    console.print(content, markup=False, soft_wrap=True)
+    content = log.read_text(errors="replace") if log.exists() else ""
+    if as_json:
+        print_json({"run_id": run.run_id, "attempt": numbers[-1], "path": str(log), "log": content})
+        return
+    console.print(f"{log} (attempt {numbers[-1]} of {len(numbers)})", soft_wrap=True)
+    console.print(content or "nothing was printed", soft_wrap=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import yaml
-
 from jobs.spec import setting_names
+from orchestrator.yamlfile import parse_value
 from storage.errors import InputError, nearest
 
 Where = Mapping[str, list[Any]]
@@ -24,18 +23,6 @@ def split_values(text: str) -> list[str]:
         else:
             pieces[-1] += character
     return [piece.strip() for piece in pieces]
-
-
-def parse_value(text: str) -> Any:
-    """A value as YAML reads it.
-
-    Raises:
-        ValueError: it is not YAML.
-    """
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"not a value: {text!r}") from error
 
 
 def parse_assignment(text: str) -> tuple[str, list[Any]]:
@@ -65,7 +52,7 @@ def parse_where(texts: Iterable[str], *, extra: Iterable[str] = ()) -> Where:
         extra: names that may be filtered on besides the settings.
 
     Raises:
-        InputError: as `parse_assignment`, or the key is no setting.
+        InputError: as `parse_assignment`, or a key is no setting or given twice.
     """
     allowed = [*setting_names(), *extra]
     where: dict[str, list[Any]] = {}
@@ -73,23 +60,27 @@ def parse_where(texts: Iterable[str], *, extra: Iterable[str] = ()) -> Where:
         key, values = parse_assignment(text)
         if key not in allowed:
             raise InputError(f"{text!r}: no setting {key!r}; {nearest(key, allowed)}")
+        if key in where:
+            raise InputError(
+                f"{text!r}: {key} is given twice; for either of two values write {key}=value,value"
+            )
         where[key] = values
     return where
 
 
 def matches(where: Where, row: Mapping[str, Any]) -> bool:
-    """Whether a run's flat settings fit a filter."""
-    return all(
-        key in row and any(_equal(value, row[key]) for value in values) for key, values in where.items()
-    )
+    """Whether a run's flat settings fit a filter; `clip=null` fits runs that have no such setting."""
+    return all(any(_equal(value, row.get(key)) for value in values) for key, values in where.items())
 
 
 def _equal(wanted: Any, found: Any) -> bool:
     if isinstance(wanted, bool) or isinstance(found, bool):
         return wanted is found
+    if isinstance(wanted, int) and isinstance(found, int):
+        return wanted == found  # as floats, large seeds would be rounded to one
     try:
         return float(wanted) == float(found)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     if isinstance(wanted, list) and isinstance(found, list | tuple):
         return wanted == list(found)

@@ -42,7 +42,7 @@ def print_sweeps(plans: Sequence[Plan], layout: StoreLayout, *, as_json: bool) -
     if as_json:
         print_json([_json(plan) for plan in plans])
     elif not plans:
-        console.print(f"no sweep in {layout.root} yet", markup=False)
+        console.print(f"no sweep in {layout.root} yet")
     else:
         states = [state for state in STATES if any(plan.count(state) for plan in plans)]
         rows = [

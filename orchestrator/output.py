@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Number
 from types import TracebackType
 from typing import Any
 
@@ -18,7 +19,8 @@ from orchestrator.plan import Plan
 
 _LINE_SECONDS = 10.0
 
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+# Names of users and texts of errors are printed as they are: `[…]` is no markup and `:…:` no emoji.
+console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
 
 
 def print_json(value: object) -> None:
@@ -31,7 +33,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
     data = [list(row) for row in rows]
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for index, name in enumerate(columns):
-        numeric = all(isinstance(row[index], int | float) for row in data if row[index] is not None)
+        numeric = all(isinstance(row[index], Number) for row in data if row[index] is not None)
         table.add_column(name, justify="right" if numeric and data else "left", overflow="fold")
     for row in data:
         table.add_row(*(_cell(value) for value in row))
@@ -43,8 +45,7 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.4g}"
-    # Text of users and of errors is shown as it is, not read as markup.
-    return str(value).replace("[", "\\[")
+    return str(value)
 
 
 def duration(seconds: float) -> str:

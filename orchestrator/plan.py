@@ -104,7 +104,7 @@ def stored_plan(name: str, layout: StoreLayout) -> Plan:
     Raises:
         StoreError: its record or a spec can't be read.
     """
-    record = read_record(layout.sweep(name))
+    record = read_record(layout.sweep(name), "run_ids", "axes", "resources", "source")
     specs = [read_spec(layout.run(run_id)) for run_id in record["run_ids"]]
     return Plan(
         sweep=name,
@@ -158,7 +158,7 @@ def _parameter_counts(specs: Iterable[RunSpec], layout: StoreLayout) -> dict[str
         key = _model_key(spec)
         stored = layout.run(spec.run_id).spec
         if key not in counts and stored.exists():
-            counts[key] = read_record(stored)["p"]
+            counts[key] = read_record(stored, "p")["p"]
         unknown.add(key)
     missing = sorted(unknown - counts.keys())
     if missing:

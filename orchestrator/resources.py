@@ -49,5 +49,7 @@ class Resources(BaseModel):
 
     def worker_count(self, runs: int) -> int:
         """Workers to start for so many runs."""
-        available = max(1, len(os.sched_getaffinity(0)) // self.threads)
+        # macOS can't tell which cores a process may use.
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        available = max(1, cores // self.threads)
         return max(1, min(runs, self.workers or available))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,17 @@ def require_store(layout: StoreLayout) -> None:
     """
     if not layout.sweeps.is_dir():
         raise InputError(f"--store {layout.root}: no sweep has been run into this store; is the path right?")
+
+
+def require_writable(layout: StoreLayout) -> None:
+    """Check that a store is there or can be made; makes nothing.
+
+    Raises:
+        InputError: it is a file, or this user may not write there.
+    """
+    there = next(path for path in (layout.root, *layout.root.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"--store {layout.root}: {there} is no folder in which this user may write")
 
 
 def stored(sweep: str, layout: StoreLayout, where: Sequence[str] | None = None) -> Plan:

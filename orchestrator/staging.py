@@ -24,6 +24,7 @@ from jobs.images import (
 )
 from jobs.spec import Digits, Folder, RunSpec
 from storage.atomic import publish, publish_path, read_record, write_record
+from storage.errors import DataError
 from storage.layout import StoreLayout
 
 Progress = Callable[[int, int], None]
@@ -87,9 +88,14 @@ def _image_set(data: Digits | Folder, folder: Path | None, layout: StoreLayout) 
     if isinstance(data, Digits):
         return ImageSet(fingerprint=fingerprint_digits(), count=len(digits()), data=data)
     assert folder is not None  # the sweep file was checked for it
+    if not folder.is_dir():
+        raise DataError(
+            f"folder = {folder}: no such folder; give `folder: PATH` in the sweep file, or folder=PATH on the "
+            "command line"
+        )
     files = tuple(list_images(folder))
     index = layout.images_index(listing_key(folder, files, data.size, data.color))
-    known = read_record(index)["fingerprint"] if index.exists() else None
+    known = read_record(index, "fingerprint")["fingerprint"] if index.exists() else None
     fingerprint = known or fingerprint_folder(folder, files, data.size, data.color)
     return ImageSet(fingerprint=fingerprint, count=len(files), data=data, folder=folder, files=files)
 

@@ -35,13 +35,14 @@ def submitted_runs(sweep: str, layout: StoreLayout) -> set[str]:
     """Ids of runs that a living job of a sweep was given, whether it has begun them or not."""
     found: set[str] = set()
     for job_id in layout.job_ids():
-        listing = layout.job_runs(job_id)
-        if not listing.exists():  # removed when the job has ended
+        try:
+            given = layout.job_runs(job_id).read_text().splitlines()
+        except FileNotFoundError:  # removed when the job has ended
             continue
-        record = read_record(layout.job(job_id))
+        record = read_record(layout.job(job_id), "sweep", "executor", "details")
         handle = Handle(executor=record["executor"], job_id=job_id, details=record["details"])
         if record["sweep"] == sweep and LocalExecutor().alive([handle]) != [False]:
-            found |= {RunDirectory(Path(line)).run_id for line in listing.read_text().splitlines()}
+            found |= {RunDirectory(Path(line)).run_id for line in given}
     return found
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -27,26 +27,32 @@ from typing import Any
 from jobs.spec import RunSpec, is_sequence, setting_names
 from orchestrator.filters import Where, matches, parse_assignment, parse_where
 from orchestrator.resources import Resources
-from orchestrator.yamlfile import YamlFile, read_yaml
+from orchestrator.yamlfile import KeyPath, YamlFile, read_yaml
 from storage.errors import InputError, SettingError, SweepFileError, nearest
 
 MAX_RUNS = 100_000
 _KEYS = ("name", "experiment", "settings", "grid", "when", "folder", "resources")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_NAME_RULE = "letters, digits, '.', '_' and '-' are allowed, beginning with a letter or digit, at most 100"
+_NEXT_CONDITION = re.compile(r"\s+(?=[^\s=]+\s*=)")  # not the space in batch=min(512, n)
 UNPREPARED = "unprepared"
 """Fingerprint of specs whose images have not been looked at yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """A sweep file that has been read, overrides applied; not yet expanded."""
+    """A sweep file that has been read, overrides applied; not yet expanded.
+
+    Attributes:
+        overrides: values of the command line; those of an axis have replaced or become one in `grid`.
+    """
 
     source: YamlFile
     name: str
     settings: dict[str, Any]
     grid: dict[str, list[Any]]
     when: list[tuple[str, Where, dict[str, Any]]]
-    overrides: dict[str, Any]
+    overrides: dict[str, list[Any]]
     folder: Path | None
     resources: Resources
 
@@ -63,13 +69,13 @@ def find_sweep(name: str) -> Path:
         SweepFileError: there is neither.
     """
     path = Path(name)
-    if path.exists() or path.suffix in (".yaml", ".yml"):
-        return path
     shipped = {
         Path(f.name).stem: Path(str(f)) for f in files("jobs.sweeps").iterdir() if f.name.endswith(".yaml")
     }
-    if name in shipped:
+    if name in shipped and not path.is_file():
         return shipped[name]
+    if path.suffix in (".yaml", ".yml") or path.exists():
+        return path
     raise SweepFileError(
         f"{name}: no such file, and no sweep of this name ships with tausweep; {nearest(name, shipped)}"
     )
@@ -90,11 +96,6 @@ def read_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     for key in source.content:
         if key not in _KEYS:
             raise SweepFileError(f"{source.place(str(key))}: {key}: no such key; {nearest(str(key), _KEYS)}")
-    folder = source.content.get("folder")
-    if folder is not None and not isinstance(folder, str):
-        raise SweepFileError(
-            f"{source.place('folder')}: folder = {folder!r}: the path of a folder of images is needed"
-        )
     sweep = Sweep(
         source=source,
         name=_name(source, source.content.get("name", path.stem)),
@@ -102,7 +103,7 @@ def read_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
         grid=_grid(source),
         when=list(_when(source)),
         overrides={},
-        folder=None if folder is None else (path.parent / Path(folder).expanduser()).resolve(),
+        folder=_folder(source, path.parent),
         resources=_resources(source),
     )
     for key in sweep.settings:
@@ -110,15 +111,47 @@ def read_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
             raise SweepFileError(
                 f"{source.place('grid', key)}: {key} is an axis and also in settings; keep one"
             )
-    return _override(sweep, overrides)
+    for text in overrides:
+        sweep = _override(sweep, text)
+    _require_conditions_apply(sweep)
+    return sweep
+
+
+def _folder(source: YamlFile, beside: Path) -> Path | None:
+    folder = source.content.get("folder")
+    if folder is None:
+        return None
+    try:
+        return _path(folder, beside)
+    except InputError as error:
+        raise SweepFileError(f"{source.place('folder')}: {error}") from error
+
+
+def _path(folder: object, beside: Path) -> Path:
+    if not isinstance(folder, str) or not folder:
+        raise InputError(f"folder = {folder!r}: the path of a folder of images is needed")
+    try:
+        return (beside / Path(folder).expanduser()).resolve()
+    except (ValueError, RuntimeError) as error:  # a null byte; the home of a user whom nobody knows
+        raise InputError(f"folder = {folder!r}: not a path ({error})") from error
+
+
+def _require_conditions_apply(sweep: Sweep) -> None:
+    """A condition on what nobody sets would never be met, silently: defaults are filled in later."""
+    given = {"experiment", *sweep.settings, *sweep.grid, *sweep.overrides}
+    given |= {key for _, _, changes in sweep.when for key in changes}
+    for condition, where, _ in sweep.when:
+        for key in where.keys() - given:
+            raise SweepFileError(
+                f"{sweep.source.place('when', condition)}: when {condition}: {key} is neither an axis nor in "
+                "settings; give it there"
+            )
 
 
 def _settings(source: YamlFile) -> dict[str, Any]:
     settings = _section(source, "settings")
     for key in settings:
         _require_setting(source, key, "settings")
-    if "experiment" in source.content:
-        settings["experiment"] = source.content["experiment"]
     return settings
 
 
@@ -134,8 +167,7 @@ def _section(source: YamlFile, key: str) -> dict[str, Any]:
 def _name(source: YamlFile, name: object) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise SweepFileError(
-            f"{source.place('name')}: name = {name!r}: letters, digits, '.', '_' and '-' are allowed, "
-            "beginning with a letter or digit, at most 100"
+            f"{source.place('name')}: name = {name!r}: {_NAME_RULE}; put quotes around a number"
         )
     return name
 
@@ -169,7 +201,7 @@ def _when(source: YamlFile) -> Iterator[tuple[str, Where, dict[str, Any]]]:
     for condition, settings in _section(source, "when").items():
         place = source.place("when", condition)
         try:
-            where = parse_where(condition.split())
+            where = parse_where(_NEXT_CONDITION.split(condition.strip()))
         except InputError as error:
             raise SweepFileError(f"{place}: when: {error}") from error
         if not isinstance(settings, dict) or not settings:
@@ -190,40 +222,30 @@ def _resources(source: YamlFile) -> Resources:
         raise SweepFileError(f"{source.place('resources', error.field)}: resources: {error}") from error
 
 
-def _override(sweep: Sweep, overrides: Sequence[str]) -> Sweep:
-    for text in overrides:
-        key, values = parse_assignment(text)
-        if key == "name" and len(values) == 1:
-            sweep = replace(sweep, name=_override_name(values[0]))
-        elif key == "folder":
-            sweep = replace(sweep, folder=Path(text.partition("=")[2]).expanduser().resolve())
-        elif key.startswith("resources.") and len(values) == 1:
-            field = key.removeprefix("resources.")
-            resources = sweep.resources.model_dump() | {field: values[0]}
-            sweep = replace(sweep, resources=Resources.parse(resources))
-        elif key not in setting_names():
-            allowed = [
-                *setting_names(),
-                "name",
-                "folder",
-                *(f"resources.{f}" for f in Resources.model_fields),
-            ]
-            raise InputError(f"{text!r}: no such setting; {nearest(key, allowed)}")
-        elif len(values) > 1 or key in sweep.grid:
-            sweep = replace(sweep, grid=sweep.grid | {key: values}, overrides=_without(sweep.overrides, key))
-        else:
-            sweep = replace(sweep, overrides=sweep.overrides | {key: values[0]})
-    return sweep
-
-
-def _without(mapping: dict[str, Any], key: str) -> dict[str, Any]:
-    return {k: v for k, v in mapping.items() if k != key}
-
-
-def _override_name(value: object) -> str:
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise InputError(f"name={value}: letters, digits, '.', '_' and '-' are allowed")
-    return value
+def _override(sweep: Sweep, text: str) -> Sweep:
+    key, _, value = (part.strip() for part in text.partition("="))
+    if value and key == "folder":
+        return replace(sweep, folder=_path(value, Path()))
+    if value and key == "name":
+        if not _NAME.fullmatch(value):
+            raise InputError(f"{text!r}: {_NAME_RULE}")
+        return replace(sweep, name=value)
+    key, values = parse_assignment(text)
+    if key.startswith("resources."):
+        change = {key.removeprefix("resources."): values[0] if len(values) == 1 else values}
+        try:
+            return replace(sweep, resources=Resources.parse(sweep.resources.model_dump() | change))
+        except SettingError as error:
+            raise InputError(f"{text!r}: {error}") from error
+    if key not in setting_names():
+        allowed = [*setting_names(), "name", "folder", *(f"resources.{f}" for f in Resources.model_fields)]
+        raise InputError(f"{text!r}: no such setting; {nearest(key, allowed)}")
+    is_axis = len(values) > 1 or key in sweep.grid
+    return replace(
+        sweep,
+        grid=sweep.grid | ({key: values} if is_axis else {}),
+        overrides=sweep.overrides | {key: values},
+    )
 
 
 def expand(sweep: Sweep) -> list[RunSpec]:
@@ -238,13 +260,11 @@ def expand(sweep: Sweep) -> list[RunSpec]:
     found: dict[str, RunSpec] = {}
     for values in itertools.product(*sweep.grid.values()):
         point = dict(zip(sweep.grid, values, strict=True))
-        settings = sweep.settings | point
-        for _, where, changes in sweep.when:
-            if matches(where, settings):
-                settings |= {key: value for key, value in changes.items() if key not in point}
-        settings |= sweep.overrides
+        settings: dict[str, Any] = {"fingerprint": UNPREPARED}
+        for _, layer in _layers(sweep, point):
+            settings |= layer
         try:
-            spec = RunSpec.from_settings({**settings, "fingerprint": UNPREPARED})
+            spec = RunSpec.from_settings(settings)
         except SettingError as error:
             raise SweepFileError(_point_error(sweep, point, error)) from error
         if spec.data.data == "folder" and sweep.folder is None:
@@ -255,19 +275,25 @@ def expand(sweep: Sweep) -> list[RunSpec]:
     return list(found.values())
 
 
+def _layers(sweep: Sweep, point: dict[str, Any]) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+    """The sources of a point's settings, each with its place in the file; a later one wins."""
+    fixed = {key: values[0] for key, values in sweep.overrides.items() if key not in point}
+    settings = sweep.settings | point
+    top = {key: sweep.source.content[key] for key in ("experiment",) if key in sweep.source.content}
+    yield (), top
+    yield ("settings",), sweep.settings
+    yield ("grid",), point
+    for condition, where, changes in sweep.when:
+        if matches(where, top | settings | fixed):
+            layer = {key: value for key, value in changes.items() if key not in point}
+            settings |= layer
+            yield ("when", condition), layer
+    yield (), fixed
+
+
 def _point_error(sweep: Sweep, point: dict[str, Any], error: SettingError) -> str:
-    field = error.field
-    if field in sweep.overrides:
-        place = "command line"
-    elif field in point or ("grid", field) in sweep.source.lines:
-        place = sweep.source.place("grid", field)
-    else:
-        conditions: Iterable[str] = (condition for condition, _, changes in sweep.when if field in changes)
-        condition = next(iter(conditions), None)
-        place = (
-            sweep.source.place("when", condition, field)
-            if condition
-            else sweep.source.place("settings", field)
-        )
+    places = [path for path, layer in _layers(sweep, point) if error.field in layer]
+    path = (places or [("settings",)])[-1]
+    place = "command line" if error.field in sweep.overrides else sweep.source.place(*path, error.field)
     where = ", ".join(f"{key}={value}" for key, value in point.items())
     return f"{place}: {error}" + (f" (at {where})" if where else "")

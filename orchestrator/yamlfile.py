@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.constructor import ConstructorError
+from yaml.reader import ReaderError
 
 from storage.errors import SweepFileError
 
 KeyPath = tuple[str, ...]
+_DEPTH = 3  # when → condition → setting
 
 
 @dataclass(frozen=True)
@@ -48,29 +51,49 @@ def read_yaml(path: Path) -> YamlFile:
         raise SweepFileError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SweepFileError(f"{path}: can't be read as text ({error})") from error
-    loader = yaml.SafeLoader(text)
+    lines: dict[KeyPath, int] = {}
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
-        lines: dict[KeyPath, int] = {}
-        _collect(node, (), lines, path, frozenset())
+        _collect(node, (), lines, path)
         content = loader.construct_document(node) if node is not None else {}
     except yaml.YAMLError as error:
-        raise SweepFileError(_syntax(path, error)) from error
-    except (ValueError, RecursionError) as error:  # a scalar such as 2026-13-45 that YAML takes for a date
-        raise SweepFileError(f"{path}: {error}") from error
-    finally:
-        loader.dispose()
+        raise SweepFileError(_syntax(path, text, error)) from error
+    except RecursionError as error:
+        raise SweepFileError(f"{path}: nested too deeply, or a value that contains itself") from error
     if not isinstance(content, dict):
         raise SweepFileError(f"{path}: a mapping (key: value) is needed, found {type(content).__name__}")
     return YamlFile(str(path), content, lines)
 
 
-def _collect(
-    node: yaml.Node | None, path: KeyPath, lines: dict[KeyPath, int], file: Path, above: frozenset[int]
-) -> None:
-    if node is not None and id(node) in above:
-        raise SweepFileError(f"{file}:{node.start_mark.line + 1}: a value that contains itself")
-    if not isinstance(node, yaml.MappingNode):
+def parse_value(text: str) -> Any:
+    """A single value as YAML reads it.
+
+    Raises:
+        ValueError: it is not YAML.
+    """
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"not a value: {text!r}") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader; where a text does not fit its type, its error says the line too."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError) as error:  # 2026-13-45, !!bool 7, !!timestamp x
+            problem = (
+                f"{node.value[:40]!r} is not {node.tag.rpartition(':')[2]} ({error}); quote it if it is text"
+            )
+            raise ConstructorError(None, None, problem, node.start_mark) from error
+
+
+def _collect(node: yaml.Node | None, path: KeyPath, lines: dict[KeyPath, int], file: Path) -> None:
+    # No deeper than settings lie: aliases can nest mappings without end, or exponentially often.
+    if not isinstance(node, yaml.MappingNode) or len(path) == _DEPTH:
         return
     for key, value in node.value:
         line = key.start_mark.line + 1
@@ -82,10 +105,13 @@ def _collect(
                 f"{file}:{line}: {key.value} is given twice (first in line {lines[inner]}); keep one"
             )
         lines[inner] = line
-        _collect(value, inner, lines, file, above | {id(node)})
+        _collect(value, inner, lines, file)
 
 
-def _syntax(path: Path, error: yaml.YAMLError) -> str:
+def _syntax(path: Path, text: str, error: yaml.YAMLError) -> str:
+    if isinstance(error, ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        return f"{path}:{line}: {text[error.position]!r}: {error.reason}"
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or str(error)
     return f"{path}:{mark.line + 1}: {problem}" if mark is not None else f"{path}: {problem}"

@@ -55,12 +55,12 @@ def training(store: Path) -> list[psutil.Process]:
 
 
 def test_a_sweep_runs_to_its_end_and_a_second_run_does_nothing(undisturbed: Path, tmp_path: Path) -> None:
-    assert states(undisturbed) == {"succeeded": 8}
+    assert states(undisturbed) == {"succeeded": 4}
     before = sorted(undisturbed.rglob("*"))
     started = time.monotonic()
     done = tausweep("run", write_sweep(tmp_path), store=undisturbed)
     print(f"second run: {time.monotonic() - started:.2f} s")
-    assert "8 succeeded" in done.stdout
+    assert "4 succeeded" in done.stdout
     assert sorted(undisturbed.rglob("*")) == before
 
 
@@ -68,7 +68,7 @@ def test_two_stores_of_one_sweep_are_bit_equal(undisturbed: Path, tmp_path: Path
     tausweep("run", write_sweep(tmp_path), "n=4", "resources.workers=1", store=tmp_path / "again")
     again = science(tmp_path / "again")
     ids = {row["run_id"] for row in again["metrics"]}
-    assert len(ids) == 4
+    assert len(ids) == 2
     whole = science(undisturbed)
     for table, rows in again.items():
         assert rows == [row for row in whole[table] if row["run_id"] in ids]
@@ -84,7 +84,7 @@ def test_adding_an_n_trains_only_the_new_runs(undisturbed: Path, tmp_path: Path)
     rows = query(
         StoreLayout(store), "SELECT run_id, attempt, ended FROM attempts ORDER BY run_id"
     ).to_pylist()
-    assert len(rows) == 8
+    assert len(rows) == 4
     assert all(row in rows for row in first)
     assert science(store) == science(undisturbed)
 
@@ -94,7 +94,7 @@ def test_the_parts_open_in_plain_pyarrow_pandas_and_duckdb(undisturbed: Path) ->
         files = sorted(undisturbed.glob(f"runs/*/{table}/*.parquet"))
         plain = pq.read_table(files[0])
         assert plain.num_rows == len(pd.read_parquet(files[0])) > 0
-        rows = duckdb.sql(f"SELECT count(*) FROM read_parquet('{undisturbed}/runs/*/{table}/*.parquet')")
+        rows = duckdb.execute(f"SELECT count(*) FROM read_parquet('{undisturbed}/runs/*/{table}/*.parquet')")
         assert rows.fetchone() == (sum(pq.read_metadata(f).num_rows for f in files),)
 
 
@@ -107,10 +107,10 @@ def test_kill_9_of_a_worker_fails_only_its_run_and_the_sweep_goes_on(
     training(store)[0].kill()
     output, _ = process.communicate(timeout=200)
     assert process.returncode == 1
-    assert states(store) == {"succeeded": 7, "failed": 1}, output
+    assert states(store) == {"succeeded": 3, "failed": 1}, output
     assert "lost_worker" in tausweep("logs", "tiny", "--failed", store=store).stdout
     tausweep("run", write_sweep(tmp_path, steps=150), store=store, check=False)
-    assert states(store) == {"succeeded": 7, "failed": 1}, "run does not take a failed run up again"
+    assert states(store) == {"succeeded": 3, "failed": 1}, "run does not take a failed run up again"
     tausweep("resume", "tiny", store=store)
     assert science(store) == science(long_undisturbed)
 
@@ -123,11 +123,11 @@ def test_kill_9_of_the_orchestrator_then_resume_completes_the_sweep(
     wait_for(lambda: bool(training(store)))
     workers = psutil.Process(process.pid).children()
     process.kill()
-    process.wait()
+    process.communicate()
     psutil.wait_procs(workers, timeout=30)
     assert not any(worker.is_running() for worker in workers), "workers end with who started them"
     tausweep("resume", "tiny", store=store)
-    assert states(store) == {"succeeded": 8}
+    assert states(store) == {"succeeded": 4}
     assert science(store) == science(long_undisturbed)
 
 
@@ -139,9 +139,9 @@ def test_everything_killed_at_once_then_resume_completes_the_sweep(
     wait_for(lambda: bool(list(store.glob("runs/*/checkpoints/*.pt"))))
     for victim in [psutil.Process(process.pid), *psutil.Process(process.pid).children()]:
         victim.kill()
-    process.wait()
+    process.communicate()
     tausweep("resume", "tiny", store=store)
-    assert states(store) == {"succeeded": 8}
+    assert states(store) == {"succeeded": 4}
     assert science(store) == science(long_undisturbed)
     resumed = query(StoreLayout(store), "SELECT max(resumed_from_tau) AS tau FROM attempts").to_pylist()
     assert resumed[0]["tau"] > 0, "at least one run went on from a checkpoint"
@@ -172,9 +172,9 @@ def test_cancel_stops_running_and_waiting_runs_and_resume_takes_them_up(
     wait_for(lambda: bool(training(store)))
     tausweep("cancel", "tiny", "n=4", store=store)
     process.communicate(timeout=200)
-    assert states(store) == {"succeeded": 4, "cancelled": 4}
+    assert states(store) == {"succeeded": 2, "cancelled": 2}
     tausweep("run", write_sweep(tmp_path, steps=150), store=store)
-    assert states(store) == {"succeeded": 4, "cancelled": 4}
+    assert states(store) == {"succeeded": 2, "cancelled": 2}
     tausweep("resume", "tiny", store=store)
     assert science(store) == science(long_undisturbed)
 
@@ -187,7 +187,7 @@ def test_two_orchestrators_on_one_store_train_every_run_once(undisturbed: Path, 
         output, _ = process.communicate(timeout=200)
         assert process.returncode == 0, output
     attempts = query(StoreLayout(store), "SELECT run_id FROM attempts").to_pylist()
-    assert len(attempts) == len({row["run_id"] for row in attempts}) == 8
+    assert len(attempts) == len({row["run_id"] for row in attempts}) == 4
     assert science(store) == science(undisturbed)
 
 
@@ -196,9 +196,9 @@ def test_a_run_that_diverges_fails_alone_and_reruns_only_when_asked(tmp_path: Pa
     file = write_sweep(tmp_path)
     done = tausweep("run", file, "lr=4e-3,1e9", "optimizer=sgd", "n=4", store=store, check=False)
     assert done.returncode == 1
-    assert states(store) == {"succeeded": 2, "failed": 2}
+    assert states(store) == {"succeeded": 1, "failed": 1}
     failures = json.loads(tausweep("logs", "tiny", "--failed", "--json", store=store).stdout)
-    assert [(group["failure"], len(group["run_ids"])) for group in failures] == [("not_finite", 2)]
+    assert [(group["failure"], len(group["run_ids"])) for group in failures] == [("not_finite", 1)]
     assert "NotFiniteError" in failures[0]["error"]
     bad = [row for row in science(store)["metrics"] if row["run_id"] in failures[0]["run_ids"]]
     assert bad == []
@@ -213,8 +213,8 @@ def test_submit_returns_at_once_and_the_sweep_runs_in_the_background(
 ) -> None:
     store = tmp_path / "runs"
     done = tausweep("submit", write_sweep(tmp_path), store=store)
-    assert "8 runs submitted" in done.stdout
-    wait_for(lambda: states(store) == {"succeeded": 8}, seconds=200)
+    assert "4 runs submitted" in done.stdout
+    wait_for(lambda: states(store) == {"succeeded": 4}, seconds=200)
     assert science(store) == science(undisturbed)
 
 
@@ -223,7 +223,7 @@ def test_a_spec_that_was_tampered_with_is_refused(tmp_path: Path) -> None:
     file = write_sweep(tmp_path)
     plan = json.loads(tausweep("plan", file, "n=4", "optimizer=adam", "--json", store=store).stdout)
     assert not store.exists(), "plan writes nothing"
-    assert len(plan["runs"]) == 2
+    assert len(plan["runs"]) == 1
     tausweep("run", file, "n=4", "optimizer=adam", "seed=0", store=store)
     layout = StoreLayout(store)
     run = layout.run(layout.run_ids()[0])
@@ -233,8 +233,8 @@ def test_a_spec_that_was_tampered_with_is_refused(tmp_path: Path) -> None:
     run.attempt(1).unlink()
     done = tausweep("resume", "tiny", store=store, check=False)
     assert done.returncode == 1
-    assert states(store) == {"failed": 1}
-    assert "IdentityError" in tausweep("logs", "tiny", "--failed", store=store).stdout
+    assert f"run {run.run_id}: the settings in its spec.json hash to" in done.stderr
+    assert states(store) == {"pending": 1}
 
 
 def test_resolve_and_figures_read_what_was_run(undisturbed: Path, tmp_path: Path) -> None:

@@ -226,6 +226,13 @@ def test_a_listing_key_changes_with_dates_size_and_color(folder):
     assert len({before, key(folder), key(folder, size=9), key(folder, color="rgb")}) == 4
 
 
+def test_a_listing_key_tells_folders_of_equal_listings_apart(folder, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)  # keeps the dates
+    assert key(other) != key(folder)
+    assert fingerprint(other) == fingerprint(folder)
+
+
 def test_a_listing_key_is_never_a_fingerprint(folder):
     assert key(folder) != fingerprint(folder)
 

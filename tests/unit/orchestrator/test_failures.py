@@ -1,0 +1,92 @@
+"""Failures grouped: runs with one mistake are one group, whatever numbers and paths their tracebacks hold."""
+
+from __future__ import annotations
+
+import pytest
+from finished_store import begin, end, fail, finish, lose
+
+from orchestrator.failures import group_failures
+
+TRACE = """Traceback (most recent call last):
+  File "training.py", line 17, in train
+storage.errors.NotFiniteError: loss is nan at tau = {tau}, last losses 0.{tau}, {tau}e+03, 0xab{tau}
+"""
+
+
+@pytest.fixture
+def runs(store, make_run):
+    return [make_run(store, seed=seed) for seed in range(6)]
+
+
+def groups(store):
+    return group_failures(store, store.run_ids())
+
+
+def test_runs_that_differ_only_in_numbers_are_one_group(store, runs):
+    for tau, run in enumerate(runs):
+        fail(run, failure="not_finite", error=f"nan at {tau}", traceback=TRACE.format(tau=tau * 37))
+    (group,) = groups(store)
+    assert sorted(group.run_ids) == store.run_ids()
+    assert group.failure == "not_finite"
+
+
+def test_a_group_shows_error_and_traceback_of_its_first_run(store, runs):
+    for tau, run in enumerate(runs):
+        fail(run, error=f"nan at {tau}", traceback=TRACE.format(tau=tau))
+    (group,) = groups(store)
+    first = store.run(group.run_ids[0])
+    tau = runs.index(first)
+    assert (group.error, group.traceback) == (f"nan at {tau}", TRACE.format(tau=tau))
+
+
+def test_paths_of_run_directories_do_not_divide_a_group(store, runs):
+    for run in runs:
+        fail(
+            run,
+            traceback=f"PermissionError: [Errno 13] Permission denied: '{run.checkpoints}/.30.pt.1a2b3c4d.tmp'",
+        )
+    assert len(groups(store)) == 1
+
+
+def test_runs_that_failed_at_different_lines_of_code_differ_by_their_words(store, runs):
+    fail(runs[0], traceback="in train\nValueError: bad shape")
+    fail(runs[1], traceback="in sample\nValueError: bad shape")
+    assert len(groups(store)) == 2
+
+
+def test_the_same_traceback_under_another_class_is_another_group(store, runs):
+    fail(runs[0], failure="error", traceback="x")
+    fail(runs[1], failure="out_of_memory", traceback="x")
+    assert {group.failure for group in groups(store)} == {"error", "out_of_memory"}
+
+
+def test_the_largest_group_comes_first(store, runs):
+    for run in runs[:2]:
+        fail(run, traceback="rare")
+    for run in runs[2:]:
+        fail(run, traceback="common")
+    assert [group.traceback for group in groups(store)] == ["common", "rare"]
+
+
+def test_workers_that_vanished_are_a_group_without_a_traceback(store, runs):
+    for run in runs[:3]:
+        lose(run)
+    (group,) = groups(store)
+    assert (group.failure, group.traceback, len(group.run_ids)) == ("lost_worker", "", 3)
+    assert "ended without a word" in group.error
+
+
+def test_the_log_of_each_run_is_that_of_its_last_attempt(store, runs):
+    end(runs[0], begin(runs[0]), state="preempted", tau=1)
+    fail(runs[0])
+    (group,) = groups(store)
+    assert group.logs == [runs[0].log(2)]
+    assert group.logs[0].exists()
+
+
+def test_only_failed_runs_are_looked_at(store, runs):
+    finish(runs[0])
+    begin(runs[1])
+    end(runs[2], begin(runs[2]), state="preempted", tau=1)
+    end(runs[3], begin(runs[3]), state="cancelled", tau=1)
+    assert groups(store) == []

@@ -1,0 +1,72 @@
+"""Resources: what is allowed, what is refused by name, and how many workers that makes."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from orchestrator.resources import Resources
+from storage.errors import SettingError
+
+
+def test_nothing_given_is_one_thread_a_worker_and_a_device_that_is_found():
+    assert Resources.parse({}) == Resources(workers=None, threads=1, device="auto")
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:0", "cuda:13"])
+def test_devices_by_their_torch_names_are_allowed(device):
+    assert Resources.parse({"device": device}).device == device
+
+
+def test_numbers_may_be_written_as_yaml_reads_1e2():
+    assert Resources.parse({"checkpoint_seconds": "1e2"}).checkpoint_seconds == 100
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("threds", 1, "no such resource; did you mean 'threads'"),
+        ("gpus", 1, "no such resource; .*Allowed: checkpoint_seconds, device"),
+        ("threads", 0, "greater than or equal to 1"),
+        ("threads", None, "integer"),
+        ("threads", 1.5, "integer"),
+        ("threads", [1], "integer"),
+        ("threads", "many", "integer"),
+        ("threads", True, "not a truth value"),
+        ("threads", 10**6, "less than or equal to 4096"),
+        ("workers", 0, "greater than or equal to 1"),
+        ("workers", -1, "greater than or equal to 1"),
+        ("device", "gpu", "cuda"),
+        ("device", "cuda:x", "cuda"),
+        ("device", 0, "string"),
+        ("checkpoint_seconds", 0, "greater than 0"),
+        ("checkpoint_seconds", float("nan"), "finite|greater than 0"),
+        ("checkpoint_seconds", float("inf"), "finite"),
+        ("heartbeat_seconds", 0, "greater than 0"),
+        ("heartbeat_seconds", 21, "less than or equal to 20"),
+        ("heartbeat_seconds", float("nan"), "less than or equal to 20"),
+    ],
+)
+def test_what_is_not_allowed_is_told_with_field_and_value(name, value, words):
+    with pytest.raises(SettingError, match=words) as caught:
+        Resources.parse({name: value})
+    assert (caught.value.field, repr(caught.value.value)) == (name, repr(value))
+
+
+@pytest.mark.parametrize(
+    ("workers", "runs", "expected"), [(3, 10, 3), (3, 2, 2), (1, 10, 1), (4096, 5, 5), (3, 0, 1)]
+)
+def test_there_are_no_more_workers_than_runs_or_than_were_asked_for(workers, runs, expected):
+    assert Resources(workers=workers).worker_count(runs) == expected
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4096])
+def test_workers_that_were_not_asked_for_fill_the_cores(threads):
+    cores = len(os.sched_getaffinity(0))
+    assert Resources(threads=threads).worker_count(10_000) == max(1, cores // threads)
+
+
+def test_resources_survive_the_sweeps_record():
+    given = Resources(workers=3, device="cuda:1", checkpoint_seconds=5)
+    assert Resources.parse(given.model_dump(mode="json")) == given
