@@ -18,9 +18,17 @@ from rich.table import Table
 from orchestrator.plan import Plan
 
 _LINE_SECONDS = 10.0
+_WIDEST = 10_000
 
 # Names of users and texts of errors are printed as they are: `[…]` is no markup and `:…:` no emoji.
-console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
+
+
+def _console(width: int | None) -> Console:
+    # Text of users and of errors is shown as it is, not read as markup.
+    return Console(highlight=False, markup=False, emoji=False, width=width)
+
+
+console = _console(None if sys.stdout.isatty() else 200)
 
 
 def print_json(value: object) -> None:
@@ -34,10 +42,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for index, name in enumerate(columns):
         numeric = all(isinstance(row[index], Number) for row in data if row[index] is not None)
-        table.add_column(name, justify="right" if numeric and data else "left", overflow="fold")
+        table.add_column(name, justify="right" if numeric and data else "left", no_wrap=True)
     for row in data:
         table.add_row(*(_cell(value) for value in row))
-    console.print(table)
+    # As wide as it needs to be: a narrow terminal breaks the lines, but no id is cut and no column left out.
+    needed = console.measure(table, options=console.options.update(width=_WIDEST)).maximum
+    _console(max(needed, console.width)).print(table, crop=False, soft_wrap=True)
 
 
 def _cell(value: Any) -> str:
