@@ -17,7 +17,7 @@ from jobs.unet import build_unet, count_parameters
 
 
 def unet(W=8, multipliers=(1, 2), attention=(False, True), **settings):
-    return spec.UNet(W=W, multipliers=multipliers, attention=attention, **settings)
+    return spec.UNet(W=W, multipliers=multipliers, attention=attention, **{"layers": 1, **settings})
 
 
 def modules(network, kind):
