@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from jobs import spec
+from jobs import settings
 from storage.errors import DataError
 
 PREPARATION_VERSION = 1
@@ -143,7 +143,7 @@ def listing_key(folder: Path, files: Sequence[Path], size: int, color: Color) ->
     return _hash(parts())
 
 
-def require_enough(count: int, data: spec.Digits | spec.Folder) -> None:
+def require_enough(count: int, data: settings.Digits | settings.Folder) -> None:
     """Check that the training subset and the held-out images fit and do not overlap.
 
     Args:
@@ -164,7 +164,7 @@ def require_enough(count: int, data: spec.Digits | spec.Folder) -> None:
     )
 
 
-def split(images: Bytes, data: spec.Digits | spec.Folder) -> Split:
+def split(images: Bytes, data: settings.Digits | settings.Folder) -> Split:
     """The training subset and the held-out images, as floats centred on the training subset.
 
     Pixels go to 0…1, minus the mean of the training subset (one number a channel), times pixel_scale.
@@ -187,7 +187,7 @@ def split(images: Bytes, data: spec.Digits | spec.Folder) -> Split:
 
 
 def training_pool(
-    images: Bytes, data: spec.Digits | spec.Folder, mean: NDArray[np.float64], limit: int = 10_000
+    images: Bytes, data: settings.Digits | settings.Folder, mean: NDArray[np.float64], limit: int = 10_000
 ) -> Floats:
     """Images that no run of this test_images holds out, evenly spaced over all of them.
 

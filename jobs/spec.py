@@ -13,193 +13,25 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from jobs.settings import DDPM, SGD, Adam, Digits, Evaluation, Folder, Group, Training, UNet, Whole
 from storage.errors import IdentityError, SettingError, nearest
 from storage.layout import RUN_ID_LENGTH
 
 SPEC_VERSION = 1
 """Enters the id; raised only when the same settings begin to mean another computation."""
 
-
-def _number(value: object) -> object:
-    # pydantic would take `true` for 1, and YAML reads `yes` as true: never what the user meant.
-    if isinstance(value, bool):
-        raise ValueError("a number is needed, not a truth value")  # noqa: TRY004 - pydantic reports ValueError
-    return value
-
-
-def _unsigned_zero(value: float) -> float:
-    return value + 0.0  # -0.0 and 0.0 are one run
-
-
-_Whole = Annotated[int, BeforeValidator(_number), Field(lt=2**63)]  # the store's columns are int64
-_Real = Annotated[float, BeforeValidator(_number), AfterValidator(_unsigned_zero), Field(allow_inf_nan=False)]
-Count = Annotated[_Whole, Field(gt=0)]
-Positive = Annotated[_Real, Field(gt=0)]
-
-_PLAIN_BATCH = re.compile(r"0*(?P<size>[1-9][0-9]{0,17})(\.0*)?")
-_MIN_BATCH = re.compile(r"min\(\s*(?P<cap>[1-9][0-9]*)\s*,\s*n\s*\)")
-
-
-def _batch(value: object) -> object:
-    text = str(value).strip()
-    if match := _PLAIN_BATCH.fullmatch(text):
-        return int(match["size"])
-    if match := _MIN_BATCH.fullmatch(text):
-        return f"min({int(match['cap'])}, n)"
-    if text == "n":
-        return "n"
-    raise ValueError("a batch size such as 64, or min(512, n), or n for full batch")
-
-
-Batch = Annotated[int | str, BeforeValidator(_batch)]
-
-
-class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Digits(_Group):
-    """scikit-learn's 1,797 handwritten digits, 8×8 grey; ships with the package, needs no download."""
-
-    data: Literal["digits"] = "digits"
-    fingerprint: str = Field(description="content hash of the prepared images")
-    n: Annotated[_Whole, Field(ge=2)] = Field(description="training-set size")
-    subset: Annotated[_Whole, Field(ge=0)] = Field(
-        0, description="subset i trains on images i·n … (i+1)·n − 1"
-    )
-    test_images: Annotated[_Whole, Field(ge=2)] = Field(512, description="images held out, from the end")
-    pixel_scale: Positive = Field(1.0, description="width of the pixel range; 1 as in the paper, 2 for −1…1")
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
-        return (1, 8, 8)
-
-
-class Folder(_Group):
-    """A folder of PNG and JPEG images, resized and cropped to a square."""
-
-    data: Literal["folder"]
-    fingerprint: str = Field(description="content hash of the prepared images")
-    n: Annotated[_Whole, Field(ge=2)] = Field(description="training-set size")
-    subset: Annotated[_Whole, Field(ge=0)] = Field(
-        0, description="subset i trains on images i·n … (i+1)·n − 1"
-    )
-    test_images: Annotated[_Whole, Field(ge=2)] = Field(2048, description="images held out, from the end")
-    pixel_scale: Positive = Field(1.0, description="width of the pixel range; 1 as in the paper, 2 for −1…1")
-    size: Annotated[_Whole, Field(ge=4, le=512)] = Field(32, description="height and width in pixels")
-    color: Literal["grey", "rgb"] = Field("grey", description="grey or rgb")
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
-        return (1 if self.color == "grey" else 3, self.size, self.size)
-
-
-class UNet(_Group):
-    """diffusers' UNet2DModel, its channels given by the base width W."""
-
-    model: Literal["unet"] = "unet"
-    W: Annotated[_Whole, Field(ge=4, le=8192, multiple_of=4)] = Field(
-        description="base width: channels of the first level"
-    )
-    multipliers: tuple[Annotated[Count, Field(le=64)], ...] = Field(
-        description="channels of each level in units of W"
-    )
-    attention: tuple[bool, ...] = Field(description="which levels attend to themselves")
-    layers: Annotated[Count, Field(le=64)] = Field(description="ResNet blocks a level")
-    dropout: Annotated[_Real, Field(ge=0, lt=1)] = Field(0.0, description="dropout rate in the ResNet blocks")
-
-    @model_validator(mode="after")
-    def _same_length(self) -> Self:
-        if not self.multipliers:
-            raise ValueError("multipliers needs at least one level")
-        if len(self.multipliers) != len(self.attention):
-            raise ValueError(
-                f"multipliers has {len(self.multipliers)} levels and attention {len(self.attention)}; give as many"
-            )
-        return self
-
-
-class DDPM(_Group):
-    """Denoising diffusion with a linear beta schedule (Ho et al. 2020, arXiv:2006.11239)."""
-
-    objective: Literal["ddpm"] = "ddpm"
-    timesteps: Annotated[_Whole, Field(ge=2)] = Field(1000, description="diffusion timesteps T")
-    beta_start: Annotated[_Real, Field(gt=0, lt=1)] = Field(1e-4, description="beta at t = 0")
-    beta_end: Annotated[_Real, Field(gt=0, lt=1)] = Field(0.02, description="beta at t = T − 1")
-    prediction: Literal["epsilon", "v"] = Field("epsilon", description="what the network predicts")
-
-
-class Adam(_Group):
-    """Adam (Kingma & Ba 2015)."""
-
-    optimizer: Literal["adam"] = "adam"
-    lr: Positive = Field(description="learning rate")
-    beta1: Annotated[_Real, Field(ge=0, lt=1)] = Field(0.9, description="decay of the first moment")
-    beta2: Annotated[_Real, Field(ge=0, lt=1)] = Field(0.999, description="decay of the second moment")
-
-
-class SGD(_Group):
-    """Stochastic gradient descent with momentum, the paper's optimiser on CelebA."""
-
-    optimizer: Literal["sgd"]
-    lr: Positive = Field(description="learning rate")
-    momentum: Annotated[_Real, Field(ge=0, lt=1)] = Field(0.95, description="momentum")
-
-
-class Training(_Group):
-    """How long and on what batches; the batch policy has no default, it changes the exponent of n."""
-
-    batch: Batch = Field(description="batch size: a number, min(512, n) as in the paper, or n")
-    steps: Count = Field(description="optimiser updates; the budget in tau")
-    warmup: Annotated[_Whole, Field(ge=0)] = Field(0, description="steps of linear learning-rate warm-up")
-    clip: Positive | None = Field(None, description="largest norm of the gradient; none: not clipped")
-
-
-class Evaluation(_Group):
-    """When the run is measured and on how much."""
-
-    eval_first: Count = Field(30, description="first tau that is evaluated")
-    eval_per_decade: Annotated[Count, Field(le=1000)] = Field(
-        8, description="evaluations a factor ten in tau, log-spaced"
-    )
-    loss_t: tuple[Annotated[_Whole, Field(ge=0)], ...] = Field(
-        (50, 150, 500), description="diffusion timesteps at which losses are measured"
-    )
-    loss_pairs: Count = Field(256, description="(image, noise) pairs a loss, the same at each tau")
-    samples: Annotated[_Whole, Field(ge=2)] = Field(200, description="generated samples an evaluation")
-    ddim_steps: Count = Field(25, description="steps of the DDIM sampler")
-    clip_x0: bool = Field(
-        True, description="whether the sampler clips its x_0 predictions to the range of pixels"
-    )
-    frechet_dims: Annotated[_Whole, Field(ge=1)] = Field(
-        16, description="principal components of the pixel-PCA feature space of frechet_pca"
-    )
-    gallery: Annotated[_Whole, Field(ge=0)] = Field(8, description="samples kept as images, an evaluation")
-
-
 MODELS: dict[str, type[UNet]] = {"unet": UNet}
-_UNIONS: dict[str, dict[str, type[_Group]]] = {
+_UNIONS: dict[str, dict[str, type[Group]]] = {
     "data": {"digits": Digits, "folder": Folder},
     "model": {**MODELS},
     "objective": {"ddpm": DDPM},
     "optimizer": {"adam": Adam, "sgd": SGD},
 }
-_PLAIN: dict[str, type[_Group]] = {"training": Training, "evaluation": Evaluation}
+_PLAIN: dict[str, type[Group]] = {"training": Training, "evaluation": Evaluation}
 
 
 class RunSpec(BaseModel):
@@ -215,7 +47,7 @@ class RunSpec(BaseModel):
     optimizer: Annotated[Adam | SGD, Field(discriminator="optimizer")]
     training: Training
     evaluation: Evaluation
-    seed: Annotated[_Whole, Field(ge=0, description="every random stream of the run derives from it")]
+    seed: Annotated[Whole, Field(ge=0, description="every random stream of the run derives from it")]
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any]) -> Self:
@@ -306,26 +138,12 @@ class RunSpec(BaseModel):
     @property
     def batch_size(self) -> int:
         """Images an optimiser update, from the batch policy and n."""
-        batch = self.training.batch
-        if isinstance(batch, int):
-            return batch
-        if batch == "n":
-            return self.data.n
-        match = _MIN_BATCH.fullmatch(batch)
-        assert match is not None
-        return min(int(match["cap"]), self.data.n)
+        return self.training.batch_size(self.data.n)
 
     @property
     def taus(self) -> tuple[int, ...]:
-        """Steps at which the run is evaluated: log-spaced from eval_first, and the last step."""
-        first, per_decade, steps = (
-            self.evaluation.eval_first,
-            self.evaluation.eval_per_decade,
-            self.training.steps,
-        )
-        count = int(math.log10(steps / first) * per_decade + 1e-9) + 1
-        grid = {round(first * 10 ** (i / per_decade)) for i in range(count)}
-        return tuple(sorted({tau for tau in grid if tau <= steps} | {steps}))
+        """Steps at which the run is evaluated, ascending; the last one is the budget."""
+        return self.evaluation.taus(self.training.steps)
 
 
 def stored_spec(run_id: str, settings: dict[str, Any]) -> RunSpec:

@@ -22,7 +22,8 @@ from jobs.images import split as split_images
 from jobs.images import training_pool
 from jobs.quality import PixelPCA
 from jobs.seeds import derive
-from jobs.spec import Adam, RunSpec
+from jobs.settings import Adam
+from jobs.spec import RunSpec
 from jobs.unet import build_unet
 from storage.errors import NotFiniteError
 from storage.layout import TableName

@@ -12,7 +12,7 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor, nn
 
-from jobs import spec
+from jobs import settings
 
 _HEAD_CHANNELS = 8
 _MOST_GROUPS = 32
@@ -35,7 +35,7 @@ class UNet(nn.Module):
         return prediction
 
 
-def build_unet(model: spec.UNet, shape: tuple[int, int, int]) -> UNet:
+def build_unet(model: settings.UNet, shape: tuple[int, int, int]) -> UNet:
     """Make the network, with weights drawn from torch's global generator.
 
     Group norm has as many groups as divide W, up to 32. Attention heads have 8 channels, or the largest power of two
@@ -66,7 +66,7 @@ def build_unet(model: spec.UNet, shape: tuple[int, int, int]) -> UNet:
     )
 
 
-def count_parameters(model: spec.UNet, shape: tuple[int, int, int]) -> int:
+def count_parameters(model: settings.UNet, shape: tuple[int, int, int]) -> int:
     """p, the number of trained parameters; nothing is allocated."""
     with torch.device("meta"):
         network = build_unet(model, shape)

@@ -22,7 +22,8 @@ from jobs.images import (
     prepare_folder,
     require_enough,
 )
-from jobs.spec import Digits, Folder, RunSpec
+from jobs.settings import Digits, Folder
+from jobs.spec import RunSpec
 from storage.atomic import publish, publish_path, read_record, write_record
 from storage.errors import DataError
 from storage.layout import StoreLayout

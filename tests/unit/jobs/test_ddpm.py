@@ -7,10 +7,10 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
-from jobs import spec
+from jobs import settings
 from jobs.ddpm import Schedule, add_noise, ddim_timesteps, denoising_loss, sample_ddim, target
 
-OBJECTIVE = spec.DDPM()
+OBJECTIVE = settings.DDPM()
 SETTINGS = {
     "num_train_timesteps": OBJECTIVE.timesteps,
     "beta_start": OBJECTIVE.beta_start,

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from jobs import spec
+from jobs import settings
 from jobs.images import (
     digits,
     fingerprint_digits,
@@ -59,9 +59,9 @@ def names(folder):
     return [path.relative_to(folder).as_posix() for path in list_images(folder)]
 
 
-def data(n=4, **settings):
-    return spec.Folder(
-        data="folder", fingerprint="0" * 20, **{"n": n, "test_images": 10, "size": 4} | settings
+def data(n=4, **others):
+    return settings.Folder(
+        data="folder", fingerprint="0" * 20, **{"n": n, "test_images": 10, "size": 4} | others
     )
 
 

@@ -12,12 +12,12 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
 
-from jobs import spec
+from jobs import settings
 from jobs.unet import build_unet, count_parameters
 
 
-def unet(W=8, multipliers=(1, 2), attention=(False, True), **settings):
-    return spec.UNet(W=W, multipliers=multipliers, attention=attention, **{"layers": 1, **settings})
+def unet(W=8, multipliers=(1, 2), attention=(False, True), **others):
+    return settings.UNet(W=W, multipliers=multipliers, attention=attention, **{"layers": 1, **others})
 
 
 def modules(network, kind):
