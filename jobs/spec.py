@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -38,7 +38,6 @@ class RunSpec(BaseModel):
     """One grid point: everything that changes its result."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    experiments: ClassVar[tuple[str, ...]] = ("diffusion",)
 
     experiment: Literal["diffusion"] = "diffusion"
     data: Annotated[Digits | Folder, Field(discriminator="data")]

@@ -106,6 +106,11 @@ def print_fits(result: FitResult) -> None:
         ],
         title=f"Phase diagram by {result.criteria[0]}" if result.criteria else "Phase diagram",
     )
+    for fit in result.fits:
+        if fit.interval_note:
+            output.console.print(
+                f"note: interval of {fit.criterion}, W = {fit.W}, {fit.optimizer}: {fit.interval_note}"
+            )
     for note in result.notes:
         output.console.print(f"note: {note}")
 
