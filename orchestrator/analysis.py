@@ -13,7 +13,8 @@ from orchestrator.plan import Plan, read_spec
 from orchestrator.resolver import resolve
 from orchestrator.results import Estimate, FitResult
 from storage.layout import StoreLayout, TableName
-from storage.scan import read_table, runs_table
+from storage.records import runs_table
+from storage.scan import read_table
 
 if TYPE_CHECKING:
     import pyarrow as pa

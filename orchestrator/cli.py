@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
+from orchestrator import store_commands
+from orchestrator.options import DEFAULT_STORE, AsJson, Store, SweepName
 from storage.errors import InputError, TausweepError, nearest
 from storage.layout import StoreLayout
 
@@ -31,15 +33,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Store = Annotated[
-    Path,
-    typer.Option("--store", envvar="TAUSWEEP_STORE", help="Folder of the results store.", show_default=True),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 SweepFile = Annotated[
     str, typer.Argument(metavar="SWEEP.yaml", help="Sweep file, or the name of a shipped sweep.")
 ]
-SweepName = Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep of the store, or its file.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[key=value …]", help="Override settings: n=8,16 lr=1e-3 name=try."),
@@ -48,7 +44,6 @@ Where = Annotated[
     list[str] | None,
     typer.Argument(metavar="[key=value …]", help="Only runs with these settings: n=32 optimizer=adam."),
 ]
-_DEFAULT_STORE = Path("runs")
 
 
 @app.callback()
@@ -64,7 +59,7 @@ def _options(
 
 @app.command()
 def plan(
-    file: SweepFile, overrides: Overrides = None, as_json: AsJson = False, store: Store = _DEFAULT_STORE
+    file: SweepFile, overrides: Overrides = None, as_json: AsJson = False, store: Store = DEFAULT_STORE
 ) -> None:
     """Show the grid: what is done, running and missing. Writes nothing."""
     from orchestrator import listing, selection
@@ -74,7 +69,7 @@ def plan(
 
 
 @app.command()
-def run(file: SweepFile, overrides: Overrides = None, store: Store = _DEFAULT_STORE) -> None:
+def run(file: SweepFile, overrides: Overrides = None, store: Store = DEFAULT_STORE) -> None:
     """Execute what is missing of a sweep on this machine.
 
     Ctrl-C leaves a sweep that the same command continues.
@@ -93,7 +88,7 @@ def submit(
     file: SweepFile,
     overrides: Overrides = None,
     executor: Annotated[str, typer.Option(help="local, slurm or ray.")] = "local",
-    store: Store = _DEFAULT_STORE,
+    store: Store = DEFAULT_STORE,
 ) -> None:
     """Execute a sweep in the background and return at once."""
     from orchestrator import launch, listing, output, selection, submission
@@ -116,7 +111,7 @@ def submit(
 
 
 @app.command(hidden=True)
-def execute(sweep: SweepName, store: Store = _DEFAULT_STORE) -> None:
+def execute(sweep: SweepName, store: Store = DEFAULT_STORE) -> None:
     """Execute what is to do of a stored sweep: the process that `submit` leaves behind."""
     from orchestrator import selection
 
@@ -129,7 +124,7 @@ def resume(
     sweep: SweepName,
     where: Where = None,
     failed: Annotated[bool, typer.Option("--failed", help="Also runs that failed by themselves.")] = False,
-    store: Store = _DEFAULT_STORE,
+    store: Store = DEFAULT_STORE,
 ) -> None:
     """Continue a sweep: unfinished, cancelled and lost runs.
 
@@ -156,7 +151,7 @@ def status(
     watch: Annotated[
         bool, typer.Option("--watch", help="Show again every two seconds until all is done.")
     ] = False,
-    store: Store = _DEFAULT_STORE,
+    store: Store = DEFAULT_STORE,
 ) -> None:
     """Show where sweeps stand. Writes nothing."""
     from orchestrator import listing, output, selection
@@ -189,7 +184,7 @@ def logs(
         bool, typer.Option("--failed", help="Failures of a sweep, grouped by traceback.")
     ] = False,
     as_json: AsJson = False,
-    store: Store = _DEFAULT_STORE,
+    store: Store = DEFAULT_STORE,
 ) -> None:
     """Show what a run printed, or the failures of a sweep."""
     from orchestrator import failures, listing, output, selection
@@ -210,7 +205,7 @@ def logs(
 
 
 @app.command()
-def cancel(sweep: SweepName, where: Where = None, store: Store = _DEFAULT_STORE) -> None:
+def cancel(sweep: SweepName, where: Where = None, store: Store = DEFAULT_STORE) -> None:
     """Stop runs with a checkpoint, and keep others from starting.
 
     `resume` takes them up again.
@@ -225,29 +220,13 @@ def cancel(sweep: SweepName, where: Where = None, store: Store = _DEFAULT_STORE)
     output.console.print(f"{made.sweep}: {len(chosen)} of {len(made.runs)} runs cancelled")
 
 
-@app.command()
-def query(
-    sql: Annotated[
-        str, typer.Argument(help="One SELECT over runs, attempts, sweeps, metrics, neighbours, evaluations.")
-    ],
-    form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file.")] = None,
-    as_json: AsJson = False,
-    store: Store = _DEFAULT_STORE,
-) -> None:
-    """Answer a question in SQL; the store is read, never written."""
-    from orchestrator import selection
-    from orchestrator.answers import write_answer
-    from storage.scan import query as answer
-
-    layout = StoreLayout(store)
-    selection.require_store(layout)
-    write_answer(answer(layout, sql), "json" if as_json else form, out)
+app.command()(store_commands.query)
+app.command()(store_commands.compact)
 
 
 @app.command()
 def resolve(
-    sweep: SweepName, where: Where = None, as_json: AsJson = False, store: Store = _DEFAULT_STORE
+    sweep: SweepName, where: Where = None, as_json: AsJson = False, store: Store = DEFAULT_STORE
 ) -> None:
     """Fit tau_mem and tau_gen of a sweep against n.
 
@@ -271,7 +250,7 @@ def figures(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder; the store's figures by default.")
     ] = None,
-    store: Store = _DEFAULT_STORE,
+    store: Store = DEFAULT_STORE,
 ) -> None:
     """Draw the figures of a sweep."""
     from orchestrator import analysis, output, selection

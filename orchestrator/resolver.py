@@ -43,7 +43,7 @@ def resolve(
     """Read the timescales and their laws out of a sweep's tables.
 
     Args:
-        runs: one row a run, settings as columns (see `storage.scan.runs_table`).
+        runs: one row a run, settings as columns (see `storage.records.runs_table`).
         metrics: rows of `storage.schemas.METRICS`, the attempt rule applied.
         neighbours: rows of `storage.schemas.NEIGHBOURS`, the attempt rule applied.
         sweep: its name.

@@ -11,6 +11,7 @@ from orchestrator import output
 from orchestrator.filters import matches, parse_where
 from orchestrator.plan import Plan, make_plan, stored_plan
 from orchestrator.sweepfile import find_sweep, read_sweep
+from storage.atomic import read_record
 from storage.errors import InputError, nearest
 from storage.layout import StoreLayout
 
@@ -53,12 +54,27 @@ def stored(sweep: str, layout: StoreLayout, where: Sequence[str] | None = None) 
     Raises:
         InputError: no such store or sweep, or the filter is wrong.
     """
+    name = _name(sweep, layout)
+    wanted = parse_where(where or [], extra=["state", "p"])
+    plan = stored_plan(name, layout)
+    return replace(plan, runs=[run for run in plan.runs if matches(wanted, run.settings)])
+
+
+def run_ids(sweep: str, layout: StoreLayout) -> list[str]:
+    """The ids of a stored sweep's runs.
+
+    Raises:
+        InputError: no such store or sweep.
+    """
+    ids: list[str] = read_record(layout.sweep(_name(sweep, layout)), "run_ids")["run_ids"]
+    return ids
+
+
+def _name(sweep: str, layout: StoreLayout) -> str:
     require_store(layout)
     name = sweep
     if sweep.endswith((".yaml", ".yml")) and Path(sweep).exists():
         name = read_sweep(Path(sweep)).name
     if name not in layout.sweep_names():
         raise InputError(f"{sweep}: no such sweep in {layout.root}; {nearest(name, layout.sweep_names())}")
-    wanted = parse_where(where or [], extra=["state", "p"])
-    plan = stored_plan(name, layout)
-    return replace(plan, runs=[run for run in plan.runs if matches(wanted, run.settings)])
+    return name

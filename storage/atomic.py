@@ -22,7 +22,7 @@ SCHEMA_VERSION = 1
 
 @contextmanager
 def _temporary(target: Path) -> Iterator[Path]:
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     path = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.tmp"
     try:
         yield path
@@ -34,7 +34,16 @@ def _temporary(target: Path) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it durably: a synced file in a folder that is not is lost with it."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make durable what was published in a folder, and removed from it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -59,7 +68,7 @@ def publish(target: Path, write: Callable[[BinaryIO], object]) -> None:
     with _temporary(target) as temporary:
         _write_synced(temporary, write)
         temporary.replace(target)
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def publish_path(target: Path, write: Callable[[Path], object]) -> None:
@@ -69,7 +78,7 @@ def publish_path(target: Path, write: Callable[[Path], object]) -> None:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(target)
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def publish_new(target: Path, write: Callable[[BinaryIO], object]) -> bool:
@@ -88,7 +97,7 @@ def publish_new(target: Path, write: Callable[[BinaryIO], object]) -> bool:
             # On NFS the answer to a link that was made can be lost and the request repeated (link(2)).
             if temporary.stat().st_nlink != 2:
                 return False
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
     return True
 
 

@@ -5,7 +5,9 @@ Every other module asks here for a path or for what a file name means; no module
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,9 +19,11 @@ RUN_ID_LENGTH = 20
 _RUN_ID = re.compile(rf"[0-9a-f]{{{RUN_ID_LENGTH}}}")
 _PART = re.compile(r"(?P<attempt>[1-9][0-9]*)-(?P<seq>[0-9]{6}|[1-9][0-9]{6,})\.parquet")
 _NUMBER = re.compile(r"0|[1-9][0-9]*")
+_MERGED = re.compile(r"[0-9a-f]{20}\.parquet")
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, order=True)
 class PartName:
     """The attempt and the sequence number that a part's file name carries."""
 
@@ -41,6 +45,29 @@ def _numbers(folder: Path, suffix: str) -> list[int]:
     if not folder.is_dir():
         return []
     return sorted(int(f.stem) for f in folder.iterdir() if f.suffix == suffix and _NUMBER.fullmatch(f.stem))
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a name is that of a file being published (see `storage.atomic`)."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
+_RUN_FILES = (
+    r"spec\.json|claim|cancel",
+    r"attempts/[1-9][0-9]*\.json|logs/[1-9][0-9]*\.log",
+    r"checkpoints/(0|[1-9][0-9]*)\.pt(\.sha256)?",
+    rf"({'|'.join(TABLES)})/{_PART.pattern}",
+)
+_EXPLAINED = re.compile(
+    "|".join(
+        (
+            rf"runs/{_RUN_ID.pattern}/({'|'.join(_RUN_FILES)})",
+            rf"compacted/({'|'.join(TABLES)})/{_MERGED.pattern}",
+            r"sweeps/[^/.][^/]*\.json|jobs/[^/.][^/]*\.(json|runs|log)|data/[0-9a-f]+\.(npy|json)|figures/.+",
+        )
+    )
+)
+"""What may lie in a store, relative to it."""
 
 
 @dataclass(frozen=True)
@@ -118,11 +145,15 @@ class RunDirectory:
 
     def parts(self, table: TableName) -> list[Path]:
         """Published parts of a table, in the order they were written."""
-        folder = self.table(table)
-        if not folder.is_dir():
+        return [self.part(table, name) for name in self.part_names(table)]
+
+    def part_names(self, table: TableName) -> list[PartName]:
+        """Names of the published parts of a table, in the order they were written."""
+        try:
+            names = map(PartName.parse, os.listdir(self.table(table)))
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        named = [(PartName.parse(f.name), f) for f in folder.iterdir() if not f.name.startswith(".")]
-        return [f for name, f in sorted(((n.attempt, n.seq), f) for n, f in named if n is not None)]
+        return sorted(name for name in names if name is not None)
 
 
 @dataclass(frozen=True)
@@ -144,7 +175,47 @@ class StoreLayout:
         """Ids of the runs that have a directory, sorted."""
         if not self.runs.is_dir():
             return []
-        return sorted(f.name for f in self.runs.iterdir() if _RUN_ID.fullmatch(f.name))
+        return sorted(name for name in os.listdir(self.runs) if _RUN_ID.fullmatch(name))
+
+    def without_attempt(self, numbers: Mapping[str, int]) -> set[str]:
+        """The runs that have no attempt of the number given with them; one look each, for there may be many."""
+        runs = str(self.runs)
+        return {
+            r for r, number in numbers.items() if not os.path.exists(f"{runs}/{r}/attempts/{number}.json")
+        }
+
+    @property
+    def compacted(self) -> Path:
+        """Folder of merged files."""
+        return self.root / "compacted"
+
+    def merged(self, table: TableName, name: str) -> Path:
+        """A file that holds the rows of many parts."""
+        return self.compacted / table / f"{name}.parquet"
+
+    def merged_files(self, table: TableName) -> list[Path]:
+        """The merged files of a table, sorted by name."""
+        folder = self.compacted / table
+        if not folder.is_dir():
+            return []
+        return sorted(folder / name for name in os.listdir(folder) if _MERGED.fullmatch(name))
+
+    def quarantine(self, day: str) -> Path:
+        """Where files go that a repair on that day took out; their paths below are those they had in the store."""
+        return self.root / "quarantine" / day
+
+    def walk(self) -> Iterator[Path]:
+        """Every file of the store but those in quarantine, folder by folder."""
+        for folder, folders, files in os.walk(self.root):
+            here = Path(folder)
+            if here == self.root and "quarantine" in folders:
+                folders.remove("quarantine")
+            yield from (here / name for name in sorted(files))
+            folders.sort()
+
+    def explains(self, path: Path) -> bool:
+        """Whether a file of the store has a name that this module gives."""
+        return _EXPLAINED.fullmatch(path.relative_to(self.root).as_posix()) is not None
 
     @property
     def sweeps(self) -> Path:

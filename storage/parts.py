@@ -8,23 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from storage.atomic import publish_new
 from storage.attempts import require_ownership
 from storage.errors import StoreError
+from storage.files import write_table
 from storage.layout import PartName, RunDirectory, TableName
 from storage.schemas import KEYS, SCHEMAS
-
-
-def _write(rows: pa.Table, file: BinaryIO) -> None:
-    # zstd data carries no checksum of its own: without the pages' a flipped bit would be read as another value.
-    pq.write_table(rows, file, compression="zstd", write_page_checksum=True)
 
 
 class PartWriter:
@@ -53,7 +47,7 @@ class PartWriter:
         require_ownership(self.run, self.attempt)
         name = PartName(attempt=self.attempt, seq=self._next.get(table, 0))
         target = self.run.part(table, name)
-        if not publish_new(target, partial(_write, rows)):
+        if not publish_new(target, partial(write_table, rows)):
             raise StoreError(f"{target}: exists already; two writers share attempt {self.attempt}")
         self._next[table] = name.seq + 1
 

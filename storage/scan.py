@@ -1,201 +1,178 @@
-"""Reads the store's tables: Arrow in, Arrow out, with the attempt rule applied; and SQL over the same views.
+"""Reads the store's tables: Arrow out, with the attempt rule applied, while writers and compaction go on.
 
 For each (run, tau, metric, t) the highest attempt wins, and rows of an attempt past the tau from which a later
-attempt resumed are dropped: they belong to a future that was trained again. DuckDB never opens a file itself: parts
-reach it as an Arrow data set, and its access to anything outside is switched off.
+attempt resumed are dropped: they belong to a future that was trained again. DuckDB never opens a file itself: files
+reach it as Arrow data sets, and its access to anything outside is switched off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as pds
-import pyarrow.parquet as pq
 
-from storage.atomic import read_record
-from storage.attempts import AttemptRecord, read_attempt, run_status
-from storage.errors import CorruptFileError, InputError, SchemaError
-from storage.layout import TABLES, StoreLayout, TableName
+from storage.errors import InputError, StoreError
+from storage.files import MergedFile, dataset, open_merged, open_part, read_through
+from storage.layout import StoreLayout, TableName
+from storage.records import cuts_table
 from storage.schemas import KEYS, SCHEMAS
 
-View = Literal["runs", "attempts", "sweeps", "metrics", "neighbours", "samples", "evaluations"]
-VIEWS: tuple[View, ...] = ("runs", "attempts", "sweeps", "metrics", "neighbours", "samples", "evaluations")
+TRIES = 10
+"""How often a reader looks again because a compaction took files away meanwhile."""
+_PUSHED_DOWN = 64  # so many run ids are compared with the statistics of row groups; more are joined instead
 
-_FORMAT = pds.ParquetFileFormat(
-    default_fragment_scan_options=pds.ParquetFragmentScanOptions(page_checksum_verification=True)
-)
+SCAN_ERRORS = (duckdb.InvalidInputException,)
+"""What DuckDB raises where Arrow could not read a file; also some mistakes in SQL."""
 
-_RUN_COLUMNS: dict[str, pa.DataType] = {
-    "run_id": pa.string(),
-    "state": pa.string(),
-    "attempt": pa.int64(),
-    "tau": pa.int64(),
-    "failure": pa.string(),
-    "error": pa.string(),
-    "p": pa.int64(),
-}
-_ATTEMPT_COLUMNS: dict[str, pa.DataType] = {
-    "run_id": pa.string(),
-    "attempt": pa.int64(),
-    "state": pa.string(),
-    "started": pa.float64(),
-    "ended": pa.float64(),
-    "seconds": pa.float64(),
-    "host": pa.string(),
-    "pid": pa.int64(),
-    "job_id": pa.string(),
-    "resumed_from_tau": pa.int64(),
-    "tau": pa.int64(),
-    "failure": pa.string(),
-    "error": pa.string(),
-    "retry": pa.bool_(),
-}
-_SWEEP_COLUMNS: dict[str, pa.DataType] = {
-    "sweep": pa.string(),
-    "run_id": pa.string(),
-    "updated": pa.float64(),
-}
+Bad = list[StoreError]
+"""Collects what is wrong with files that a reader leaves out."""
+T = TypeVar("T")
 
 
-def _table(rows: Sequence[dict[str, Any]], known: dict[str, pa.DataType]) -> pa.Table:
-    """Rows of JSON values as a table; columns beyond the known ones take the type their values have."""
-    names = dict.fromkeys(known) | dict.fromkeys(name for row in rows for name in row)
-    arrays = {}
-    for name in names:
-        values = [row.get(name) for row in rows]
-        if name not in known and len({type(v) for v in values if v is not None}) > 1:
-            values = [None if v is None else str(v) for v in values]  # batch: 64 beside "min(512, n)"
-        arrays[name] = pa.array(values, type=known.get(name))
-    return pa.table(arrays)
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """The files of a table at one moment, for some runs.
 
-
-def runs_table(layout: StoreLayout, run_ids: Iterable[str] | None = None) -> pa.Table:
-    """One row a run: id, state, p and the flat settings as columns (null where a run has no such setting)."""
-    rows = []
-    for run_id in layout.run_ids() if run_ids is None else run_ids:
-        run = layout.run(run_id)
-        if not run.spec.exists():
-            continue
-        spec = read_record(run.spec, "p", "settings")
-        status = run_status(run)
-        rows.append(
-            {
-                "run_id": run_id,
-                "state": status.state,
-                "attempt": status.attempt,
-                "tau": status.tau,
-                "failure": status.failure,
-                "error": status.error,
-                "p": spec["p"],
-                **spec["settings"],
-            }
-        )
-    return _table(rows, _RUN_COLUMNS)
-
-
-def _attempts(layout: StoreLayout, run_ids: Iterable[str]) -> list[tuple[str, AttemptRecord]]:
-    return [
-        (run_id, read_attempt(layout.run(run_id), number))
-        for run_id in run_ids
-        for number in layout.run(run_id).attempt_numbers()
-    ]
-
-
-def _attempts_table(attempts: Iterable[tuple[str, AttemptRecord]]) -> pa.Table:
-    rows = []
-    for run_id, record in attempts:
-        row = record.model_dump(
-            mode="json", exclude={"process", "provenance", "traceback", "scheduler_state"}
-        )
-        row["run_id"] = run_id
-        row["host"], row["pid"] = record.process.host, record.process.pid
-        row["seconds"] = None if record.ended is None else record.ended - record.started
-        row |= {
-            key: value
-            for key, value in record.provenance.items()
-            if isinstance(value, str | int | float | bool)
-        }
-        rows.append(row)
-    return _table(rows, _ATTEMPT_COLUMNS)
-
-
-def _sweeps_table(layout: StoreLayout) -> pa.Table:
-    rows = [
-        {"sweep": name, "run_id": run_id, "updated": record["updated"]}
-        for name in layout.sweep_names()
-        for record in [read_record(layout.sweep(name), "run_ids", "updated")]
-        for run_id in record["run_ids"]
-    ]
-    return _table(rows, _SWEEP_COLUMNS)
-
-
-def _cuts(attempts: Iterable[tuple[str, AttemptRecord]]) -> pa.Table:
-    """For each attempt the last tau whose rows count: the smallest tau from which a later attempt resumed."""
-    cuts: dict[tuple[str, int], int] = {}
-    lowest: dict[str, int] = {}
-    for run_id, record in sorted(attempts, key=lambda item: -item[1].attempt):
-        if run_id in lowest:
-            cuts[run_id, record.attempt] = lowest[run_id]
-        if record.resumed_from_tau is not None:
-            lowest[run_id] = min(lowest.get(run_id, record.resumed_from_tau), record.resumed_from_tau)
-    columns = {
-        "run_id": [run_id for run_id, _ in cuts],
-        "attempt": [attempt for _, attempt in cuts],
-        "last_tau": list(cuts.values()),
-    }
-    kinds = [("run_id", pa.string()), ("attempt", pa.int64()), ("last_tau", pa.int64())]
-    return pa.table(columns, schema=pa.schema(kinds))
-
-
-def parts(layout: StoreLayout, table: TableName, run_ids: Iterable[str]) -> pds.Dataset:
-    """The raw parts of a table, each checked to carry this version's schema.
-
-    Raises:
-        CorruptFileError: a part is truncated or no Parquet file; named.
-        SchemaError: a part has another schema; named.
+    Attributes:
+        settled: runs of which one merged file holds all rows that count, and which no attempt has taken up since.
+        unsettled: the other runs, to whose rows the attempt rule must be applied.
+        merged: merged files with rows of either.
+        parts: opened parts of the unsettled runs.
     """
-    schema = SCHEMAS[table]
-    files = [str(part) for run_id in run_ids for part in layout.run(run_id).parts(table)]
-    for file in files:
+
+    table: TableName
+    settled: set[str]
+    unsettled: set[str]
+    merged: list[MergedFile]
+    parts: list[pds.ParquetFileFragment]
+
+    @property
+    def paths(self) -> list[Path]:
+        """All files."""
+        return [file.path for file in self.merged] + [Path(part.path) for part in self.parts]
+
+
+def _opened(
+    paths: Iterable[Path], table: TableName, open_file: Callable[[Path, TableName], T], bad: Bad | None
+) -> Iterator[T]:
+    for path in paths:
+        if bad is None:
+            yield open_file(path, table)
+            continue
         try:
-            found = pq.read_schema(file)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise CorruptFileError(f"{file}: not a whole Parquet file ({error})") from error
-        if not found.equals(schema, check_metadata=False) or found.metadata != schema.metadata:
-            raise SchemaError(
-                f"{file}: has another schema than table {table!r} of this version; found {found.names}"
-            )
-    return pds.dataset(files, schema=schema, format=_FORMAT)
+            read_through(path, table)
+            yield open_file(path, table)
+        except StoreError as error:
+            bad.append(error)
 
 
-def _require_undamaged(layout: StoreLayout, tables: Iterable[TableName], run_ids: Iterable[str]) -> None:
-    """Read all parts, to name the one that made a scan fail (DuckDB does not)."""
-    for table in tables:
-        for fragment in parts(layout, table, run_ids).get_fragments():
-            try:
-                fragment.to_table()
-            except (pa.ArrowInvalid, OSError) as error:
-                raise CorruptFileError(f"{fragment.path}: damaged ({error})") from error
+def _look(layout: StoreLayout, table: TableName, run_ids: set[str], bad: Bad | None) -> Snapshot:
+    files = _opened(layout.merged_files(table), table, open_merged, bad)
+    merged = [file for file in files if not run_ids.isdisjoint(file.runs)]
+    holders = Counter(run_id for file in merged for run_id in file.runs)
+    following = {
+        run_id: complete + 1
+        for file in merged
+        for run_id in file.runs
+        if run_id in run_ids and holders[run_id] == 1 and (complete := file.complete(run_id)) is not None
+    }
+    settled = layout.without_attempt(following)
+    unsettled = run_ids - settled
+    parts = [part for run_id in sorted(unsettled) for part in layout.run(run_id).parts(table)]
+    return Snapshot(
+        table=table,
+        settled=settled,
+        unsettled=unsettled,
+        merged=merged,
+        parts=list(_opened(parts, table, open_part, bad)),
+    )
 
 
-def connect(
-    layout: StoreLayout, *, run_ids: Iterable[str] | None = None, views: Iterable[View] = VIEWS
-) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection with the store's views, which can reach nothing else.
+def take_snapshot(
+    layout: StoreLayout, table: TableName, run_ids: Iterable[str], *, bad: Bad | None = None
+) -> Snapshot:
+    """Find the files of a table such that no published row is missed.
+
+    Parts vanish only after a merged file with their rows was published: if there are no more merged files after
+    looking for parts than before, no part was missed.
 
     Args:
         layout: the store.
-        run_ids: restricts every view but sweeps to these runs; all by default.
-        views: the views that are needed; the others are not made, and their files not looked at.
+        table: which table.
+        run_ids: the runs that are wanted.
+        bad: if given, every file is read through, and what is wrong with those left out is appended.
+
+    Raises:
+        CorruptFileError, SchemaError: a file can't be read; named.
+        StoreError: the store changes faster than it can be read.
     """
-    wanted = set(views)
-    if "evaluations" in wanted:
-        wanted |= {"metrics", "runs"}
-    chosen = layout.run_ids() if run_ids is None else sorted(set(run_ids) & set(layout.run_ids()))
-    connection = duckdb.connect(
+    wanted = set(run_ids)
+    for _ in range(TRIES):
+        found: Bad | None = None if bad is None else []
+        before = layout.merged_files(table)
+        try:
+            snapshot = _look(layout, table, wanted, found)
+        except FileNotFoundError:
+            continue
+        if layout.merged_files(table) == before:
+            if bad is not None and found is not None:
+                bad.extend(found)
+            return snapshot
+    raise StoreError(f"{layout.root}: compacted {TRIES} times while {table} was read; try again")
+
+
+def literal(text: str) -> str:
+    """Text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _among(connection: duckdb.DuckDBPyConnection, name: str, run_ids: set[str]) -> str:
+    """A condition on run_id."""
+    if len(run_ids) <= _PUSHED_DOWN:
+        return f"run_id IN ({', '.join(map(literal, sorted(run_ids))) or 'NULL'})"
+    connection.register(name, pa.table({"run_id": pa.array(sorted(run_ids))}))
+    return f"run_id IN (SELECT run_id FROM {name})"  # noqa: S608 - a name of this module
+
+
+def create_views(
+    connection: duckdb.DuckDBPyConnection, layout: StoreLayout, snapshots: Sequence[Snapshot]
+) -> None:
+    """Make a view of each table, named like it, in which the attempt rule is applied."""
+    unsettled = {run_id for snapshot in snapshots for run_id in snapshot.unsettled}
+    connection.register("_cuts", cuts_table(layout, sorted(unsettled)))
+    for snapshot in snapshots:
+        table, keys = snapshot.table, ", ".join(f"part.{key}" for key in KEYS[snapshot.table])
+        whole = [file for file in snapshot.merged if not snapshot.settled.isdisjoint(file.runs)]
+        mixed = [file for file in snapshot.merged if not snapshot.unsettled.isdisjoint(file.runs)]
+        selects = []
+        if whole:
+            connection.register(f"_{table}_whole", dataset((file.fragment for file in whole), table))
+            condition = "true"
+            if any(not snapshot.settled.issuperset(file.runs) for file in whole):
+                condition = _among(connection, f"_{table}_settled", snapshot.settled)
+            selects.append(f"SELECT * FROM _{table}_whole WHERE {condition}")  # noqa: S608
+        if snapshot.parts or mixed or not selects:
+            fragments = [*snapshot.parts, *(file.fragment for file in mixed)]
+            connection.register(f"_{table}_files", dataset(fragments, table))
+            condition = _among(connection, f"_{table}_unsettled", snapshot.unsettled) if mixed else "true"
+            selects.append(f"""
+                SELECT part.* FROM (SELECT * FROM _{table}_files WHERE {condition}) AS part
+                LEFT JOIN _cuts ON part.run_id = _cuts.run_id AND part.attempt = _cuts.attempt
+                WHERE _cuts.last_tau IS NULL OR part.tau <= _cuts.last_tau
+                QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY part.attempt DESC) = 1
+            """)  # noqa: S608 - names of this module only
+        connection.execute(f"CREATE VIEW {table} AS {' UNION ALL '.join(selects)}")
+
+
+def closed_connection() -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory that can reach no file, no network and no variable of Python's."""
+    return duckdb.connect(
         config={
             "enable_external_access": "false",
             "autoload_known_extensions": "false",
@@ -204,92 +181,86 @@ def connect(
             "temp_directory": "",  # by default a big sort would leave the folder `.tmp` where the user stands
         }
     )
-    if "runs" in wanted:
-        connection.register("runs", runs_table(layout, chosen))
-    if "sweeps" in wanted:
-        connection.register("sweeps", _sweeps_table(layout))
-    measured = [table for table in TABLES if table in wanted]
-    if measured or "attempts" in wanted:
-        attempts = _attempts(layout, chosen)
-        connection.register("attempts", _attempts_table(attempts))
-        connection.register("_cuts", _cuts(attempts))
-    for table in measured:
-        connection.register(f"_{table}_parts", parts(layout, table, chosen))
-        keys = ", ".join(KEYS[table])
-        connection.execute(f"""
-            CREATE VIEW {table} AS
-            SELECT part.* FROM _{table}_parts AS part
-            LEFT JOIN _cuts ON part.run_id = _cuts.run_id AND part.attempt = _cuts.attempt
-            WHERE _cuts.last_tau IS NULL OR part.tau <= _cuts.last_tau
-            QUALIFY row_number() OVER (PARTITION BY part.{keys.replace(", ", ", part.")} ORDER BY part.attempt DESC) = 1
-        """)  # noqa: S608 - names of this module only
-    if "evaluations" in wanted:
-        _create_evaluations(connection)
-    connection.execute("SET lock_configuration = true")
-    return connection
 
 
-def _create_evaluations(connection: duckdb.DuckDBPyConnection) -> None:
-    """One row a run and tau, one column a metric (`test_loss_t150`), the run's columns joined."""
-    found = connection.execute("SELECT DISTINCT metric, t FROM metrics ORDER BY metric, t").fetchall()
-    columns = []
-    for metric, t in found:
-        name, literal = str(metric).replace('"', '""'), str(metric).replace("'", "''")
-        at = "t IS NULL" if t is None else f"t = {t}"
-        suffix = "" if t is None else f"_t{t:g}"
-        columns.append(f"max(value) FILTER (WHERE metric = '{literal}' AND {at}) AS \"{name}{suffix}\"")
-    measured = ", ".join(["run_id", "tau", "max(images_seen) AS images_seen", *columns])
-    connection.execute(f"""
-        CREATE VIEW evaluations AS
-        SELECT measured.*, runs.* EXCLUDE (run_id, tau, attempt, failure, error)
-        FROM (SELECT {measured} FROM metrics GROUP BY run_id, tau) AS measured
-        JOIN runs USING (run_id)
-    """)  # noqa: S608 - literals are quoted above
+def vanished(snapshots: Iterable[Snapshot]) -> bool:
+    """Why a scan failed: whether a compaction took a file away meanwhile, so that it should be tried again.
+
+    Raises:
+        CorruptFileError: a file is damaged; DuckDB does not say which.
+    """
+    try:
+        for snapshot in snapshots:
+            for path in snapshot.paths:
+                read_through(path, snapshot.table)
+    except FileNotFoundError:
+        return True
+    return False
 
 
-def read_table(layout: StoreLayout, table: TableName, run_ids: Iterable[str]) -> pa.Table:
-    """A table of some runs, the attempt rule applied, sorted by its key.
+def _conditions(
+    metrics: Iterable[str] | None, tau: tuple[int | None, int | None] | None, table: TableName
+) -> list[str]:
+    conditions = []
+    if metrics is not None:
+        if "metric" not in KEYS[table]:
+            raise InputError(f"table {table}: has no metrics to choose from")
+        conditions.append(f"metric IN ({', '.join(map(literal, metrics)) or 'NULL'})")
+    for sign, bound in zip((">=", "<="), tau or (), strict=False):
+        if bound is not None:
+            conditions.append(f"tau {sign} {int(bound)}")
+    return conditions
+
+
+def read_table(
+    layout: StoreLayout,
+    table: TableName,
+    run_ids: Iterable[str] | None = None,
+    *,
+    metrics: Iterable[str] | None = None,
+    tau: tuple[int | None, int | None] | None = None,
+    columns: Sequence[str] | None = None,
+    bad: Bad | None = None,
+) -> pa.Table:
+    """A table with the attempt rule applied, sorted by its key.
+
+    What is not asked for is not read where the statistics of files and row groups allow it.
+
+    Args:
+        layout: the store.
+        table: which table.
+        run_ids: only these runs; all by default.
+        metrics: only metrics of these names.
+        tau: smallest and largest tau, both included; None leaves a side open.
+        columns: only these columns, in this order.
+        bad: collects what is wrong with damaged or foreign files, which are then left out.
 
     Returns:
-        An Arrow table with the columns of `storage.schemas.SCHEMAS[table]`.
+        An Arrow table with columns of `storage.schemas.SCHEMAS[table]`; `.to_pandas()` for pandas,
+        `polars.from_arrow` for polars, and DuckDB finds it by the name of its variable.
 
     Raises:
-        CorruptFileError, SchemaError: a part can't be read; named.
+        CorruptFileError, SchemaError: a file can't be read; named.
+        InputError: there is no such column.
     """
-    run_ids = list(run_ids)
-    try:
-        with connect(layout, run_ids=run_ids, views=[table]) as connection:
-            rows = connection.sql(f"SELECT * FROM {table} ORDER BY {', '.join(KEYS[table])}")  # noqa: S608
-            return rows.to_arrow_table().cast(SCHEMAS[table])
-    except duckdb.InvalidInputException:
-        _require_undamaged(layout, [table], run_ids)
-        raise
-
-
-def query(layout: StoreLayout, sql: str) -> pa.Table:
-    """Answer one SELECT over the views; nothing else is executed.
-
-    Raises:
-        InputError: the SQL is not one single SELECT, or DuckDB refuses it (says what and which views there are), or
-            two columns of the answer have one name.
-        CorruptFileError, SchemaError: a part can't be read; named.
-    """
-    words = f"Views: {', '.join(VIEWS)}"
-    try:
-        statements = duckdb.extract_statements(sql)
-        # Not EXPLAIN: with ANALYZE it executes whatever follows.
-        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            raise InputError(f"query: exactly one SELECT is answered, the store is read-only. {words}")
-        views = [view for view in VIEWS if view in sql.lower()] or VIEWS
-        with connect(layout, views=views) as connection:
-            answer = connection.sql(sql).to_arrow_table()
-    except duckdb.Error as error:
-        if isinstance(error, duckdb.InvalidInputException):
-            _require_undamaged(layout, TABLES, layout.run_ids())
-        raise InputError(f"query: {error}\n{words}") from error
-    names = answer.column_names
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    names = list(SCHEMAS[table].names if columns is None else columns)
+    if unknown := sorted(set(names) - set(SCHEMAS[table].names)):
         raise InputError(
-            f"query: more than one column is named {', '.join(twice)}; rename with AS, or leave out with EXCLUDE"
+            f"table {table}: no column {', '.join(unknown)}; it has {', '.join(SCHEMAS[table].names)}"
         )
-    return answer
+    where = " AND ".join(_conditions(metrics, tau, table)) or "true"
+    present = set(layout.run_ids())
+    chosen = present if run_ids is None else present.intersection(run_ids)
+    sql = f"SELECT {', '.join(names)} FROM {table} WHERE {where} ORDER BY {', '.join(KEYS[table])}"  # noqa: S608
+    for _ in range(TRIES):
+        snapshot = take_snapshot(layout, table, chosen, bad=bad)
+        with closed_connection() as connection:
+            create_views(connection, layout, [snapshot])
+            try:
+                rows = connection.sql(sql).to_arrow_table()
+            except SCAN_ERRORS:
+                if not vanished([snapshot]):
+                    raise
+                continue
+        return rows.cast(pa.schema([SCHEMAS[table].field(name) for name in names], SCHEMAS[table].metadata))
+    raise StoreError(f"{layout.root}: compacted {TRIES} times while {table} was read; try again")

@@ -11,13 +11,13 @@ import pyarrow as pa
 from storage.atomic import SCHEMA_VERSION
 from storage.layout import TableName
 
-_VERSION_KEY = b"tausweep.schema"
+VERSION_KEY = b"tausweep.schema"
 
 
 def _schema(*fields: tuple[str, pa.DataType, bool, str]) -> pa.Schema:
     return pa.schema(
         [pa.field(name, kind, nullable, {"doc": doc}) for name, kind, nullable, doc in fields],
-        metadata={_VERSION_KEY: str(SCHEMA_VERSION).encode()},
+        metadata={VERSION_KEY: str(SCHEMA_VERSION).encode()},
     )
 
 
@@ -68,3 +68,10 @@ KEYS: dict[TableName, tuple[str, ...]] = {
     "samples": ("run_id", "tau", "sample"),
 }
 """What makes a row one measurement; between attempts the highest wins (see `storage.scan`)."""
+
+MERGED_ORDER: dict[TableName, tuple[str, ...]] = {
+    "metrics": ("metric", "t", "run_id", "tau"),
+    "neighbours": KEYS["neighbours"],
+    "samples": KEYS["samples"],
+}
+"""How rows of many runs lie in a merged file: a question about one metric reads only that metric's row groups."""

@@ -49,7 +49,7 @@ def store(tmp_path: Path) -> StoreLayout:
     return StoreLayout(tmp_path / "store with space")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_run() -> Callable[..., RunDirectory]:
     """`make_run(store, settings=None, **overrides)`: a run directory with its spec, not yet executed."""
 

@@ -17,7 +17,7 @@ import pytest
 from storage.atomic import read_record, write_record
 from storage.attempts import read_claim
 from storage.layout import StoreLayout
-from storage.scan import query
+from storage.sql import query
 from tests.integration.tiny_sweep import science, start, states, tausweep, write_sweep
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from storage.layout import StoreLayout
-from storage.scan import query, read_table
+from storage.scan import read_table
+from storage.sql import query
 
 SWEEP = """
 name: tiny

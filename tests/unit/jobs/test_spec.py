@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jobs.spec import RunSpec, field_models, is_sequence, setting_names, settings_id
 from storage.errors import SettingError
 from storage.layout import StoreLayout
-from storage.scan import runs_table
+from storage.records import runs_table
 from tests.conftest import SETTINGS
 
 GOLDEN = "eee31e501ee2a835cca5"

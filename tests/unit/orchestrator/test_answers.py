@@ -18,7 +18,7 @@ from finished_store import ENVIRONMENT, python
 
 from orchestrator.answers import FORMATS, write_answer
 from storage.errors import InputError
-from storage.scan import query
+from storage.sql import query
 
 ANSWER = pa.table(
     {

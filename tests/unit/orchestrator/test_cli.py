@@ -28,7 +28,19 @@ from PIL import Image
 
 from storage.layout import StoreLayout
 
-COMMANDS = ("plan", "run", "submit", "resume", "status", "logs", "cancel", "query", "resolve", "figures")
+COMMANDS = (
+    "plan",
+    "run",
+    "submit",
+    "resume",
+    "status",
+    "logs",
+    "cancel",
+    "query",
+    "compact",
+    "resolve",
+    "figures",
+)
 OF_A_STORED_SWEEP = ("resume", "status", "logs", "cancel", "resolve", "figures")
 MARKUP = "bad [bold]value[/bold] at [/red] :smile: \\[x]"
 

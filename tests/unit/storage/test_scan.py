@@ -17,8 +17,10 @@ from storage.attempts import AttemptRecord, Process, write_attempt
 from storage.errors import CorruptFileError, InputError, SchemaError
 from storage.layout import TABLES, PartName, StoreLayout
 from storage.parts import PartWriter
-from storage.scan import VIEWS, query, read_table, runs_table
+from storage.records import runs_table
+from storage.scan import read_table
 from storage.schemas import SCHEMAS
+from storage.sql import VIEWS, query
 
 ELSEWHERE = Process(host="another-host", pid=7, started=0.0, namespace="")
 RUN_ID = "0123456789abcdef0123"
@@ -30,7 +32,7 @@ def attempt(run, number=1, **fields):
     write_attempt(run, AttemptRecord(attempt=number, **fields))
 
 
-def measure(run, values, *, number=1):
+def measure(run, values, *, number=1, writer=None):
     """Publish metrics {(tau, metric, t): value} as one part of an attempt."""
     columns = {
         "tau": [tau for tau, _, _ in values],
@@ -40,7 +42,7 @@ def measure(run, values, *, number=1):
         "value": list(values.values()),
         "wall_time": [0.0] * len(values),
     }
-    PartWriter(run, attempt=number).publish("metrics", columns)
+    (writer or PartWriter(run, attempt=number)).publish("metrics", columns)
 
 
 def measured(store, run):
@@ -51,13 +53,14 @@ def measured(store, run):
     return found
 
 
-def publish_each_table(run):
+def publish_each_table(run, writer=None):
     """One part in each table."""
-    measure(run, {(10, "f_mem", None): 0.25})
+    writer = writer or PartWriter(run, attempt=1)
+    measure(run, {(10, "f_mem", None): 0.25}, writer=writer)
     near = {"tau": [10], "sample": [0], "d1": [1.0], "d2": [2.0], "nn1": [3], "nn2": [4]}
-    PartWriter(run, attempt=1).publish("neighbours", near)
+    writer.publish("neighbours", near)
     image = {"tau": [10], "sample": [0], "shape": [[1, 1, 2]], "image": [[0.0, 1.0]]}
-    PartWriter(run, attempt=1).publish("samples", image)
+    writer.publish("samples", image)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from storage.errors import InputError
-from storage.scan import VIEWS, connect, query
+from storage.sql import VIEWS, connect, query
 
 HOSTILE = [
     "",

@@ -1,0 +1,16 @@
+"""Options and arguments that commands of several modules share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Store = Annotated[
+    Path,
+    typer.Option("--store", envvar="TAUSWEEP_STORE", help="Folder of the results store.", show_default=True),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+SweepName = Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep of the store, or its file.")]
+DEFAULT_STORE = Path("runs")

@@ -1,0 +1,78 @@
+"""The commands that ask, tend and move a store: `query`, `compact`, `store check`, `export`, `import`.
+
+Registered by `orchestrator.cli`, and written like the commands there: options in, one call below, words out.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.options import DEFAULT_STORE, AsJson, Store
+from storage.errors import StoreError
+from storage.layout import StoreLayout
+
+MaybeSweep = Annotated[
+    str | None, typer.Argument(metavar="[SWEEP]", help="A sweep; the whole store by default.")
+]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="List damaged and foreign files on stderr, and go on without them.")
+]
+
+
+def query(
+    sql: Annotated[
+        str, typer.Argument(help="One SELECT over runs, attempts, sweeps, metrics, neighbours, evaluations.")
+    ],
+    form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file.")] = None,
+    as_json: AsJson = False,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.001, help="Give up after so many seconds.", show_default=False)
+    ] = None,
+    skip_bad: SkipBad = False,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Answer a question in SQL; the store is read, never written."""
+    from orchestrator import selection
+    from orchestrator.answers import write_answer
+    from storage.sql import query as answer
+
+    layout = StoreLayout(store)
+    selection.require_store(layout)
+    bad: list[StoreError] | None = [] if skip_bad else None
+    rows = answer(layout, sql, timeout=timeout, bad=bad)
+    _print_left_out(bad or [])
+    write_answer(rows, "json" if as_json else form, out)
+
+
+def _print_left_out(bad: Sequence[StoreError]) -> None:
+    for error in bad:
+        print(f"tausweep: left out: {error}", file=sys.stderr)  # noqa: T201
+
+
+def compact(sweep: MaybeSweep = None, as_json: AsJson = False, store: Store = DEFAULT_STORE) -> None:
+    """Merge the parts of finished runs into few large files.
+
+    Answers stay the same; readers and workers may go on meanwhile, and what is interrupted is finished by the next
+    call.
+    """
+    from orchestrator import output, selection
+    from storage.compaction import compact as merge
+
+    layout = StoreLayout(store)
+    selection.require_store(layout)
+    run_ids = None if sweep is None else selection.run_ids(sweep, layout)
+    with output.console.status("compacting"):
+        done = merge(layout, run_ids)
+    if as_json:
+        output.print_json([vars(table) for table in done])
+        return
+    for table in done:
+        output.console.print(
+            f"{table.table}: {table.parts} parts removed, {table.files} merged files written"
+        )
