@@ -87,7 +87,13 @@ def test_a_changed_spec_is_refused(layout: StoreLayout) -> None:
 def test_a_stop_leaves_a_checkpoint_and_the_next_attempt_goes_on_from_it(layout: StoreLayout) -> None:
     run = prepare(layout, steps=400, eval_first=100, eval_per_decade=2)
     stop = StopFlag()
-    threading.Timer(1.5, stop.stop_worker).start()
+
+    def stop_once_it_trains() -> None:
+        while (claim := read_claim(run)) is None or not claim.tau:
+            time.sleep(0.01)
+        stop.stop_worker()
+
+    threading.Thread(target=stop_once_it_trains, daemon=True).start()
     assert not work([run], stop, OPTIONS)
     first = read_attempt(run, 1)
     assert first.state == "preempted"
