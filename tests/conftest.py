@@ -13,6 +13,9 @@ from jobs.spec import RunSpec
 from storage.atomic import write_record
 from storage.layout import RunDirectory, StoreLayout
 
+# Before anything loads torch: tiny models on several threads mostly wait, and for minutes where the cores are busy.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 SETTINGS: dict[str, Any] = {
     "data": "digits",
     "fingerprint": "0123456789abcdef",
