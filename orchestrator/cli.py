@@ -222,6 +222,7 @@ def cancel(sweep: SweepName, where: Where = None, store: Store = DEFAULT_STORE) 
 
 app.command()(store_commands.query)
 app.command()(store_commands.compact)
+app.add_typer(store_commands.store_app, name="store")
 
 
 @app.command()

@@ -16,6 +16,8 @@ from orchestrator.options import DEFAULT_STORE, AsJson, Store
 from storage.errors import StoreError
 from storage.layout import StoreLayout
 
+store_app = typer.Typer(help="Look after a store.", no_args_is_help=True, rich_markup_mode=None)
+
 MaybeSweep = Annotated[
     str | None, typer.Argument(metavar="[SWEEP]", help="A sweep; the whole store by default.")
 ]
@@ -76,3 +78,43 @@ def compact(sweep: MaybeSweep = None, as_json: AsJson = False, store: Store = DE
         output.console.print(
             f"{table.table}: {table.parts} parts removed, {table.files} merged files written"
         )
+
+
+@store_app.command("check")
+def check_store(
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Move bad files to quarantine, remove stale claims and old temporary files."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Read a whole store and list what is damaged, missing or foreign.
+
+    Writes nothing without --repair, which deletes no data. Exit code 1 if something is left to look at.
+    """
+    from jobs.spec import stored_spec
+    from orchestrator import output, selection
+    from storage import verification
+
+    layout = StoreLayout(store)
+    selection.require_store(layout)
+    found = []
+    left = 0
+    for finding in verification.check(layout, stored_spec):
+        done = verification.repair(layout, finding) if repair else None
+        left += not repair or finding.remedy is None
+        found.append({**vars(finding), "done": done})
+        if not as_json:
+            words = f"{finding.kind}: {finding.path}: {finding.message}"
+            output.console.print(words if done is None else f"{words}; {done}", soft_wrap=True)
+    if as_json:
+        output.print_json(found)
+    else:
+        output.console.print(
+            f"{len(found)} findings, {left} left" if found else f"{layout.root}: nothing is wrong"
+        )
+    if left:
+        raise typer.Exit(1)

@@ -111,7 +111,11 @@ def open_merged(path: Path, table: TableName) -> MergedFile:
     content = fragment.physical_schema.metadata.get(_MERGED_KEY)
     if content is None:
         raise SchemaError(f"{path}: does not say which runs it holds; it is no merged file")
-    return MergedFile(path=path, fragment=fragment, runs=json.loads(content))
+    try:
+        runs = json.loads(content)
+    except ValueError as error:
+        raise CorruptFileError(f"{path}: its list of runs is damaged ({error})") from error
+    return MergedFile(path=path, fragment=fragment, runs=runs)
 
 
 def dataset(fragments: Iterable[pds.ParquetFileFragment], table: TableName) -> pds.Dataset:

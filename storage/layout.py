@@ -135,6 +135,10 @@ class RunDirectory:
         """Steps that have a checkpoint, ascending."""
         return _numbers(self.checkpoints, ".pt")
 
+    def files(self) -> list[Path]:
+        """Every file of the run."""
+        return [Path(folder, name) for folder, _, names in os.walk(self.path) for name in names]
+
     def table(self, table: TableName) -> Path:
         """Folder of a table's parts."""
         return self.path / table
@@ -200,9 +204,19 @@ class StoreLayout:
             return []
         return sorted(folder / name for name in os.listdir(folder) if _MERGED.fullmatch(name))
 
-    def quarantine(self, day: str) -> Path:
-        """Where files go that a repair on that day took out; their paths below are those they had in the store."""
-        return self.root / "quarantine" / day
+    def quarantined(self, path: Path, day: str) -> Path:
+        """A free place for a file that a repair takes out on that day: below `quarantine/` as it was in the store."""
+        target = self.root / "quarantine" / day / path.relative_to(self.root)
+        number = 1
+        while target.exists():
+            number += 1
+            target = target.with_name(f"{path.name}.{number}")
+        return target
+
+    def companions(self, path: Path) -> list[Path]:
+        """Files that belong to another and go where it goes: the digest of a checkpoint."""
+        digest = path.with_name(f"{path.name}.sha256")
+        return [digest] if path.suffix == ".pt" and digest.exists() else []
 
     def walk(self) -> Iterator[Path]:
         """Every file of the store but those in quarantine, folder by folder."""
