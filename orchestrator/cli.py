@@ -222,6 +222,8 @@ def cancel(sweep: SweepName, where: Where = None, store: Store = DEFAULT_STORE) 
 
 app.command()(store_commands.query)
 app.command()(store_commands.compact)
+app.command()(store_commands.export)
+app.command("import")(store_commands.import_store)
 app.add_typer(store_commands.store_app, name="store")
 
 

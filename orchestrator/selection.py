@@ -54,7 +54,7 @@ def stored(sweep: str, layout: StoreLayout, where: Sequence[str] | None = None) 
     Raises:
         InputError: no such store or sweep, or the filter is wrong.
     """
-    name = _name(sweep, layout)
+    name = sweep_name(sweep, layout)
     wanted = parse_where(where or [], extra=["state", "p"])
     plan = stored_plan(name, layout)
     return replace(plan, runs=[run for run in plan.runs if matches(wanted, run.settings)])
@@ -66,11 +66,16 @@ def run_ids(sweep: str, layout: StoreLayout) -> list[str]:
     Raises:
         InputError: no such store or sweep.
     """
-    ids: list[str] = read_record(layout.sweep(_name(sweep, layout)), "run_ids")["run_ids"]
+    ids: list[str] = read_record(layout.sweep(sweep_name(sweep, layout)), "run_ids")["run_ids"]
     return ids
 
 
-def _name(sweep: str, layout: StoreLayout) -> str:
+def sweep_name(sweep: str, layout: StoreLayout) -> str:
+    """The name of a stored sweep that was given by name or by file.
+
+    Raises:
+        InputError: no such store or sweep.
+    """
     require_store(layout)
     name = sweep
     if sweep.endswith((".yaml", ".yml")) and Path(sweep).exists():

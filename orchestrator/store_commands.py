@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.options import DEFAULT_STORE, AsJson, Store
-from storage.errors import StoreError
+from orchestrator.options import DEFAULT_STORE, AsJson, Store, SweepName
+from storage.errors import InputError, StoreError
 from storage.layout import StoreLayout
 
 store_app = typer.Typer(help="Look after a store.", no_args_is_help=True, rich_markup_mode=None)
@@ -118,3 +118,69 @@ def check_store(
         )
     if left:
         raise typer.Exit(1)
+
+
+def export(
+    sweep: SweepName,
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="A new folder; or FILE.parquet for the evaluations as one table."),
+    ],
+    checkpoints: Annotated[
+        bool, typer.Option("--checkpoints", help="Also the newest checkpoint of each run.")
+    ] = False,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Copy a sweep out of a store.
+
+    A folder is a store of its own, for `import` or any command here. FILE.parquet is for other tools, and can't be
+    imported.
+    """
+    from orchestrator import output, selection
+    from orchestrator.answers import write_answer
+    from storage.layout import is_table_file
+    from storage.sql import query as answer
+    from storage.transfer import export_runs
+
+    layout = StoreLayout(store)
+    run_ids = selection.run_ids(sweep, layout)
+    if is_table_file(out):
+        if checkpoints:
+            raise InputError(f"--checkpoints: {out} holds evaluations only; give a folder")
+        sql = "SELECT * FROM evaluations ORDER BY run_id, tau"
+        write_answer(answer(layout, sql, run_ids=run_ids), "parquet", out)
+    else:
+        name = selection.sweep_name(sweep, layout)
+        export_runs(layout, StoreLayout(out), name, run_ids, checkpoints=checkpoints)
+    output.console.print(f"{sweep}: {len(run_ids)} runs exported to {out}", soft_wrap=True)
+
+
+def import_store(
+    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="An exported folder, or another store.")],
+    as_json: AsJson = False,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Add the runs and sweeps of a folder to a store.
+
+    Runs that are there already are merged; if one differs, nothing is imported.
+    """
+    from jobs.spec import stored_spec
+    from orchestrator import output, selection
+    from storage.transfer import import_runs
+
+    layout = StoreLayout(store)
+    if source.is_file():
+        raise InputError(
+            f"{source}: a folder made by `tausweep export` is needed; a single table can't be imported"
+        )
+    selection.require_store(StoreLayout(source))
+    selection.require_writable(layout)
+    done = import_runs(StoreLayout(source), layout, stored_spec)
+    if as_json:
+        output.print_json(vars(done))
+        return
+    output.console.print(
+        f"{len(done.new)} runs imported, {len(done.known)} were there; {done.attempts} attempts and "
+        f"{sum(done.rows.values())} rows added",
+        soft_wrap=True,
+    )

@@ -125,15 +125,20 @@ def _merge(layout: StoreLayout, table: TableName, runs: Mapping[str, MergedRun])
 
 
 def publish_merged(
-    layout: StoreLayout, table: TableName, runs: Mapping[str, MergedRun], chunks: Iterable[pa.Table]
+    layout: StoreLayout,
+    table: TableName,
+    runs: Mapping[str, MergedRun],
+    chunks: Iterable[pa.Table],
+    *,
+    name: str | None = None,
 ) -> bool:
-    """Publish rows as a merged file, named after the runs and parts in it; says whether it was new.
+    """Publish rows as a merged file, by default named after the runs and parts in it; says whether it was new.
 
     Raises:
         CorruptFileError: what was written can't be read back.
     """
     listed = json.dumps([table, dump_runs(runs)], sort_keys=True).encode()
-    path = layout.merged(table, hashlib.sha256(listed).hexdigest()[:_NAME_DIGITS])
+    path = layout.merged(table, (name or hashlib.sha256(listed).hexdigest())[:_NAME_DIGITS])
     order = [(column, "ascending") for column in MERGED_ORDER[table]]
     new = publish_new(path, partial(write_merged, table, runs, (rows.sort_by(order) for rows in chunks)))
     read_through(path, table)

@@ -52,6 +52,11 @@ def is_temporary(path: Path) -> bool:
     return _TEMPORARY.fullmatch(path.name) is not None
 
 
+def is_table_file(path: Path) -> bool:
+    """Whether a path of the user's means a single table instead of a folder."""
+    return path.suffix == ".parquet"
+
+
 _RUN_FILES = (
     r"spec\.json|claim|cancel",
     r"attempts/[1-9][0-9]*\.json|logs/[1-9][0-9]*\.log",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -130,10 +130,12 @@ def _interrupted_at(connection: duckdb.DuckDBPyConnection, deadline: float | Non
         watcher.join()
 
 
-def _answer(layout: StoreLayout, sql: str, deadline: float | None, bad: Bad | None) -> pa.Table:
+def _answer(
+    layout: StoreLayout, sql: str, run_ids: Iterable[str] | None, deadline: float | None, bad: Bad | None
+) -> pa.Table:
     views = [view for view in VIEWS if view in sql.lower()] or VIEWS
     for _ in range(TRIES):
-        wanted = _Wanted.of(layout, views, None, bad)
+        wanted = _Wanted.of(layout, views, run_ids, bad)
         with closed_connection() as connection, _interrupted_at(connection, deadline):
             try:
                 _make_views(connection, layout, wanted)
@@ -144,12 +146,20 @@ def _answer(layout: StoreLayout, sql: str, deadline: float | None, bad: Bad | No
     raise StoreError(f"{layout.root}: compacted {TRIES} times while it was read; try again")
 
 
-def query(layout: StoreLayout, sql: str, *, timeout: float | None = None, bad: Bad | None = None) -> pa.Table:
+def query(
+    layout: StoreLayout,
+    sql: str,
+    *,
+    run_ids: Sequence[str] | None = None,
+    timeout: float | None = None,
+    bad: Bad | None = None,
+) -> pa.Table:
     """Answer one SELECT over the views; nothing else is executed.
 
     Args:
         layout: the store.
         sql: the question.
+        run_ids: restricts every view but sweeps to these runs; all by default.
         timeout: seconds after which the question is given up; files that were begun to be opened are still opened.
         bad: collects what is wrong with damaged or foreign files, which are then left out.
 
@@ -164,7 +174,7 @@ def query(layout: StoreLayout, sql: str, *, timeout: float | None = None, bad: B
         # Not EXPLAIN: with ANALYZE it executes whatever follows.
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise InputError(f"query: exactly one SELECT is answered, the store is read-only. {_HELP}")
-        answer = _answer(layout, sql, deadline, bad)
+        answer = _answer(layout, sql, run_ids, deadline, bad)
     except duckdb.InterruptException as error:
         raise InputError(
             f"query: not answered within {timeout:g} s; ask for less, or give --timeout more"

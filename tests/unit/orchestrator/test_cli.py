@@ -38,6 +38,8 @@ COMMANDS = (
     "cancel",
     "query",
     "compact",
+    "export",
+    "import",
     "resolve",
     "figures",
 )
@@ -114,9 +116,9 @@ def refused(done, *words):
 # --- help ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, "store check"])
 def test_every_command_has_help(command, store):
-    done = start("-m", "orchestrator", command, "--help")
+    done = start("-m", "orchestrator", *command.split(), "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"Usage: python -m orchestrator {command}")
     assert "--store" in done.stdout
@@ -127,7 +129,7 @@ def test_help_lists_every_command_and_hides_what_is_not_for_users():
     listed = [
         line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines() if line[2:3].strip()
     ]
-    assert sorted(listed) == sorted(COMMANDS)
+    assert sorted(listed) == sorted([*COMMANDS, "store"])
 
 
 def test_version_is_printed():
