@@ -13,6 +13,7 @@ from orchestrator.plan import Plan, read_spec
 from orchestrator.resolver import resolve
 from orchestrator.results import Estimate, FitResult
 from storage.layout import StoreLayout, TableName
+from storage.local_files import local_copy
 from storage.records import runs_table
 from storage.scan import read_table
 
@@ -44,10 +45,11 @@ def draw_sweep(plan: Plan, layout: StoreLayout, folder: Path, form: Format) -> D
 
     def train_images(run_id: str) -> np.ndarray | None:
         spec = read_spec(layout.run(run_id))
-        path = layout.images(spec.data.fingerprint)
-        if not path.exists():
+        try:
+            images = np.load(local_copy(layout.images(spec.data.fingerprint)), mmap_mode="r")
+        except FileNotFoundError:
             return None
-        train = split(np.load(path, mmap_mode="r"), spec.data)
+        train = split(images, spec.data)
         # Back to 0…1, the range of the gallery.
         return train.train / spec.data.pixel_scale + train.mean[:, None, None]
 

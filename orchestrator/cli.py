@@ -18,6 +18,7 @@ from orchestrator import store_commands
 from orchestrator.options import DEFAULT_STORE, AsJson, Store, SweepName
 from storage.errors import InputError, TausweepError, nearest
 from storage.layout import StoreLayout
+from storage.objects import io_errors
 
 if TYPE_CHECKING:
     from orchestrator.plan import Plan
@@ -64,7 +65,7 @@ def plan(
     """Show the grid: what is done, running and missing. Writes nothing."""
     from orchestrator import listing, selection
 
-    layout = StoreLayout(store)
+    layout = selection.open_store(store)
     listing.print_plan(selection.planned(file, overrides, layout), layout, as_json=as_json)
 
 
@@ -76,7 +77,7 @@ def run(file: SweepFile, overrides: Overrides = None, store: Store = DEFAULT_STO
     """
     from orchestrator import selection
 
-    layout = StoreLayout(store)
+    layout = selection.open_store(store)
     selection.require_writable(layout)
     made = selection.planned(file, overrides, layout)
     _prepare(made, layout)
@@ -94,7 +95,7 @@ def submit(
     from orchestrator import launch, listing, output, selection, submission
 
     submission.require_executor(executor)
-    layout = StoreLayout(store)
+    layout = selection.open_store(store)
     selection.require_writable(layout)
     made = selection.planned(file, overrides, layout)
     _prepare(made, layout)
@@ -115,7 +116,7 @@ def execute(sweep: SweepName, store: Store = DEFAULT_STORE) -> None:
     """Execute what is to do of a stored sweep: the process that `submit` leaves behind."""
     from orchestrator import selection
 
-    layout = StoreLayout(store)
+    layout = selection.open_store(store)
     _execute(selection.stored(sweep, layout), layout)
 
 
@@ -132,7 +133,7 @@ def resume(
     """
     from orchestrator import launch, selection
 
-    layout = StoreLayout(store)
+    layout = selection.open_store(store)
     made = selection.stored(sweep, layout, where)
     for run in made.runs:
         lost = run.status.failure == "lost_worker"
@@ -156,7 +157,7 @@ def status(
     """Show where sweeps stand. Writes nothing."""
     from orchestrator import listing, output, selection
 
-    layout = StoreLayout(store)
+    layout = selection.open_store(store)
     if sweep is not None and "=" in sweep:  # a filter on all sweeps
         where = [sweep, *(where or [])]
         sweep = None
@@ -189,7 +190,7 @@ def logs(
     """Show what a run printed, or the failures of a sweep."""
     from orchestrator import failures, listing, output, selection
 
-    layout = StoreLayout(store)
+    layout = selection.open_store(store)
     selection.require_store(layout)
     if not failed and target not in layout.sweep_names():
         failures.print_log(layout, target, as_json=as_json)
@@ -212,7 +213,7 @@ def cancel(sweep: SweepName, where: Where = None, store: Store = DEFAULT_STORE) 
     """
     from orchestrator import launch, output, selection
 
-    layout = StoreLayout(store)
+    layout = selection.open_store(store)
     made = selection.stored(sweep, layout, where)
     chosen = [run for run in made.runs if run.status.state not in ("succeeded", "cancelled")]
     for run in chosen:
@@ -237,7 +238,7 @@ def resolve(
     """
     from orchestrator import analysis, output, selection
 
-    layout = StoreLayout(store)
+    layout = selection.open_store(store)
     fitted = analysis.resolve_sweep(selection.stored(sweep, layout, where), layout)
     if as_json:
         output.print_json(fitted.model_dump(mode="json"))
@@ -261,7 +262,7 @@ def figures(
 
     if form not in get_args(Format):
         raise InputError(f"--format {form}: {nearest(form, get_args(Format))}")
-    layout = StoreLayout(store)
+    layout = selection.open_store(store)
     made = selection.stored(sweep, layout, where)
     drawn, skipped = analysis.draw_sweep(made, layout, out or layout.figures(made.sweep), cast(Format, form))
     for path in drawn:
@@ -313,7 +314,7 @@ def main() -> None:
         # The reader of our output (head, less) has gone; point stdout away so that Python's exit does not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except OSError as error:  # a full disk, no permission: Python names the file
+    except io_errors() as error:  # a full disk, no permission: Python names the file
         print(f"tausweep: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
 

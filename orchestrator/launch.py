@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -23,8 +24,11 @@ from storage.atomic import publish, read_record, write_new_record, write_record
 from storage.attempts import is_live, last_attempt, lost, run_status, write_attempt
 from storage.errors import TausweepError
 from storage.layout import RunDirectory, StoreLayout
+from storage.local_files import local_log
+from storage.objects import each, is_object
 
 _POLL_SECONDS = 0.5
+_POLL_OBJECTS_SECONDS = 15.0  # every look at a run is several requests there, and requests cost money
 _GRACE_SECONDS = 60.0
 _FRUITLESS_DEATHS = 3  # workers that die without having begun a run: the fault is not a run's
 
@@ -40,11 +44,14 @@ def prepare(plan: Plan, layout: StoreLayout, progress: Progress | None = None) -
     """
     for images in plan.images:
         stage(images, layout, progress)
-    for run in plan.runs:
+
+    def write_spec(run: PlannedRun) -> None:
         record = {"run_id": run.run_id, "p": run.p, "settings": run.spec.settings()}
         path = layout.run(run.run_id).spec
         if not path.exists():
             write_new_record(path, record)
+
+    deque(each(layout.root, write_spec, plan.runs), maxlen=0)
     sweep = {
         "name": plan.sweep,
         "source": plan.source,
@@ -84,17 +91,17 @@ def cancel(run: RunDirectory) -> None:
 
 def refresh(plan: Plan, layout: StoreLayout) -> Plan:
     """The plan with the runs' present states; runs that have succeeded are not looked at again."""
-    runs = [
-        run if run.status.state == "succeeded" else replace(run, status=run_status(layout.run(run.run_id)))
-        for run in plan.runs
-    ]
-    return replace(plan, runs=runs)
+
+    def refreshed(run: PlannedRun) -> PlannedRun:
+        done = run.status.state == "succeeded"
+        return run if done else replace(run, status=run_status(layout.run(run.run_id)))
+
+    return replace(plan, runs=list(each(layout.root, refreshed, plan.runs)))
 
 
 def settled(plan: Plan, layout: StoreLayout) -> Plan:
     """The plan with present states, after the ends of attempts whose workers are gone have been written."""
-    for run in plan.runs:
-        settle(layout.run(run.run_id))
+    deque(each(layout.root, lambda run: settle(layout.run(run.run_id)), plan.runs), maxlen=0)
     return refresh(plan, layout)
 
 
@@ -123,10 +130,13 @@ def execute(plan: Plan, layout: StoreLayout, watch: Watcher) -> Plan:
     crew = _Crew(plan, layout, runs)
     with _signals_as_flag() as signalled:
         crew.fill()
+        looked = time.monotonic()
         while crew.watch_over():
             time.sleep(_POLL_SECONDS)
-            plan = refresh(plan, layout)
-            watch(plan)
+            if not is_object(layout.root) or time.monotonic() - looked > _POLL_OBJECTS_SECONDS:
+                looked = time.monotonic()
+                plan = refresh(plan, layout)
+                watch(plan)
             if signalled:
                 crew.dismiss(signalled)
                 raise KeyboardInterrupt
@@ -175,7 +185,7 @@ class _Crew:
                 self.size -= 1  # nothing is left that it could take
             elif not begun:
                 self._count_fruitless(handle, code)
-        if any(run_status(run).claimable for run in self.runs) or self.handles:
+        if self.handles or any(run_status(run).claimable for run in self.runs):
             self.fill()
         return bool(self.handles)
 
@@ -193,7 +203,7 @@ class _Crew:
         self.fruitless += 1
         if self.fruitless >= _FRUITLESS_DEATHS:
             self.executor.cancel(self.handles)
-            log = self.layout.job_log(handle.job_id)
+            log = local_log(self.layout.job_log(handle.job_id))
             tail = log.read_text(errors="replace")[-2000:] if log.exists() else ""
             raise TausweepError(
                 f"workers end with exit code {code} before they begin a run; see {log}\n{tail}"

@@ -7,9 +7,18 @@ from typing import Annotated
 
 import typer
 
+from storage.objects import location
+
 Store = Annotated[
     Path,
-    typer.Option("--store", envvar="TAUSWEEP_STORE", help="Folder of the results store.", show_default=True),
+    typer.Option(
+        "--store",
+        envvar="TAUSWEEP_STORE",
+        help="The results store: a folder, or s3://BUCKET/PREFIX.",
+        metavar="PATH",
+        parser=location,
+        show_default=True,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 SweepName = Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep of the store, or its file.")]

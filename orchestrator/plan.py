@@ -18,6 +18,7 @@ from storage.atomic import read_record
 from storage.attempts import RunState, RunStatus, run_status
 from storage.errors import TausweepError
 from storage.layout import RunDirectory, StoreLayout
+from storage.objects import each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +106,7 @@ def stored_plan(name: str, layout: StoreLayout) -> Plan:
         StoreError: its record or a spec can't be read.
     """
     record = read_record(layout.sweep(name), "run_ids", "axes", "resources", "source")
-    specs = [read_spec(layout.run(run_id)) for run_id in record["run_ids"]]
+    specs = list(each(layout.root, lambda run_id: read_spec(layout.run(run_id)), record["run_ids"]))
     return Plan(
         sweep=name,
         axes=record["axes"],
@@ -134,14 +135,11 @@ def _planned(specs: Sequence[RunSpec], layout: StoreLayout, sweep: str) -> list[
         waits = found.state == "pending" and run_id in submitted
         return found.model_copy(update={"state": "submitted"}) if waits else found
 
+    run_ids = [spec.run_id for spec in specs]
+    states = each(layout.root, status, run_ids)
     return [
-        PlannedRun(
-            spec=spec,
-            run_id=spec.run_id,
-            p=counts[_model_key(spec)],
-            status=status(spec.run_id),
-        )
-        for spec in specs
+        PlannedRun(spec=spec, run_id=run_id, p=counts[_model_key(spec)], status=state)
+        for spec, run_id, state in zip(specs, run_ids, states, strict=True)
     ]
 
 

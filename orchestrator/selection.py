@@ -14,6 +14,7 @@ from orchestrator.sweepfile import find_sweep, read_sweep
 from storage.atomic import read_record
 from storage.errors import InputError, nearest
 from storage.layout import StoreLayout
+from storage.objects import is_object, require_reachable
 
 
 def planned(file: str, overrides: Sequence[str] | None, layout: StoreLayout) -> Plan:
@@ -25,6 +26,17 @@ def planned(file: str, overrides: Sequence[str] | None, layout: StoreLayout) -> 
     sweep = read_sweep(find_sweep(file), overrides or [])
     with output.console.status("planning"):  # a model of a new size is counted by a process that loads torch
         return make_plan(sweep, layout)
+
+
+def open_store(place: Path) -> StoreLayout:
+    """The store at a place, whether there is anything yet or not.
+
+    Raises:
+        InputError: the place is on an object store that can't be reached.
+    """
+    if is_object(place):
+        require_reachable(place)
+    return StoreLayout(place)
 
 
 def require_store(layout: StoreLayout) -> None:
@@ -43,6 +55,8 @@ def require_writable(layout: StoreLayout) -> None:
     Raises:
         InputError: it is a file, or this user may not write there.
     """
+    if is_object(layout.root):
+        return
     there = next(path for path in (layout.root, *layout.root.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise InputError(f"--store {layout.root}: {there} is no folder in which this user may write")

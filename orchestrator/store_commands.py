@@ -15,6 +15,7 @@ import typer
 from orchestrator.options import DEFAULT_STORE, AsJson, Store, SweepName
 from storage.errors import InputError, StoreError
 from storage.layout import StoreLayout
+from storage.objects import location
 
 store_app = typer.Typer(help="Look after a store.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -44,7 +45,7 @@ def query(
     from orchestrator.answers import write_answer
     from storage.sql import query as answer
 
-    layout = StoreLayout(store)
+    layout = selection.open_store(store)
     selection.require_store(layout)
     bad: list[StoreError] | None = [] if skip_bad else None
     rows = answer(layout, sql, timeout=timeout, bad=bad)
@@ -66,7 +67,7 @@ def compact(sweep: MaybeSweep = None, as_json: AsJson = False, store: Store = DE
     from orchestrator import output, selection
     from storage.compaction import compact as merge
 
-    layout = StoreLayout(store)
+    layout = selection.open_store(store)
     selection.require_store(layout)
     run_ids = None if sweep is None else selection.run_ids(sweep, layout)
     with output.console.status("compacting"):
@@ -99,7 +100,7 @@ def check_store(
     from orchestrator import output, selection
     from storage import verification
 
-    layout = StoreLayout(store)
+    layout = selection.open_store(store)
     selection.require_store(layout)
     found = []
     left = 0
@@ -142,7 +143,7 @@ def export(
     from storage.sql import query as answer
     from storage.transfer import export_runs
 
-    layout = StoreLayout(store)
+    layout = selection.open_store(store)
     run_ids = selection.run_ids(sweep, layout)
     if is_table_file(out):
         if checkpoints:
@@ -156,7 +157,9 @@ def export(
 
 
 def import_store(
-    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="An exported folder, or another store.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="FOLDER", parser=location, help="An exported folder, or another store.")
+    ],
     as_json: AsJson = False,
     store: Store = DEFAULT_STORE,
 ) -> None:
@@ -168,12 +171,12 @@ def import_store(
     from orchestrator import output, selection
     from storage.transfer import import_runs
 
-    layout = StoreLayout(store)
+    layout = selection.open_store(store)
     if source.is_file():
         raise InputError(
             f"{source}: a folder made by `tausweep export` is needed; a single table can't be imported"
         )
-    selection.require_store(StoreLayout(source))
+    selection.require_store(selection.open_store(source))
     selection.require_writable(layout)
     done = import_runs(StoreLayout(source), layout, stored_spec)
     if as_json:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import uuid
-from pathlib import Path
 
 from orchestrator.executors.base import Handle
 from orchestrator.executors.local import LocalExecutor
 from storage.atomic import read_record
 from storage.errors import InputError, nearest
 from storage.layout import RunDirectory, StoreLayout
+from storage.local_files import local_log
+from storage.objects import location
 
 EXECUTORS = ("local", "slurm", "ray")
 _AVAILABLE = ("local",)
@@ -42,7 +43,7 @@ def submitted_runs(sweep: str, layout: StoreLayout) -> set[str]:
         record = read_record(layout.job(job_id), "sweep", "executor", "details")
         handle = Handle(executor=record["executor"], job_id=job_id, details=record["details"])
         if record["sweep"] == sweep and LocalExecutor().alive([handle]) != [False]:
-            found |= {RunDirectory(Path(line)).run_id for line in given}
+            found |= {RunDirectory(location(line)).run_id for line in given}
     return found
 
 
@@ -53,9 +54,7 @@ def detach(sweep: str, layout: StoreLayout) -> tuple[str, int]:
         The job's id, which names its log, and the pid of the process that watches over the workers.
     """
     job_id = f"{sweep}-{uuid.uuid4().hex[:8]}"
-    log = layout.job_log(job_id)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
+    with local_log(layout.job_log(job_id)).open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "orchestrator", "execute", sweep, "--store", str(layout.root.resolve())],
             stdin=subprocess.DEVNULL,

@@ -1,13 +1,16 @@
 """Publishing: a file is either absent or whole, also after a crash and on NFS.
 
 Write `.name.tmp` beside the target, fsync it, rename it over the target, fsync the folder. Readers ignore names
-that start with a dot. There are no locks and no appends: both fail on network file systems.
+that start with a dot. There are no locks and no appends: both fail on network file systems. On an object store a put
+does all of this (see `storage.objects`).
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from storage.errors import CorruptFileError, SchemaError
+from storage.objects import filesystem, is_object, key, put, put_new, read
 
 SCHEMA_VERSION = 1
 """Version that every record and part carries; a reader refuses others by name."""
@@ -36,7 +40,7 @@ def _temporary(target: Path) -> Iterator[Path]:
 
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it durably: a synced file in a folder that is not is lost with it."""
-    if not folder.is_dir():
+    if not is_object(folder) and not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
         sync_folder(folder.parent)
@@ -44,11 +48,19 @@ def make_folder(folder: Path) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Make durable what was published in a folder, and removed from it."""
+    if is_object(folder):
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _content(write: Callable[[BinaryIO], object]) -> bytes:
+    buffer = io.BytesIO()
+    write(buffer)
+    return buffer.getvalue()
 
 
 def _write_synced(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -65,6 +77,9 @@ def publish(target: Path, write: Callable[[BinaryIO], object]) -> None:
         target: the final path; its folder is made if missing.
         write: receives a binary file open for writing.
     """
+    if is_object(target):
+        put(target, _content(write))
+        return
     with _temporary(target) as temporary:
         _write_synced(temporary, write)
         temporary.replace(target)
@@ -73,6 +88,11 @@ def publish(target: Path, write: Callable[[BinaryIO], object]) -> None:
 
 def publish_path(target: Path, write: Callable[[Path], object]) -> None:
     """Like `publish`, for writers that need a path instead of an open file (memory maps)."""
+    if is_object(target):
+        with tempfile.TemporaryDirectory(prefix="tausweep-") as folder:
+            write(Path(folder) / target.name)
+            filesystem(target).put_file(f"{folder}/{target.name}", key(target))
+        return
     with _temporary(target) as temporary:
         write(temporary)
         with temporary.open("rb+") as file:
@@ -89,6 +109,8 @@ def publish_new(target: Path, write: Callable[[BinaryIO], object]) -> bool:
     Returns:
         True if this call made the file, False if it was there already (and is untouched).
     """
+    if is_object(target):
+        return put_new(target, _content(write))
     with _temporary(target) as temporary:
         _write_synced(temporary, write)
         try:
@@ -128,7 +150,7 @@ def read_record(path: Path, *required: str) -> dict[str, Any]:
         CorruptFileError: it is not a JSON object.
         SchemaError: it has another schema version, or a required key is missing.
     """
-    content = path.read_bytes()
+    content = read(path)
     try:
         record = json.loads(content)
     except ValueError as error:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from storage.errors import CorruptFileError, SchemaError
 from storage.layout import PartName, TableName
+from storage.objects import filesystem, is_object, key
 from storage.schemas import SCHEMAS, VERSION_KEY
 
 FORMAT = pds.ParquetFileFormat(
@@ -76,6 +77,10 @@ class MergedFile:
         }
 
 
+def _filesystem(path: Path) -> pfs.FileSystem:
+    return pfs.PyFileSystem(pfs.FSSpecHandler(filesystem(path))) if is_object(path) else _DISK
+
+
 def open_part(path: Path, table: TableName) -> pds.ParquetFileFragment:
     """A part as a fragment of a data set, its footer read and checked.
 
@@ -84,7 +89,7 @@ def open_part(path: Path, table: TableName) -> pds.ParquetFileFragment:
         CorruptFileError: it is truncated or no Parquet file.
         SchemaError: it is not of this version's schema.
     """
-    fragment = FORMAT.make_fragment(str(path), filesystem=_DISK)
+    fragment = FORMAT.make_fragment(key(path), filesystem=_filesystem(path))
     schema = SCHEMAS[table]
     try:
         found = fragment.physical_schema
@@ -120,7 +125,8 @@ def open_merged(path: Path, table: TableName) -> MergedFile:
 
 def dataset(fragments: Iterable[pds.ParquetFileFragment], table: TableName) -> pds.Dataset:
     """Opened files as one data set; page checksums are verified wherever it is read."""
-    return pds.FileSystemDataset(list(fragments), SCHEMAS[table], FORMAT, _DISK)
+    files = list(fragments)
+    return pds.FileSystemDataset(files, SCHEMAS[table], FORMAT, files[0].filesystem if files else _DISK)
 
 
 def read_part(path: Path, table: TableName) -> pa.Table:

@@ -10,7 +10,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
+
+from storage.objects import each, is_object
 
 TableName = Literal["metrics", "neighbours", "samples"]
 TABLES: tuple[TableName, ...] = ("metrics", "neighbours", "samples")
@@ -40,11 +42,30 @@ class PartName:
         return cls(attempt=int(match["attempt"]), seq=int(match["seq"])) if match else None
 
 
+def _names(folder: Path) -> list[str]:
+    """What is in a folder; nothing if there is no such folder."""
+    try:
+        return [path.name for path in folder.iterdir()] if is_object(folder) else os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _stems(folder: Path, suffix: str) -> list[str]:
+    """The visible files of a folder that end so, without that end, sorted."""
+    names = (name for name in _names(folder) if name.endswith(suffix) and not name.startswith("."))
+    return sorted(name.removesuffix(suffix) for name in names)
+
+
 def _numbers(folder: Path, suffix: str) -> list[int]:
     """The files of a folder that are named by a number, ascending; files of other names are not ours."""
-    if not folder.is_dir():
-        return []
-    return sorted(int(f.stem) for f in folder.iterdir() if f.suffix == suffix and _NUMBER.fullmatch(f.stem))
+    return sorted(int(stem) for stem in _stems(folder, suffix) if _NUMBER.fullmatch(stem))
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    if is_object(folder):
+        yield from cast(Any, folder).walk()
+    else:
+        yield from ((Path(here), folders, files) for here, folders, files in os.walk(folder))
 
 
 def is_temporary(path: Path) -> bool:
@@ -142,7 +163,7 @@ class RunDirectory:
 
     def files(self) -> list[Path]:
         """Every file of the run."""
-        return [Path(folder, name) for folder, _, names in os.walk(self.path) for name in names]
+        return [folder / name for folder, _, names in _walk(self.path) for name in names]
 
     def table(self, table: TableName) -> Path:
         """Folder of a table's parts."""
@@ -158,10 +179,7 @@ class RunDirectory:
 
     def part_names(self, table: TableName) -> list[PartName]:
         """Names of the published parts of a table, in the order they were written."""
-        try:
-            names = map(PartName.parse, os.listdir(self.table(table)))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        names = map(PartName.parse, _names(self.table(table)))
         return sorted(name for name in names if name is not None)
 
 
@@ -182,16 +200,16 @@ class StoreLayout:
 
     def run_ids(self) -> list[str]:
         """Ids of the runs that have a directory, sorted."""
-        if not self.runs.is_dir():
-            return []
-        return sorted(name for name in os.listdir(self.runs) if _RUN_ID.fullmatch(name))
+        return sorted(name for name in _names(self.runs) if _RUN_ID.fullmatch(name))
 
     def without_attempt(self, numbers: Mapping[str, int]) -> set[str]:
         """The runs that have no attempt of the number given with them; one look each, for there may be many."""
-        runs = str(self.runs)
-        return {
-            r for r, number in numbers.items() if not os.path.exists(f"{runs}/{r}/attempts/{number}.json")
-        }
+        if is_object(self.root):
+            there = each(self.root, lambda item: self.run(item[0]).attempt(item[1]).exists(), numbers.items())
+        else:  # not through pathlib, which takes several times as long as the look itself
+            runs = str(self.runs)
+            there = (os.path.exists(f"{runs}/{r}/attempts/{number}.json") for r, number in numbers.items())
+        return {run_id for run_id, begun in zip(numbers, there, strict=True) if not begun}
 
     @property
     def compacted(self) -> Path:
@@ -205,9 +223,7 @@ class StoreLayout:
     def merged_files(self, table: TableName) -> list[Path]:
         """The merged files of a table, sorted by name."""
         folder = self.compacted / table
-        if not folder.is_dir():
-            return []
-        return sorted(folder / name for name in os.listdir(folder) if _MERGED.fullmatch(name))
+        return [folder / name for name in sorted(_names(folder)) if _MERGED.fullmatch(name)]
 
     def quarantined(self, path: Path, day: str) -> Path:
         """A free place for a file that a repair takes out on that day: below `quarantine/` as it was in the store."""
@@ -225,8 +241,7 @@ class StoreLayout:
 
     def walk(self) -> Iterator[Path]:
         """Every file of the store but those in quarantine, folder by folder."""
-        for folder, folders, files in os.walk(self.root):
-            here = Path(folder)
+        for here, folders, files in _walk(self.root):
             if here == self.root and "quarantine" in folders:
                 folders.remove("quarantine")
             yield from (here / name for name in sorted(files))
@@ -247,9 +262,7 @@ class StoreLayout:
 
     def sweep_names(self) -> list[str]:
         """Names of the recorded sweeps, sorted."""
-        if not self.sweeps.is_dir():
-            return []
-        return sorted(f.stem for f in self.sweeps.glob("*.json") if not f.name.startswith("."))
+        return _stems(self.sweeps, ".json")
 
     @property
     def jobs(self) -> Path:
@@ -270,9 +283,7 @@ class StoreLayout:
 
     def job_ids(self) -> list[str]:
         """Ids of the recorded jobs, sorted."""
-        if not self.jobs.is_dir():
-            return []
-        return sorted(f.stem for f in self.jobs.glob("*.json") if not f.name.startswith("."))
+        return _stems(self.jobs, ".json")
 
     @property
     def data(self) -> Path:

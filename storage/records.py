@@ -6,6 +6,7 @@ Called by the reader (`storage.scan`) and the SQL views (`storage.sql`); knows n
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pyarrow as pa
 from storage.atomic import read_record
 from storage.attempts import AttemptRecord, read_attempt, run_status
 from storage.layout import StoreLayout
+from storage.objects import each
 
 _RUN_COLUMNS: dict[str, pa.DataType] = {
     "run_id": pa.string(),
@@ -60,32 +62,34 @@ def _table(rows: Sequence[dict[str, Any]], known: dict[str, pa.DataType]) -> pa.
 
 def runs_table(layout: StoreLayout, run_ids: Iterable[str] | None = None) -> pa.Table:
     """One row a run: id, state, p and the flat settings as columns (null where a run has no such setting)."""
-    rows = []
-    for run_id in layout.run_ids() if run_ids is None else run_ids:
+
+    def row(run_id: str) -> dict[str, Any] | None:
         run = layout.run(run_id)
         if not run.spec.exists():
-            continue
+            return None
         spec = read_record(run.spec, "p", "settings")
         status = run_status(run)
-        rows.append(
-            {
-                "run_id": run_id,
-                "state": status.state,
-                "attempt": status.attempt,
-                "tau": status.tau,
-                "failure": status.failure,
-                "error": status.error,
-                "p": spec["p"],
-                **spec["settings"],
-            }
-        )
-    return _table(rows, _RUN_COLUMNS)
+        return {
+            "run_id": run_id,
+            "state": status.state,
+            "attempt": status.attempt,
+            "tau": status.tau,
+            "failure": status.failure,
+            "error": status.error,
+            "p": spec["p"],
+            **spec["settings"],
+        }
+
+    rows = each(layout.root, row, layout.run_ids() if run_ids is None else run_ids)
+    return _table([row for row in rows if row is not None], _RUN_COLUMNS)
 
 
 def _attempts(layout: StoreLayout, run_ids: Iterable[str]) -> Iterator[tuple[str, AttemptRecord]]:
-    for run_id in run_ids:
+    def records(run_id: str) -> list[tuple[str, AttemptRecord]]:
         run = layout.run(run_id)
-        yield from ((run_id, read_attempt(run, number)) for number in run.attempt_numbers())
+        return [(run_id, read_attempt(run, number)) for number in run.attempt_numbers()]
+
+    return chain.from_iterable(each(layout.root, records, run_ids))
 
 
 def attempts_table(layout: StoreLayout, run_ids: Iterable[str]) -> pa.Table:
@@ -123,10 +127,11 @@ def cuts_table(layout: StoreLayout, run_ids: Iterable[str]) -> pa.Table:
 
     To be asked after the rows were found: a later attempt writes down where it resumes before it has rows.
     """
-    cuts: dict[tuple[str, int], int] = {}
-    for run_id in run_ids:
+
+    def cuts_of(run_id: str) -> dict[tuple[str, int], int]:
         run = layout.run(run_id)
         numbers = run.attempt_numbers()
+        cuts = {}
         lowest: int | None = None
         for number in reversed(numbers if len(numbers) > 1 else []):
             if lowest is not None:
@@ -134,6 +139,9 @@ def cuts_table(layout: StoreLayout, run_ids: Iterable[str]) -> pa.Table:
             resumed = read_attempt(run, number).resumed_from_tau
             if resumed is not None:
                 lowest = resumed if lowest is None else min(lowest, resumed)
+        return cuts
+
+    cuts = {key: tau for found in each(layout.root, cuts_of, run_ids) for key, tau in found.items()}
     columns = {
         "run_id": [run_id for run_id, _ in cuts],
         "attempt": [attempt for _, attempt in cuts],

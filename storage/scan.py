@@ -8,7 +8,7 @@ reach it as Arrow data sets, and its access to anything outside is switched off.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +20,7 @@ import pyarrow.dataset as pds
 from storage.errors import InputError, StoreError
 from storage.files import MergedFile, dataset, open_merged, open_part, read_through
 from storage.layout import StoreLayout, TableName
+from storage.objects import each
 from storage.records import cuts_table
 from storage.schemas import KEYS, SCHEMAS
 
@@ -43,37 +44,49 @@ class Snapshot:
         settled: runs of which one merged file holds all rows that count, and which no attempt has taken up since.
         unsettled: the other runs, to whose rows the attempt rule must be applied.
         merged: merged files with rows of either.
-        parts: opened parts of the unsettled runs.
+        parts: opened parts of the unsettled runs, by their paths.
     """
 
     table: TableName
     settled: set[str]
     unsettled: set[str]
     merged: list[MergedFile]
-    parts: list[pds.ParquetFileFragment]
+    parts: dict[Path, pds.ParquetFileFragment]
 
     @property
     def paths(self) -> list[Path]:
         """All files."""
-        return [file.path for file in self.merged] + [Path(part.path) for part in self.parts]
+        return [*(file.path for file in self.merged), *self.parts]
 
 
 def _opened(
-    paths: Iterable[Path], table: TableName, open_file: Callable[[Path, TableName], T], bad: Bad | None
-) -> Iterator[T]:
-    for path in paths:
+    layout: StoreLayout,
+    paths: Sequence[Path],
+    table: TableName,
+    open_file: Callable[[Path, TableName], T],
+    bad: Bad | None,
+) -> dict[Path, T]:
+    def opened(path: Path) -> T | StoreError:
         if bad is None:
-            yield open_file(path, table)
-            continue
+            return open_file(path, table)
         try:
             read_through(path, table)
-            yield open_file(path, table)
+            return open_file(path, table)
         except StoreError as error:
-            bad.append(error)
+            return error
+
+    found = {}
+    for path, file in zip(paths, each(layout.root, opened, paths), strict=True):
+        if isinstance(file, StoreError):
+            assert bad is not None
+            bad.append(file)
+        else:
+            found[path] = file
+    return found
 
 
 def _look(layout: StoreLayout, table: TableName, run_ids: set[str], bad: Bad | None) -> Snapshot:
-    files = _opened(layout.merged_files(table), table, open_merged, bad)
+    files = _opened(layout, layout.merged_files(table), table, open_merged, bad).values()
     merged = [file for file in files if not run_ids.isdisjoint(file.runs)]
     holders = Counter(run_id for file in merged for run_id in file.runs)
     following = {
@@ -84,13 +97,14 @@ def _look(layout: StoreLayout, table: TableName, run_ids: set[str], bad: Bad | N
     }
     settled = layout.without_attempt(following)
     unsettled = run_ids - settled
-    parts = [part for run_id in sorted(unsettled) for part in layout.run(run_id).parts(table)]
+    listed = each(layout.root, lambda run_id: layout.run(run_id).parts(table), sorted(unsettled))
+    parts = [part for of_run in listed for part in of_run]
     return Snapshot(
         table=table,
         settled=settled,
         unsettled=unsettled,
         merged=merged,
-        parts=list(_opened(parts, table, open_part, bad)),
+        parts=_opened(layout, parts, table, open_part, bad),
     )
 
 
@@ -158,7 +172,7 @@ def create_views(
                 condition = _among(connection, f"_{table}_settled", snapshot.settled)
             selects.append(f"SELECT * FROM _{table}_whole WHERE {condition}")  # noqa: S608
         if snapshot.parts or mixed or not selects:
-            fragments = [*snapshot.parts, *(file.fragment for file in mixed)]
+            fragments = [*snapshot.parts.values(), *(file.fragment for file in mixed)]
             connection.register(f"_{table}_files", dataset(fragments, table))
             condition = _among(connection, f"_{table}_unsettled", snapshot.unsettled) if mixed else "true"
             selects.append(f"""

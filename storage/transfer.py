@@ -21,6 +21,7 @@ from storage.compaction import publish_merged
 from storage.errors import InputError, StoreError
 from storage.files import MergedRun, dataset
 from storage.layout import TABLES, RunDirectory, StoreLayout, TableName
+from storage.objects import read
 from storage.records import cuts_table
 from storage.scan import closed_connection, literal, read_table, take_snapshot
 from storage.schemas import KEYS, SCHEMAS
@@ -181,7 +182,7 @@ def _compare(
     )
     theirs = read_table(source, table, run_ids)
     held = take_snapshot(target, table, run_ids)
-    fragments = [*held.parts, *(file.fragment for file in held.merged)]
+    fragments = [*held.parts.values(), *(file.fragment for file in held.merged)]
     with closed_connection() as connection:
         connection.register("theirs", theirs)
         connection.register("held", dataset(fragments, table))
@@ -223,8 +224,8 @@ def _copy_records(theirs: RunDirectory, ours: RunDirectory) -> int:
 
 def _copy_checkpoint(theirs: RunDirectory, ours: RunDirectory) -> None:
     for tau in theirs.checkpoint_taus()[-1:]:
-        digest = theirs.checkpoint_digest(tau).read_bytes()
-        content = theirs.checkpoint(tau).read_bytes()
+        digest = read(theirs.checkpoint_digest(tau))
+        content = read(theirs.checkpoint(tau))
         publish(ours.checkpoint_digest(tau), partial(_write, digest))
         publish(ours.checkpoint(tau), partial(_write, content))
 

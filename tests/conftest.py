@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import pytest
 from jobs.spec import RunSpec
 from storage.atomic import write_record
 from storage.layout import RunDirectory, StoreLayout
+from storage.objects import location
 
 # Before anything loads torch: tiny models on several threads mostly wait, and for minutes where the cores are busy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -50,6 +54,36 @@ def pytest_make_collect_report(collector):
 def store(tmp_path: Path) -> StoreLayout:
     """An empty store; its path has a space in it, as users' paths do."""
     return StoreLayout(tmp_path / "store with space")
+
+
+@pytest.fixture(scope="session")
+def s3_bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`s3://…`, a bucket of a server on loopback, which this process and its children find by their environment."""
+    import s3fs
+
+    server = Path(__file__).with_name("s3_server.py")
+    process = subprocess.Popen([sys.executable, server], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    variables = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{process.stdout.readline().strip()}",
+        "AWS_ACCESS_KEY_ID": "somebody",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache")),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        s3fs.S3FileSystem().mkdir("bucket")
+        yield "s3://bucket"
+    process.terminate()
+    process.communicate()
+
+
+@pytest.fixture
+def s3_store(s3_bucket: str) -> StoreLayout:
+    """An empty store on the S3 server; its name has a space and an umlaut in it."""
+    return StoreLayout(location(f"{s3_bucket}/{uuid.uuid4().hex[:8]} größe"))
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
+from collections.abc import Iterator
+
+from storage.objects import location
 
 EXIT_REQUEUE = 75
 
@@ -19,8 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    parser = argparse.ArgumentParser(prog="python -m workers", fromfile_prefix_chars="@")
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN_DIRECTORY")
+    parser = argparse.ArgumentParser(prog="python -m workers")
+    parser.add_argument("runs", nargs="+", metavar="RUN_DIRECTORY")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads torch may use")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
     parser.add_argument("--heartbeat-seconds", type=float, default=10.0)
@@ -45,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     finished = work(
-        [RunDirectory(path.resolve()) for path in options.runs],
+        [RunDirectory(location(path).resolve()) for path in _listed(options.runs)],
         stop,
         WorkerOptions(
             device=torch.device(device),
@@ -56,6 +58,14 @@ def main(arguments: list[str] | None = None) -> int:
         ),
     )
     return 0 if finished else EXIT_REQUEUE
+
+
+def _listed(given: list[str]) -> Iterator[str]:
+    for argument in given:
+        if argument.startswith("@"):
+            yield from location(argument[1:]).read_text().splitlines()
+        else:
+            yield argument
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import torch
 
 from storage.atomic import publish
 from storage.layout import RunDirectory
+from storage.objects import read
 
 KEEP = 2
 
@@ -40,7 +41,7 @@ def save_checkpoint(run: RunDirectory, tau: int, state: dict[str, Any]) -> None:
 def load_checkpoint(run: RunDirectory, device: torch.device) -> dict[str, Any] | None:
     """The newest checkpoint that is whole; None if there is none, and the run starts from scratch."""
     for tau in reversed(run.checkpoint_taus()):
-        content = run.checkpoint(tau).read_bytes()
+        content = read(run.checkpoint(tau))
         digest = run.checkpoint_digest(tau)
         if not digest.exists() or digest.read_text() != hashlib.sha256(content).hexdigest():
             print(f"checkpoint {tau} does not match its digest; trying the one before", flush=True)  # noqa: T201

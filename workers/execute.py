@@ -24,6 +24,7 @@ from storage.atomic import read_record
 from storage.attempts import AttemptRecord, Claim, Failure, begin_attempt, end_attempt, run_status
 from storage.errors import ClaimLostError, DataError, NotFiniteError
 from storage.layout import RunDirectory
+from storage.local_files import growing_log, local_copy
 from workers.context import AttemptContext
 from workers.heartbeat import Heartbeat
 from workers.provenance import provenance
@@ -138,11 +139,12 @@ def _attempt(run: RunDirectory, record: AttemptRecord, stop: StopFlag, options: 
 
 def _images(run: RunDirectory, spec: RunSpec) -> np.ndarray:
     path = run.store.images(spec.data.fingerprint)
-    if not path.exists():
+    try:
+        return np.load(local_copy(path), mmap_mode="r")  # type: ignore[no-any-return]
+    except FileNotFoundError as error:
         raise DataError(
             f"{path}: the prepared images are not there; submit or resume the sweep again to make them"
-        )
-    return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
+        ) from error
 
 
 def _failure(error: Exception) -> dict[str, Any]:
@@ -164,12 +166,10 @@ def _failure(error: Exception) -> dict[str, Any]:
 @contextmanager
 def _output_to_log(run: RunDirectory, attempt: int) -> Iterator[None]:
     """Send what is printed, also by libraries in C, to the attempt's log while it runs."""
-    log = run.log(attempt)
-    log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
     before = [os.dup(1), os.dup(2)]
-    with log.open("a", buffering=1) as file:
+    with growing_log(run.log(attempt)) as log, log.open("a", buffering=1) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         try:

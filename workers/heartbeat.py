@@ -14,6 +14,7 @@ from types import TracebackType
 from storage.attempts import Claim, beat
 from storage.errors import ClaimLostError
 from storage.layout import RunDirectory
+from storage.objects import io_errors
 from workers.stop import StopFlag
 
 
@@ -61,7 +62,7 @@ class Heartbeat:
             except ClaimLostError:
                 self.stop.stop_run("lost_claim")
                 return
-            except OSError as error:
+            except io_errors() as error:
                 # A full or absent disk: the loop's own writes will say so; a missed beat alone is no reason to die.
                 print(f"heartbeat: {error}", flush=True)  # noqa: T201 - into the attempt's log
 

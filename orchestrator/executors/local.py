@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from orchestrator.executors.base import Handle, JobRequest, worker_arguments
 from storage.attempts import Process
 from storage.errors import TausweepError
+from storage.local_files import local_log
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -33,8 +34,7 @@ class LocalExecutor:
     def _start(self, request: JobRequest) -> Handle:
         threads = dict.fromkeys(_THREAD_VARIABLES, str(request.resources.threads))
         command = [sys.executable, *worker_arguments(request), "--parent", str(os.getpid())]
-        log = request.layout.job_log(request.job_id)
-        log.parent.mkdir(parents=True, exist_ok=True)
+        log = local_log(request.layout.job_log(request.job_id))
         try:
             with log.open("ab") as output:
                 child = subprocess.Popen(

@@ -48,7 +48,9 @@ def write_sweep(folder: Path, *, steps: int = 40) -> Path:
     return path
 
 
-def tausweep(*arguments: str | Path, store: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+def tausweep(
+    *arguments: str | Path, store: Path | str, check: bool = True
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     done = subprocess.run(
         [sys.executable, "-m", "orchestrator", *map(str, arguments), "--store", str(store)],
@@ -62,7 +64,7 @@ def tausweep(*arguments: str | Path, store: Path, check: bool = True) -> subproc
     return done
 
 
-def start(*arguments: str | Path, store: Path) -> subprocess.Popen[str]:
+def start(*arguments: str | Path, store: Path | str) -> subprocess.Popen[str]:
     """Start a command and return at once."""
     return subprocess.Popen(
         [sys.executable, "-m", "orchestrator", *map(str, arguments), "--store", str(store)],
