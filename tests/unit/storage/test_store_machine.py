@@ -156,8 +156,15 @@ def a_crash_at_times(last_step):
 
 CRASH, LATE_CRASH = a_crash_at_times(3), a_crash_at_times(12)
 ATTEMPT = st.fixed_dictionaries(
-    {"run_id": RUN, "back": st.integers(0, 3), "parts": st.integers(0, 2), "ends": st.sampled_from(ENDS)}
+    {
+        "run_id": RUN,
+        "back": st.integers(0, 3),
+        "again": st.booleans(),
+        "parts": st.integers(0, 2),
+        "ends": st.sampled_from(ENDS),
+    }
 )
+"""How far before the last row it resumes, whether it measures that tau again, what it publishes, how it ends."""
 MOMENT = st.integers(0, 12)
 
 
@@ -211,7 +218,7 @@ class StoreMachine(RuleBasedStateMachine):
     def an_attempt_is_made(self, attempt, crash):
         self.begin(**attempt, crash=crash)
 
-    def begin(self, run_id, back, parts, ends, crash):
+    def begin(self, run_id, back, again, parts, ends, crash):
         """The one before has ended, was killed, or is paused and will want to publish later."""
         run, attempts = self.store.run(run_id), self.model[run_id]
         before = last_attempt(run)
@@ -225,7 +232,10 @@ class StoreMachine(RuleBasedStateMachine):
         def act():
             record = begin_attempt(run, job_id=None, provenance={})
             write_attempt(run, record.model_copy(update={"resumed_from_tau": resumed}))
-            self.writers[run_id, record.attempt] = (PartWriter(run, attempt=record.attempt), resumed + 1)
+            self.writers[run_id, record.attempt] = (
+                PartWriter(run, attempt=record.attempt),
+                resumed + (not again),
+            )
 
         survived = self.disk.survives(crash, act)
         record = last_attempt(run)
