@@ -44,6 +44,7 @@ class Snapshot:
         unsettled: the other runs, to whose rows the attempt rule must be applied.
         merged: merged files with rows of either.
         parts: opened parts of the unsettled runs.
+        left_out: what is wrong with files that should be among these.
     """
 
     table: TableName
@@ -51,6 +52,7 @@ class Snapshot:
     unsettled: set[str]
     merged: list[MergedFile]
     parts: list[pds.ParquetFileFragment]
+    left_out: Bad
 
     @property
     def paths(self) -> list[Path]:
@@ -72,7 +74,9 @@ def _opened(
             bad.append(error)
 
 
-def _look(layout: StoreLayout, table: TableName, run_ids: set[str], bad: Bad | None) -> Snapshot:
+def _look(layout: StoreLayout, table: TableName, run_ids: set[str], skip_bad: bool) -> Snapshot:
+    left_out: Bad = []
+    bad = left_out if skip_bad else None
     files = _opened(layout.merged_files(table), table, open_merged, bad)
     merged = [file for file in files if not run_ids.isdisjoint(file.runs)]
     holders = Counter(run_id for file in merged for run_id in file.runs)
@@ -91,11 +95,12 @@ def _look(layout: StoreLayout, table: TableName, run_ids: set[str], bad: Bad | N
         unsettled=unsettled,
         merged=merged,
         parts=list(_opened(parts, table, open_part, bad)),
+        left_out=left_out,
     )
 
 
 def take_snapshot(
-    layout: StoreLayout, table: TableName, run_ids: Iterable[str], *, bad: Bad | None = None
+    layout: StoreLayout, table: TableName, run_ids: Iterable[str], *, skip_bad: bool = False
 ) -> Snapshot:
     """Find the files of a table such that no published row is missed.
 
@@ -106,7 +111,7 @@ def take_snapshot(
         layout: the store.
         table: which table.
         run_ids: the runs that are wanted.
-        bad: if given, every file is read through, and what is wrong with those left out is appended.
+        skip_bad: read every file through, and leave out what is damaged or foreign.
 
     Raises:
         CorruptFileError, SchemaError: a file can't be read; named.
@@ -114,15 +119,12 @@ def take_snapshot(
     """
     wanted = set(run_ids)
     for _ in range(TRIES):
-        found: Bad | None = None if bad is None else []
         before = layout.merged_files(table)
         try:
-            snapshot = _look(layout, table, wanted, found)
+            snapshot = _look(layout, table, wanted, skip_bad)
         except FileNotFoundError:
             continue
         if layout.merged_files(table) == before:
-            if bad is not None and found is not None:
-                bad.extend(found)
             return snapshot
     raise StoreError(f"{layout.root}: compacted {TRIES} times while {table} was read; try again")
 
@@ -253,7 +255,7 @@ def read_table(
     chosen = present if run_ids is None else present.intersection(run_ids)
     sql = f"SELECT {', '.join(names)} FROM {table} WHERE {where} ORDER BY {', '.join(KEYS[table])}"  # noqa: S608
     for _ in range(TRIES):
-        snapshot = take_snapshot(layout, table, chosen, bad=bad)
+        snapshot = take_snapshot(layout, table, chosen, skip_bad=bad is not None)
         with closed_connection() as connection:
             create_views(connection, layout, [snapshot])
             try:
@@ -262,5 +264,7 @@ def read_table(
                 if not vanished([snapshot]):
                     raise
                 continue
+        if bad is not None:
+            bad.extend(snapshot.left_out)
         return rows.cast(pa.schema([SCHEMAS[table].field(name) for name in names], SCHEMAS[table].metadata))
     raise StoreError(f"{layout.root}: compacted {TRIES} times while {table} was read; try again")

@@ -149,12 +149,13 @@ RUN = st.sampled_from(RUN_IDS)
 
 
 def a_crash_at_times(last_step):
-    """One time in four (call, step, after) of a crash, else None."""
-    crash = st.tuples(st.sampled_from([*CHANGES, "write"]), st.integers(0, last_step), st.booleans())
-    return st.sampled_from(range(4)).flatmap(lambda i: crash if i == 3 else st.none())
+    """One time in three (call, step, after) of a crash, else None."""
+    call = st.sampled_from([*CHANGES, "write", "write"])
+    crash = st.tuples(call, st.integers(0, last_step), st.booleans())
+    return st.sampled_from(range(3)).flatmap(lambda i: crash if i == 2 else st.none())
 
 
-CRASH, LATE_CRASH = a_crash_at_times(3), a_crash_at_times(12)
+CRASH, LATE_CRASH = a_crash_at_times(2), a_crash_at_times(12)
 ATTEMPT = st.fixed_dictionaries(
     {
         "run_id": RUN,
