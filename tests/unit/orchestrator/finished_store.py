@@ -105,11 +105,11 @@ def end(run: RunDirectory, record: AttemptRecord, **ending: object) -> None:
     end_attempt(run, record.model_copy(update={"resumed_from_tau": 0, "ended": record.started + 9, **ending}))
 
 
-def write_parts(writer: PartWriter, spec: RunSpec) -> None:
-    """Metrics, neighbours and samples at every tau of the spec."""
+def write_parts(writer: PartWriter, spec: RunSpec, taus: Sequence[int] | None = None) -> None:
+    """Metrics, neighbours and samples at some tau of the spec, by default at every one."""
     rng = np.random.default_rng(spec.seed)
     samples, batch = spec.evaluation.samples, spec.batch_size
-    for tau in spec.taus:
+    for tau in spec.taus if taus is None else taus:
         near = np.minimum(5 * spec.data.n / tau * rng.uniform(0.2, 0.5, samples), 0.9)
         metrics = [("frechet_pca", None, 0.4 + 10 / tau), ("f_mem", None, float(np.mean(near < 1 / 3)))]
         for t in spec.evaluation.loss_t:
