@@ -173,8 +173,8 @@ def create_views(
 
 
 def closed_connection() -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory that can reach no file, no network and no variable of Python's."""
-    return duckdb.connect(
+    """A DuckDB in memory that can reach no file, no network, no variable of Python's and no terminal."""
+    connection = duckdb.connect(
         config={
             "enable_external_access": "false",
             "autoload_known_extensions": "false",
@@ -183,6 +183,9 @@ def closed_connection() -> duckdb.DuckDBPyConnection:
             "temp_directory": "",  # by default a big sort would leave the folder `.tmp` where the user stands
         }
     )
+    # By default a slow answer is mixed with a progress bar, also where stdout is a file.
+    connection.execute("SET enable_progress_bar = false")
+    return connection
 
 
 def vanished(snapshots: Iterable[Snapshot]) -> bool:

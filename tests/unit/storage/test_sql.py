@@ -136,6 +136,11 @@ def test_a_big_sort_has_nowhere_to_spill(store):
         assert connection.execute("SELECT current_setting('temp_directory')").fetchone() == ("",)
 
 
+def test_a_slow_answer_shows_no_progress_bar_which_would_be_mixed_with_json(store):
+    with connect(store) as connection:
+        assert connection.execute("SELECT current_setting('enable_progress_bar')").fetchone() == (False,)
+
+
 def test_one_question_leaves_nothing_to_the_next(full_store):
     query(full_store, "WITH x AS (SELECT 1) SELECT * FROM x")
     with pytest.raises(InputError):
