@@ -15,7 +15,7 @@ from orchestrator.results import Estimate, FitResult
 from storage.layout import StoreLayout, TableName
 from storage.local_files import local_copy
 from storage.records import runs_table
-from storage.scan import read_table
+from storage.scan import Bad, read_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,22 +25,23 @@ if TYPE_CHECKING:
 _TABLES: tuple[TableName, ...] = ("metrics", "neighbours", "samples")
 
 
-def _tables(plan: Plan, layout: StoreLayout) -> tuple[pa.Table, dict[TableName, pa.Table]]:
+def _tables(plan: Plan, layout: StoreLayout, bad: Bad | None) -> tuple[pa.Table, dict[TableName, pa.Table]]:
     run_ids = [run.run_id for run in plan.runs]
-    return runs_table(layout, run_ids), {table: read_table(layout, table, run_ids) for table in _TABLES}
+    runs = runs_table(layout, run_ids)
+    return runs, {table: read_table(layout, table, run_ids, bad=bad) for table in _TABLES}
 
 
-def resolve_sweep(plan: Plan, layout: StoreLayout) -> FitResult:
-    """Fit the laws of a stored sweep."""
-    runs, tables = _tables(plan, layout)
+def resolve_sweep(plan: Plan, layout: StoreLayout, bad: Bad | None = None) -> FitResult:
+    """Fit the laws of a stored sweep; `bad` as for `storage.scan.read_table`."""
+    runs, tables = _tables(plan, layout, bad)
     return resolve(runs, tables["metrics"], tables["neighbours"], sweep=plan.sweep)
 
 
-def draw_sweep(plan: Plan, layout: StoreLayout, folder: Path, form: Format) -> Drawn:
-    """Draw the figures of a stored sweep into a folder."""
+def draw_sweep(plan: Plan, layout: StoreLayout, folder: Path, form: Format, bad: Bad | None = None) -> Drawn:
+    """Draw the figures of a stored sweep into a folder; `bad` as for `storage.scan.read_table`."""
     from orchestrator.figures import draw
 
-    runs, tables = _tables(plan, layout)
+    runs, tables = _tables(plan, layout, bad)
     result = resolve(runs, tables["metrics"], tables["neighbours"], sweep=plan.sweep)
 
     def train_images(run_id: str) -> np.ndarray | None:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from orchestrator import store_commands
-from orchestrator.options import DEFAULT_STORE, AsJson, Store, SweepName
-from storage.errors import InputError, TausweepError, nearest
+from orchestrator.options import DEFAULT_STORE, AsJson, SkipBad, Store, SweepName
+from storage.errors import InputError, StoreError, TausweepError, nearest
 from storage.layout import StoreLayout
 from storage.objects import io_errors
 
@@ -230,7 +230,11 @@ app.add_typer(store_commands.store_app, name="store")
 
 @app.command()
 def resolve(
-    sweep: SweepName, where: Where = None, as_json: AsJson = False, store: Store = DEFAULT_STORE
+    sweep: SweepName,
+    where: Where = None,
+    as_json: AsJson = False,
+    skip_bad: SkipBad = False,
+    store: Store = DEFAULT_STORE,
 ) -> None:
     """Fit tau_mem and tau_gen of a sweep against n.
 
@@ -239,7 +243,9 @@ def resolve(
     from orchestrator import analysis, output, selection
 
     layout = selection.open_store(store)
-    fitted = analysis.resolve_sweep(selection.stored(sweep, layout, where), layout)
+    bad: list[StoreError] | None = [] if skip_bad else None
+    fitted = analysis.resolve_sweep(selection.stored(sweep, layout, where), layout, bad)
+    output.print_left_out(bad)
     if as_json:
         output.print_json(fitted.model_dump(mode="json"))
     else:
@@ -254,6 +260,7 @@ def figures(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder; the store's figures by default.")
     ] = None,
+    skip_bad: SkipBad = False,
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Draw the figures of a sweep."""
@@ -264,7 +271,10 @@ def figures(
         raise InputError(f"--format {form}: {nearest(form, get_args(Format))}")
     layout = selection.open_store(store)
     made = selection.stored(sweep, layout, where)
-    drawn, skipped = analysis.draw_sweep(made, layout, out or layout.figures(made.sweep), cast(Format, form))
+    bad: list[StoreError] | None = [] if skip_bad else None
+    folder = out or layout.figures(made.sweep)
+    drawn, skipped = analysis.draw_sweep(made, layout, folder, cast(Format, form), bad)
+    output.print_left_out(bad)
     for path in drawn:
         output.console.print(str(path), soft_wrap=True)
     for name, reason in skipped.items():

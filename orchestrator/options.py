@@ -21,5 +21,8 @@ Store = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="List damaged and foreign files on stderr, and go on without them.")
+]
 SweepName = Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep of the store, or its file.")]
 DEFAULT_STORE = Path("runs")

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from orchestrator.plan import Plan
+from storage.errors import StoreError
 
 _LINE_SECONDS = 10.0
 _WIDEST = 10_000
@@ -48,6 +49,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
     # As wide as it needs to be: a narrow terminal breaks the lines, but no id is cut and no column left out.
     needed = console.measure(table, options=console.options.update(width=_WIDEST)).maximum
     _console(max(needed, console.width)).print(table, crop=False, soft_wrap=True)
+
+
+def print_left_out(bad: Iterable[StoreError] | None) -> None:
+    """List on stderr the files that a reader left out, if it was asked to."""
+    for error in bad or ():
+        print(f"tausweep: left out: {error}", file=sys.stderr)  # noqa: T201
 
 
 def _cell(value: Any) -> str:

@@ -5,14 +5,12 @@ Registered by `orchestrator.cli`, and written like the commands there: options i
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from orchestrator.options import DEFAULT_STORE, AsJson, Store, SweepName
+from orchestrator.options import DEFAULT_STORE, AsJson, SkipBad, Store, SweepName
 from storage.errors import InputError, StoreError
 from storage.layout import StoreLayout
 from storage.objects import location
@@ -21,9 +19,6 @@ store_app = typer.Typer(help="Look after a store.", no_args_is_help=True, rich_m
 
 MaybeSweep = Annotated[
     str | None, typer.Argument(metavar="[SWEEP]", help="A sweep; the whole store by default.")
-]
-SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="List damaged and foreign files on stderr, and go on without them.")
 ]
 
 
@@ -41,7 +36,7 @@ def query(
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Answer a question in SQL; the store is read, never written."""
-    from orchestrator import selection
+    from orchestrator import output, selection
     from orchestrator.answers import write_answer
     from storage.sql import query as answer
 
@@ -49,13 +44,8 @@ def query(
     selection.require_store(layout)
     bad: list[StoreError] | None = [] if skip_bad else None
     rows = answer(layout, sql, timeout=timeout, bad=bad)
-    _print_left_out(bad or [])
+    output.print_left_out(bad)
     write_answer(rows, "json" if as_json else form, out)
-
-
-def _print_left_out(bad: Sequence[StoreError]) -> None:
-    for error in bad:
-        print(f"tausweep: left out: {error}", file=sys.stderr)  # noqa: T201
 
 
 def compact(sweep: MaybeSweep = None, as_json: AsJson = False, store: Store = DEFAULT_STORE) -> None:

@@ -211,8 +211,8 @@ def begin_attempt(
     """Claim a run for this process.
 
     Returns:
-        The new attempt's record; None if another process executes the run or was faster, or if the run has ended and
-        nobody asked for it again.
+        The new attempt's record; None if another process executes the run, was faster or has taken it over already,
+        or if the run has ended and nobody asked for it again.
     """
     previous = last_attempt(run)
     if previous is not None and (is_live(run, previous) or last_attempt(run) != previous):
@@ -230,7 +230,10 @@ def begin_attempt(
         return None
     if previous is not None and previous.state == "running":
         write_attempt(run, lost(previous))
-    beat(run, Claim(attempt=record.attempt, process=record.process))
+    try:
+        beat(run, Claim(attempt=record.attempt, process=record.process))
+    except ClaimLostError:  # this process slept for longer than the lease in between
+        return None
     return record
 
 

@@ -45,6 +45,7 @@ class Snapshot:
         unsettled: the other runs, to whose rows the attempt rule must be applied.
         merged: merged files with rows of either.
         parts: opened parts of the unsettled runs, by their paths.
+        left_out: what is wrong with files that should be among these.
     """
 
     table: TableName
@@ -52,6 +53,7 @@ class Snapshot:
     unsettled: set[str]
     merged: list[MergedFile]
     parts: dict[Path, pds.ParquetFileFragment]
+    left_out: Bad
 
     @property
     def paths(self) -> list[Path]:
@@ -85,7 +87,9 @@ def _opened(
     return found
 
 
-def _look(layout: StoreLayout, table: TableName, run_ids: set[str], bad: Bad | None) -> Snapshot:
+def _look(layout: StoreLayout, table: TableName, run_ids: set[str], skip_bad: bool) -> Snapshot:
+    left_out: Bad = []
+    bad = left_out if skip_bad else None
     files = _opened(layout, layout.merged_files(table), table, open_merged, bad).values()
     merged = [file for file in files if not run_ids.isdisjoint(file.runs)]
     holders = Counter(run_id for file in merged for run_id in file.runs)
@@ -105,11 +109,12 @@ def _look(layout: StoreLayout, table: TableName, run_ids: set[str], bad: Bad | N
         unsettled=unsettled,
         merged=merged,
         parts=_opened(layout, parts, table, open_part, bad),
+        left_out=left_out,
     )
 
 
 def take_snapshot(
-    layout: StoreLayout, table: TableName, run_ids: Iterable[str], *, bad: Bad | None = None
+    layout: StoreLayout, table: TableName, run_ids: Iterable[str], *, skip_bad: bool = False
 ) -> Snapshot:
     """Find the files of a table such that no published row is missed.
 
@@ -120,7 +125,7 @@ def take_snapshot(
         layout: the store.
         table: which table.
         run_ids: the runs that are wanted.
-        bad: if given, every file is read through, and what is wrong with those left out is appended.
+        skip_bad: read every file through, and leave out what is damaged or foreign.
 
     Raises:
         CorruptFileError, SchemaError: a file can't be read; named.
@@ -128,15 +133,12 @@ def take_snapshot(
     """
     wanted = set(run_ids)
     for _ in range(TRIES):
-        found: Bad | None = None if bad is None else []
         before = layout.merged_files(table)
         try:
-            snapshot = _look(layout, table, wanted, found)
+            snapshot = _look(layout, table, wanted, skip_bad)
         except FileNotFoundError:
             continue
         if layout.merged_files(table) == before:
-            if bad is not None and found is not None:
-                bad.extend(found)
             return snapshot
     raise StoreError(f"{layout.root}: compacted {TRIES} times while {table} was read; try again")
 
@@ -185,8 +187,8 @@ def create_views(
 
 
 def closed_connection() -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory that can reach no file, no network and no variable of Python's."""
-    return duckdb.connect(
+    """A DuckDB in memory that can reach no file, no network, no variable of Python's and no terminal."""
+    connection = duckdb.connect(
         config={
             "enable_external_access": "false",
             "autoload_known_extensions": "false",
@@ -195,6 +197,9 @@ def closed_connection() -> duckdb.DuckDBPyConnection:
             "temp_directory": "",  # by default a big sort would leave the folder `.tmp` where the user stands
         }
     )
+    # By default a slow answer is mixed with a progress bar, also where stdout is a file.
+    connection.execute("SET enable_progress_bar = false")
+    return connection
 
 
 def vanished(snapshots: Iterable[Snapshot]) -> bool:
@@ -267,7 +272,7 @@ def read_table(
     chosen = present if run_ids is None else present.intersection(run_ids)
     sql = f"SELECT {', '.join(names)} FROM {table} WHERE {where} ORDER BY {', '.join(KEYS[table])}"  # noqa: S608
     for _ in range(TRIES):
-        snapshot = take_snapshot(layout, table, chosen, bad=bad)
+        snapshot = take_snapshot(layout, table, chosen, skip_bad=bad is not None)
         with closed_connection() as connection:
             create_views(connection, layout, [snapshot])
             try:
@@ -276,5 +281,7 @@ def read_table(
                 if not vanished([snapshot]):
                     raise
                 continue
+        if bad is not None:
+            bad.extend(snapshot.left_out)
         return rows.cast(pa.schema([SCHEMAS[table].field(name) for name in names], SCHEMAS[table].metadata))
     raise StoreError(f"{layout.root}: compacted {TRIES} times while {table} was read; try again")

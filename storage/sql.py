@@ -62,14 +62,21 @@ class _Wanted:
 
     @classmethod
     def of(
-        cls, layout: StoreLayout, views: Iterable[View], run_ids: Iterable[str] | None, bad: Bad | None = None
+        cls,
+        layout: StoreLayout,
+        views: Iterable[View],
+        run_ids: Iterable[str] | None,
+        *,
+        skip_bad: bool = False,
     ) -> _Wanted:
         wanted = set(views)
         if "evaluations" in wanted:
             wanted |= {"metrics", "runs"}
         present = layout.run_ids()
         chosen = present if run_ids is None else sorted(set(present).intersection(run_ids))
-        snapshots = [take_snapshot(layout, table, chosen, bad=bad) for table in TABLES if table in wanted]
+        snapshots = [
+            take_snapshot(layout, table, chosen, skip_bad=skip_bad) for table in TABLES if table in wanted
+        ]
         return cls(views=wanted, run_ids=chosen, snapshots=snapshots)
 
 
@@ -135,14 +142,18 @@ def _answer(
 ) -> pa.Table:
     views = [view for view in VIEWS if view in sql.lower()] or VIEWS
     for _ in range(TRIES):
-        wanted = _Wanted.of(layout, views, run_ids, bad)
+        wanted = _Wanted.of(layout, views, run_ids, skip_bad=bad is not None)
         with closed_connection() as connection, _interrupted_at(connection, deadline):
             try:
                 _make_views(connection, layout, wanted)
-                return connection.sql(sql).to_arrow_table()
+                answer = connection.sql(sql).to_arrow_table()
             except SCAN_ERRORS:
                 if not vanished(wanted.snapshots):
                     raise
+                continue
+        if bad is not None:
+            bad.extend(error for snapshot in wanted.snapshots for error in snapshot.left_out)
+        return answer
     raise StoreError(f"{layout.root}: compacted {TRIES} times while it was read; try again")
 
 

@@ -105,12 +105,13 @@ def end(run: RunDirectory, record: AttemptRecord, **ending: object) -> None:
     end_attempt(run, record.model_copy(update={"resumed_from_tau": 0, "ended": record.started + 9, **ending}))
 
 
-def write_parts(writer: PartWriter, spec: RunSpec) -> None:
-    """Metrics, neighbours and samples at every tau of the spec."""
+def write_parts(writer: PartWriter, spec: RunSpec, taus: Sequence[int] | None = None) -> None:
+    """Metrics, neighbours and samples at some tau of the spec, by default at every one."""
     rng = np.random.default_rng(spec.seed)
     samples, batch = spec.evaluation.samples, spec.batch_size
-    for tau in spec.taus:
-        metrics = [("frechet_pca", None, 0.4 + 10 / tau)]
+    for tau in spec.taus if taus is None else taus:
+        near = np.minimum(5 * spec.data.n / tau * rng.uniform(0.2, 0.5, samples), 0.9)
+        metrics = [("frechet_pca", None, 0.4 + 10 / tau), ("f_mem", None, float(np.mean(near < 1 / 3)))]
         for t in spec.evaluation.loss_t:
             metrics += [("train_loss", t, 0.3), ("test_loss", t, 0.3 + 0.01 * tau / spec.data.n)]
         writer.publish(
@@ -124,13 +125,12 @@ def write_parts(writer: PartWriter, spec: RunSpec) -> None:
                 "wall_time": [1.7e9 + tau] * len(metrics),
             },
         )
-        near = 5 * spec.data.n / tau * rng.uniform(0.2, 0.5, samples)
         writer.publish(
             "neighbours",
             {
                 "tau": [tau] * samples,
                 "sample": np.arange(samples),
-                "d1": np.minimum(near, 0.9),
+                "d1": near,
                 "d2": np.ones(samples),
                 "nn1": np.zeros(samples, int),
                 "nn2": np.ones(samples, int),

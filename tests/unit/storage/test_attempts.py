@@ -319,6 +319,19 @@ def test_a_process_that_cannot_be_seen_is_judged_by_its_heartbeat_alone(run, dea
     assert not is_live(run, attempt)
 
 
+def test_who_slept_while_taking_a_run_and_lost_it_has_not_got_it(run, dead, monkeypatch):
+    """Another process follows between the new attempt's record and its first heartbeat."""
+    record(run, process=dead)
+
+    def slow(previous):
+        record(run, 3)
+        return lost(previous)
+
+    monkeypatch.setattr("storage.attempts.lost", slow)
+    assert begin(run) is None
+    assert read_claim(run) is None
+
+
 def test_a_heartbeat_counts_for_the_length_of_the_lease(run):
     attempt = record(run)
     beat(run, Claim(attempt=1, process=ELSEWHERE))

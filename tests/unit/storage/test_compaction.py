@@ -13,7 +13,7 @@ from storage.attempts import run_status
 from storage.compaction import compact, split_by_size
 from storage.errors import CorruptFileError, SchemaError, StoreError
 from storage.files import open_merged
-from storage.layout import TABLES, PartName, StoreLayout
+from storage.layout import TABLES, PartName, RunDirectory, StoreLayout
 from storage.parts import PartWriter
 from storage.scan import read_table
 from storage.schemas import SCHEMAS
@@ -226,6 +226,20 @@ def test_a_part_among_the_merged_files_is_refused(study):
     shutil.copy(parts(study)[0], path)
     with pytest.raises(SchemaError, match="it is no merged file"):
         read_table(study, "metrics")
+
+
+def test_a_reader_that_knew_no_merged_file_when_the_parts_went_looks_again(study, monkeypatch):
+    """The reader lists merged files, a compaction writes one and removes parts, the reader lists parts."""
+    before = read_table(study, "metrics")
+    listed = RunDirectory.part_names
+
+    def slow(run, table):
+        monkeypatch.setattr(RunDirectory, "part_names", listed)
+        compact(study)
+        return listed(run, table)
+
+    monkeypatch.setattr(RunDirectory, "part_names", slow)
+    assert read_table(study, "metrics") == before
 
 
 def test_a_reader_that_looked_just_before_the_parts_went_looks_again(study, monkeypatch):

@@ -33,6 +33,10 @@ HOSTILE = [
     "LOAD 'evil.duckdb_extension'",
     "SET enable_external_access = true",
     "SET temp_directory = '.'",
+    "SET GLOBAL lock_configuration = false",
+    "SET VARIABLE x = 1",
+    "FORCE INSTALL httpfs",
+    "ATTACH ':memory:' AS other",
     "RESET enable_external_access",
     "PRAGMA enable_profiling = 'json'",
     "PRAGMA database_list",
@@ -60,6 +64,11 @@ HOSTILE = [
     "SELECT * FROM read_parquet('*.parquet')",
     "SELECT * FROM parquet_metadata('secret.csv')",
     "SELECT * FROM sniff_csv('secret.csv')",
+    "SELECT * FROM read_csv_auto('secret.csv')",
+    "SELECT * FROM read_ndjson('secret.csv')",
+    "SELECT * FROM read_parquet(['a.parquet', 'b.parquet'])",
+    "SELECT * FROM parquet_scan('a.parquet')",
+    "SELECT * FROM 's3://bucket/x.parquet'",
     "SELECT * FROM glob('*')",
     "SELECT * FROM query('DROP VIEW metrics')",
     "SELECT * FROM query_table('secret.csv')",
@@ -134,6 +143,11 @@ def test_a_question_to_a_store_that_is_not_there_does_not_make_it(store):
 def test_a_big_sort_has_nowhere_to_spill(store):
     with connect(store) as connection:
         assert connection.execute("SELECT current_setting('temp_directory')").fetchone() == ("",)
+
+
+def test_a_slow_answer_shows_no_progress_bar_which_would_be_mixed_with_json(store):
+    with connect(store) as connection:
+        assert connection.execute("SELECT current_setting('enable_progress_bar')").fetchone() == (False,)
 
 
 def test_one_question_leaves_nothing_to_the_next(full_store):

@@ -7,9 +7,11 @@ what was not acknowledged may or may not be there.
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,17 +27,34 @@ from hypothesis.stateful import (
 )
 
 from storage import scan
+from storage.atomic import write_record
 from storage.attempts import begin_attempt, end_attempt, last_attempt, read_attempt, write_attempt
 from storage.compaction import compact
 from storage.errors import ClaimLostError
-from storage.layout import PartName, StoreLayout
+from storage.layout import RunDirectory, StoreLayout
 from storage.parts import PartWriter
 from storage.scan import read_table
 from storage.sql import query
+from storage.verification import check
 
 RUN_IDS = [digit * 20 for digit in "ab"]
-WATCHED = ((os, "fsync"), (os, "link"), (Path, "replace"), (Path, "unlink"), (Path, "mkdir"))
-"""The calls by which `storage` changes the disk."""
+CHANGES = {
+    "fsync": os,
+    "link": os,
+    "replace": Path,
+    "unlink": Path,
+    "mkdir": Path,
+}
+"""The calls by which `storage` changes the disk, besides writing to a file that it has opened."""
+LOOKS = (
+    (StoreLayout, "merged_files"),
+    (StoreLayout, "without_attempt"),
+    (RunDirectory, "part_names"),
+    (scan, "open_part"),
+    (scan, "cuts_table"),
+    (scan, "dataset"),
+)
+"""The calls by which a reader looks at it."""
 
 
 class Crash(BaseException):
@@ -46,42 +65,66 @@ class Disk:
     """Watches the calls that change the disk, and kills the process at one of them, before or after it is done."""
 
     def __init__(self):
-        self.left = None  # calls until the crash; None: there is none to come; negative: it has come
-        self.after = False
-        self.originals = [(owner, name, getattr(owner, name)) for owner, name in WATCHED]
-        for owner, name, original in self.originals:
+        self.crash = None  # (call, how many of its kind come before it, after it is done)
+        self.dead = False
+        self.patch = pytest.MonkeyPatch()
+        for name, owner in CHANGES.items():
             # Only the order of calls is tested here: no power is cut, and syncing is the slowest of them.
-            setattr(owner, name, self._watched((lambda _: None) if name == "fsync" else original))
+            original = (lambda _: None) if name == "fsync" else getattr(owner, name)
+            self.patch.setattr(owner, name, self._watched(name, original))
+        self.patch.setattr(Path, "open", self._opening(Path.open))
 
-    def close(self):
-        for owner, name, original in self.originals:
-            setattr(owner, name, original)
+    def _opening(self, original):
+        def open_file(path, mode="r", *arguments, **options):
+            return WatchedFile(path, self) if mode == "wb" else original(path, mode, *arguments, **options)
 
-    def _watched(self, original):
+        return open_file
+
+    def _watched(self, name, original):
         def call(*arguments, **options):
-            if self.left is None:
-                return original(*arguments, **options)
-            self.left -= 1
-            if self.left < -1:
-                raise Crash  # a process that is dead does not clean up either
-            if self.left >= 0:
-                return original(*arguments, **options)
-            if self.after:
-                original(*arguments, **options)
-            raise Crash
+            return self.change(name, before=lambda: None, whole=lambda: original(*arguments, **options))
 
         return call
 
+    def change(self, name, *, before, whole):
+        if self.dead:
+            raise Crash  # a process that is dead does not clean up either
+        if self.crash is None or self.crash[0] != name:
+            return whole()
+        _, left, after = self.crash
+        if left:
+            self.crash = (name, left - 1, after)
+            return whole()
+        self.dead = True
+        (whole if after else before)()
+        raise Crash
+
     def survives(self, crash, act):
-        """Do something, with a crash (step, after) or None; whether it was done to its end."""
-        self.left, self.after = crash or (None, False)
+        """Do something, with a crash or None; whether it was done to its end."""
+        self.crash = crash
         try:
             act()
         except Crash:
             return False
         finally:
-            self.left = None
+            self.crash, self.dead = None, False
         return True
+
+
+class WatchedFile(io.FileIO):
+    """A file open for writing; a crash tears what is being written."""
+
+    def __init__(self, path, disk):
+        super().__init__(path, "wb")
+        self.disk = disk
+
+    def write(self, content):
+        content = bytes(content)
+        return self.disk.change(
+            "write",
+            before=lambda: super(WatchedFile, self).write(content[: len(content) // 2]),
+            whole=lambda: super(WatchedFile, self).write(content),
+        )
 
 
 @dataclass
@@ -102,17 +145,28 @@ def rows_that_count(attempts):
 
 
 ENDS = ["succeeded", "succeeded", "failed", "preempted", None]
-
 RUN = st.sampled_from(RUN_IDS)
 
 
 def a_crash_at_times(last_step):
-    """One time in four (step, after) of a crash, else None."""
-    crash = st.tuples(st.integers(0, last_step), st.booleans())
-    return st.sampled_from(range(4)).flatmap(lambda i: crash if i == 3 else st.none())
+    """One time in three (call, step, after) of a crash, else None."""
+    call = st.sampled_from([*CHANGES, "write", "write"])
+    crash = st.tuples(call, st.integers(0, last_step), st.booleans())
+    return st.sampled_from(range(3)).flatmap(lambda i: crash if i == 2 else st.none())
 
 
-CRASH, LATE_CRASH = a_crash_at_times(12), a_crash_at_times(40)
+CRASH, LATE_CRASH = a_crash_at_times(2), a_crash_at_times(12)
+ATTEMPT = st.fixed_dictionaries(
+    {
+        "run_id": RUN,
+        "back": st.integers(0, 3),
+        "again": st.booleans(),
+        "parts": st.integers(0, 2),
+        "ends": st.sampled_from(ENDS),
+    }
+)
+"""How far before the last row it resumes, whether it measures that tau again, what it publishes, how it ends."""
+MOMENT = st.integers(0, 12)
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -122,30 +176,50 @@ class StoreMachine(RuleBasedStateMachine):
     def new_store(self):
         self.folder = tempfile.mkdtemp()
         self.store = StoreLayout(Path(self.folder))
+        for run_id in RUN_IDS:
+            write_record(self.store.run(run_id).spec, {"run_id": run_id, "p": 1, "settings": {}})
         self.disk = Disk()
         self.model = {run_id: [] for run_id in RUN_IDS}
         self.writers = {}  # (run, attempt) → writer and its next tau; a paused one stays until it learns of it
         self.value = 0.0
+        self.history = [self.rows_that_count()]  # what readers may see, as long as one reads
 
     def teardown(self):
         if hasattr(self, "disk"):
-            self.disk.close()
-            self.reads_what_the_model_has()
-            shutil.rmtree(self.folder)
+            try:
+                self.reads_what_the_model_has()
+                compact(self.store)
+                self.reads_what_the_model_has()
+                self.nothing_is_wrong()
+            finally:
+                self.disk.patch.undo()
+                shutil.rmtree(self.folder)
+
+    def rows_that_count(self):
+        return {run_id: rows_that_count(attempts) for run_id, attempts in self.model.items()}
 
     def reads_what_the_model_has(self):
+        """For each run as it is, or as it was at a moment since the reading began."""
+        self.history = [self.rows_that_count()]
         rows = read_table(self.store, "metrics").to_pylist()
-        found = {}
+        found = {run_id: {} for run_id in RUN_IDS}
         for row in rows:
-            found.setdefault(row["run_id"], {})[row["tau"]] = (row["attempt"], row["value"])
+            found[row["run_id"]][row["tau"]] = (row["attempt"], row["value"])
         assert sum(map(len, found.values())) == len(rows), "a row is there twice"
-        expected = {run_id: rows_that_count(attempts) for run_id, attempts in self.model.items()}
-        assert found == {run_id: rows for run_id, rows in expected.items() if rows}
+        for run_id in RUN_IDS:
+            assert found[run_id] in [moment[run_id] for moment in self.history]
 
-    @rule(
-        run_id=RUN, back=st.integers(0, 3), parts=st.integers(0, 2), ends=st.sampled_from(ENDS), crash=CRASH
-    )
-    def an_attempt_begins(self, run_id, back, parts, ends, crash):
+    def nothing_is_wrong(self):
+        """Nothing but what the dead leave behind, and runs that succeed without a measurement."""
+        for finding in check(self.store, lambda run_id, settings: None):
+            unmeasured = finding.kind == "missing" and finding.path.name == "metrics"
+            assert finding.kind == "stale claim" or unmeasured, finding
+
+    @rule(attempt=ATTEMPT, crash=CRASH)
+    def an_attempt_is_made(self, attempt, crash):
+        self.begin(**attempt, crash=crash)
+
+    def begin(self, run_id, back, again, parts, ends, crash):
         """The one before has ended, was killed, or is paused and will want to publish later."""
         run, attempts = self.store.run(run_id), self.model[run_id]
         before = last_attempt(run)
@@ -156,24 +230,29 @@ class StoreMachine(RuleBasedStateMachine):
         known = [tau for attempt in attempts for tau in attempt.rows]
         resumed = max(0, max(known, default=0) - back)
 
-        def begin():
+        def act():
             record = begin_attempt(run, job_id=None, provenance={})
             write_attempt(run, record.model_copy(update={"resumed_from_tau": resumed}))
-            self.writers[run_id, record.attempt] = (PartWriter(run, attempt=record.attempt), resumed + 1)
+            self.writers[run_id, record.attempt] = (
+                PartWriter(run, attempt=record.attempt),
+                resumed + (not again),
+            )
 
-        survived = self.disk.survives(crash, begin)
+        survived = self.disk.survives(crash, act)
         record = last_attempt(run)
         if record is not None and record.attempt > len(attempts):
             attempts.append(Attempt())
         if record is not None:
             attempts[-1].resumed = record.resumed_from_tau
-        assert not survived or (run_id, len(attempts)) in self.writers
+        self.history.append(self.rows_that_count())
+        who = (run_id, len(attempts))
         if not survived:
-            self.writers.pop((run_id, len(attempts)), None)
-        for _ in range(parts if survived else 0):
-            self.publish((run_id, len(attempts)), 2, None)
-        if survived and ends is not None:
-            self.end((run_id, len(attempts)), ends, None)
+            self.writers.pop(who, None)
+            return
+        for _ in range(parts):
+            self.publish(who, 2, None)
+        if ends is not None:
+            self.end(who, ends, None)
 
     def heartbeat_stops(self, run, number):
         for path in (run.claim, run.attempt(number)):
@@ -197,7 +276,7 @@ class StoreMachine(RuleBasedStateMachine):
             "value": list(rows.values()),
             "wall_time": [0.0] * count,
         }
-        part = writer.run.part("metrics", PartName(attempt=number, seq=writer._next.get("metrics", 0)))
+        before = writer.run.part_names("metrics")
         self.writers[who] = (writer, tau + count)
         try:
             survived = self.disk.survives(crash, lambda: writer.publish("metrics", columns))
@@ -205,10 +284,14 @@ class StoreMachine(RuleBasedStateMachine):
             assert number < len(self.model[run_id])
             del self.writers[who]
             return
-        assert number == len(self.model[run_id]), "an attempt published after it was taken over"
-        assert part.exists() or not survived, "an acknowledged part is not there"
-        if part.exists():
+        published = writer.run.part_names("metrics") != before
+        assert number == len(self.model[run_id]) or not published, (
+            "an attempt published after it was taken over"
+        )
+        assert published or not survived, "an acknowledged part is not there"
+        if published:
             self.model[run_id][number - 1].rows |= rows
+            self.history.append(self.rows_that_count())
         if not survived:
             del self.writers[who]
 
@@ -231,23 +314,39 @@ class StoreMachine(RuleBasedStateMachine):
     def finished_runs_are_compacted(self, crash):
         self.disk.survives(crash, lambda: compact(self.store))
 
-    @rule(opened=st.integers(0, 4), crash=LATE_CRASH)
-    def somebody_reads_while_runs_are_compacted(self, opened, crash):
-        left, original = opened, scan.open_part
-
-        def open_part(path, table):
-            nonlocal left
-            left -= 1
-            if left == -1:
-                scan.open_part = original
-                self.disk.survives(crash, lambda: compact(self.store))
-            return original(path, table)
-
-        scan.open_part = open_part
-        try:
+    @rule(moment=MOMENT, crash=LATE_CRASH)
+    def somebody_reads_while_runs_are_compacted(self, moment, crash):
+        with self.meanwhile(moment, lambda: self.disk.survives(crash, lambda: compact(self.store))):
             self.reads_what_the_model_has()
-        finally:
-            scan.open_part = original
+
+    @rule(moment=MOMENT, attempt=ATTEMPT)
+    def somebody_reads_while_an_attempt_is_made(self, moment, attempt):
+        with self.meanwhile(moment, lambda: self.begin(**attempt, crash=None)):
+            self.reads_what_the_model_has()
+
+    @rule(moment=MOMENT, attempt=ATTEMPT)
+    def runs_are_compacted_while_an_attempt_is_made(self, moment, attempt):
+        with self.meanwhile(moment, lambda: self.begin(**attempt, crash=None)):
+            compact(self.store)
+
+    @contextmanager
+    def meanwhile(self, moment, act):
+        """Something happens at once before one of the looks at the disk, by others than who looks."""
+        with pytest.MonkeyPatch.context() as patch:
+
+            def look(original):
+                def call(*arguments):
+                    nonlocal moment
+                    moment -= 1
+                    if moment == -1:
+                        act()
+                    return original(*arguments)
+
+                return call
+
+            for owner, name in LOOKS:
+                patch.setattr(owner, name, look(getattr(owner, name)))
+            yield
 
     @rule()
     def somebody_asks_in_sql(self):
