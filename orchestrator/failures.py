@@ -43,7 +43,7 @@ def group_failures(layout: StoreLayout, run_ids: Iterable[str]) -> list[FailureG
             continue
         record = read_attempt(run, status.attempt)
         if record.state == "running":
-            record = lost(record)
+            record = lost(run, record)
         trace = record.traceback or ""
         # Numbers differ from run to run (steps, losses, pids, run ids in paths) where the mistake is the same one.
         shape = _NUMBERS.sub("#", trace or record.failure or "")
