@@ -183,7 +183,8 @@ def logs(
     ],
     where: Where = None,
     failed: Annotated[
-        bool, typer.Option("--failed", help="Failures of a sweep, grouped by traceback.")
+        bool,
+        typer.Option("--failed", help="Failures of a sweep, grouped by class and message, with what to do."),
     ] = False,
     as_json: AsJson = False,
     store: Store = DEFAULT_STORE,

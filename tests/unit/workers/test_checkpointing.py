@@ -105,6 +105,7 @@ def test_those_asked_for_are_kept_besides_the_two_newest(run: RunDirectory) -> N
     assert run.checkpoint_taus() == [2, 4, 6, 7]
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_is_not_taken_for_damage(run: RunDirectory) -> None:
     """In a process of its own, whose address space ends before the checkpoint does."""
     save_checkpoint(run, 1, {"tau": 1, "model": {"w": torch.zeros(40_000_000)}})
