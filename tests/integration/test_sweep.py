@@ -39,7 +39,7 @@ def long_undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "runs"
 
 
-def wait_for(condition: Callable[[], bool], *, seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], *, seconds: float = 200) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
