@@ -127,18 +127,20 @@ def resume(
     failed: Annotated[bool, typer.Option("--failed", help="Also runs that failed by themselves.")] = False,
     store: Store = DEFAULT_STORE,
 ) -> None:
-    """Continue a sweep: unfinished, cancelled and lost runs.
+    """Continue a sweep at once: unfinished, cancelled and lost runs.
 
     Lost are runs whose worker was killed. Runs that failed by themselves are taken up only with --failed.
     """
-    from orchestrator import launch, selection
+    from orchestrator import launch, output, selection
 
     layout = selection.open_store(store)
     made = selection.stored(sweep, layout, where)
-    for run in made.runs:
-        lost = run.status.failure == "lost_worker"
-        if run.status.state == "cancelled" or (run.status.state == "failed" and (failed or lost)):
-            launch.reopen(layout.run(run.run_id))
+    states = ("cancelled", "failed") if failed else ("cancelled",)
+    chosen = [r for r in made.runs if r.status.state in states or r.status.failure == "lost_worker"]
+    with output.console.status(
+        "looking for heartbeats"
+    ):  # a minute, where workers of other machines are silent
+        launch.reopen([layout.run(run.run_id) for run in chosen])
     _execute(made, layout)
 
 
@@ -182,7 +184,8 @@ def logs(
     ],
     where: Where = None,
     failed: Annotated[
-        bool, typer.Option("--failed", help="Failures of a sweep, grouped by traceback.")
+        bool,
+        typer.Option("--failed", help="Failures of a sweep, grouped by class and message, with what to do."),
     ] = False,
     as_json: AsJson = False,
     store: Store = DEFAULT_STORE,

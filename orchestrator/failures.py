@@ -1,4 +1,4 @@
-"""What went wrong: failures grouped by their traceback (forty runs with one mistake are one group), and logs."""
+"""What went wrong: failures grouped by class and message (forty runs with one mistake are one group), and logs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.output import console, print_json
-from storage.attempts import lost, read_attempt, run_status
+from storage.attempts import Failure, lost, read_attempt, run_status
 from storage.errors import InputError, nearest
 from storage.layout import StoreLayout
 
 _NUMBERS = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,}\b|\d+(\.\d+)?(e[+-]?\d+)?")
+_SHOWN = 10
+
+HINTS: dict[Failure, str] = {
+    "error": "a mistake in the code or the settings: the same happens again until it is mended; then `resume --failed`",
+    "not_finite": "the training diverged: lower lr, lengthen warmup or set clip; that makes a new run",
+    "out_of_memory": "fewer workers at once, or a smaller model or batch (a new run); then `resume --failed`",
+    "bad_data": "see whether the images are there and readable, `run` the sweep file again; then `resume --failed`",
+    "lost_worker": "killed from outside: look for the kernel's OOM killer (dmesg) or the scheduler's limits, lower "
+    "memory or time, or raise resources.max_attempts; then `resume`",
+}
 
 
 @dataclass
@@ -21,13 +31,14 @@ class FailureGroup:
 
     Attributes:
         failure: class of the failure.
-        error: message of the first of them.
+        error: message of the first of them; hint: what can be done.
         traceback: traceback of the first, empty for workers that vanished.
         run_ids, logs: all of them.
     """
 
-    failure: str
+    failure: Failure
     error: str
+    hint: str
     traceback: str
     run_ids: list[str] = field(default_factory=list)
     logs: list[Path] = field(default_factory=list)
@@ -43,28 +54,33 @@ def group_failures(layout: StoreLayout, run_ids: Iterable[str]) -> list[FailureG
             continue
         record = read_attempt(run, status.attempt)
         if record.state == "running":
-            record = lost(record)
+            record = lost(run, record)
         trace = record.traceback or ""
         # Numbers differ from run to run (steps, losses, pids, run ids in paths) where the mistake is the same one.
         shape = _NUMBERS.sub("#", trace or record.failure or "")
         failure = record.failure or "error"
-        group = groups.setdefault((failure, shape), FailureGroup(failure, record.error or "", trace))
+        new = FailureGroup(failure, status.error or "", HINTS[failure], trace)
+        group = groups.setdefault((failure, shape), new)
         group.run_ids.append(run_id)
         group.logs.append(run.log(record.attempt))
     return sorted(groups.values(), key=lambda group: -len(group.run_ids))
 
 
 def print_groups(groups: Iterable[FailureGroup]) -> None:
-    """Show each group once, with the runs it holds and where their logs are."""
+    """Show each group once: how many runs, what to do, the traceback and the logs of some of them."""
     for group in groups:
         console.print(
             f"{len(group.run_ids)} × {group.failure}: {group.error}",
             style="bold",
             soft_wrap=True,
         )
-        console.print(group.traceback.rstrip(), soft_wrap=True)
-        for run_id, log in zip(group.run_ids, group.logs, strict=True):
+        console.print(f"→ {group.hint}", soft_wrap=True)
+        if group.traceback:
+            console.print(group.traceback.rstrip(), soft_wrap=True)
+        for run_id, log in list(zip(group.run_ids, group.logs, strict=True))[:_SHOWN]:
             console.print(f"  {run_id}  {log}", soft_wrap=True)
+        if len(group.run_ids) > _SHOWN:
+            console.print(f"  … and {len(group.run_ids) - _SHOWN} more; --json prints all")
 
 
 def print_log(layout: StoreLayout, target: str, *, as_json: bool) -> None:

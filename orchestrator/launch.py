@@ -21,11 +21,12 @@ from orchestrator.executors.local import LocalExecutor
 from orchestrator.plan import Plan, PlannedRun
 from orchestrator.staging import Progress, stage
 from storage.atomic import publish, read_record, write_new_record, write_record
-from storage.attempts import is_live, last_attempt, lost, run_status, write_attempt
+from storage.attempts import Watch, last_attempt, run_status, settle, write_attempt
 from storage.errors import TausweepError
 from storage.layout import RunDirectory, StoreLayout
 from storage.local_files import local_log
 from storage.objects import each, is_object
+from workers.stop import EXIT_REQUEUE
 
 _POLL_SECONDS = 0.5
 _POLL_OBJECTS_SECONDS = 15.0  # every look at a run is several requests there, and requests cost money
@@ -65,22 +66,19 @@ def prepare(plan: Plan, layout: StoreLayout, progress: Progress | None = None) -
     write_record(path, {**sweep, "updated": time.time()})
 
 
-def settle(run: RunDirectory) -> None:
-    """Write the end of an attempt whose worker is gone; leaves a live one alone."""
-    record = last_attempt(run)
-    gone = record is not None and record.state == "running" and not is_live(run, record)
-    if record is not None and gone and last_attempt(run) == record:  # it may have ended between the two looks
-        write_attempt(run, lost(record))
-        run.claim.unlink(missing_ok=True)
+def reopen(runs: Sequence[RunDirectory]) -> None:
+    """Let cancelled, failed and lost runs be executed again at once, because the user asked for it.
 
-
-def reopen(run: RunDirectory) -> None:
-    """Let a cancelled or failed run be executed again, because the user asked for it."""
-    settle(run)
-    run.cancel.unlink(missing_ok=True)
-    record = last_attempt(run)
-    if record is not None and record.state in ("failed", "cancelled"):
-        write_attempt(run, record.model_copy(update={"retry": True}))
+    A worker of another machine that seems to be lost is watched until that is known.
+    """
+    watch = Watch()
+    while False in [settle(run, watch) for run in runs]:  # look at all of them each time
+        time.sleep(_POLL_SECONDS)
+    for run in runs:
+        run.cancel.unlink(missing_ok=True)
+        record = last_attempt(run)
+        if record is not None and record.state in ("failed", "cancelled"):
+            write_attempt(run, record.model_copy(update={"retry": True}))
 
 
 def cancel(run: RunDirectory) -> None:
@@ -100,14 +98,15 @@ def refresh(plan: Plan, layout: StoreLayout) -> Plan:
 
 
 def settled(plan: Plan, layout: StoreLayout) -> Plan:
-    """The plan with present states, after the ends of attempts whose workers are gone have been written."""
-    deque(each(layout.root, lambda run: settle(layout.run(run.run_id)), plan.runs), maxlen=0)
+    """The plan with present states, after the ends of attempts whose workers are known to be dead were written."""
+    watch = Watch()
+    deque(each(layout.root, lambda run: settle(layout.run(run.run_id), watch), plan.runs), maxlen=0)
     return refresh(plan, layout)
 
 
 def todo(plan: Plan) -> list[PlannedRun]:
-    """Runs that can be executed now, the dearest first, so that the last hours are not one long run's."""
-    return sorted((run for run in plan.runs if run.status.claimable), key=lambda run: -run.cost_left)
+    """Runs that are to be executed, the dearest first, so that the last hours are not one long run's."""
+    return sorted((run for run in plan.runs if run.status.waiting), key=lambda run: -run.cost_left)
 
 
 def execute(plan: Plan, layout: StoreLayout, watch: Watcher) -> Plan:
@@ -183,9 +182,9 @@ class _Crew:
             begun = self._settle(handle)
             if code == 0:
                 self.size -= 1  # nothing is left that it could take
-            elif not begun:
+            elif not begun and code != EXIT_REQUEUE:  # a budget may pass while others execute the runs
                 self._count_fruitless(handle, code)
-        if self.handles or any(run_status(run).claimable for run in self.runs):
+        if self.handles or any(run_status(run).waiting for run in self.runs):
             self.fill()
         return bool(self.handles)
 
@@ -196,7 +195,7 @@ class _Crew:
             record = last_attempt(run)
             if record is not None and record.job_id == handle.job_id:
                 begun = True
-                settle(run)
+                settle(run, Watch())
         return begun
 
     def _count_fruitless(self, handle: Handle, code: int) -> None:
@@ -220,7 +219,7 @@ class _Crew:
         for handle in self.handles:
             self.layout.job_runs(handle.job_id).unlink(missing_ok=True)
         for run in self.runs:
-            settle(run)
+            settle(run, Watch(), stopped=True)
 
 
 @contextmanager

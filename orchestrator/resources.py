@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from storage.errors import SettingError, nearest
+
+
+def _checkpoints_to_keep(value: object) -> object:
+    steps = [value] if isinstance(value, int) else value  # one value of the command line
+    if value == "evaluations" or (
+        isinstance(steps, list | tuple)
+        and all(isinstance(step, int) and not isinstance(step, bool) and step >= 1 for step in steps)
+    ):
+        return steps
+    raise PydanticCustomError("keep", 'a list of steps, such as [100, 1000], or "evaluations" is needed')
 
 
 class Resources(BaseModel):
@@ -17,7 +28,13 @@ class Resources(BaseModel):
         workers: worker processes at once; None for as many as the cores hold.
         threads: CPU threads a worker; on the CPU the last bits of a result depend on it.
         device: auto, cpu, cuda, cuda:0, …
-        checkpoint_seconds: seconds between two checkpoints of a run.
+        checkpoint_seconds: seconds between two checkpoints of a run, more where saving is slow; None for no such ones.
+        checkpoint_steps: optimiser updates between two checkpoints of a run; None for no such ones.
+        keep_checkpoints: steps whose checkpoints are saved and kept besides the two newest; "evaluations" for those
+            that are evaluated.
+        wall_seconds: how long a worker may last before it checkpoints and is started again; None for no end.
+        max_attempts: attempts lost in a row, none of which got further, after which a run has failed.
+        retry_seconds: wait after the first of them; doubled after each further one.
         heartbeat_seconds: seconds between two signs of life of a worker.
     """
 
@@ -26,7 +43,14 @@ class Resources(BaseModel):
     workers: Annotated[int, Field(ge=1, le=4096)] | None = None
     threads: Annotated[int, Field(ge=1, le=4096)] = 1
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-    checkpoint_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
+    checkpoint_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = 60.0
+    checkpoint_steps: Annotated[int, Field(ge=1)] | None = None
+    keep_checkpoints: Annotated[
+        tuple[int, ...] | Literal["evaluations"], BeforeValidator(_checkpoints_to_keep)
+    ] = ()
+    wall_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    max_attempts: Annotated[int, Field(ge=1)] = 3
+    retry_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
     heartbeat_seconds: Annotated[float, Field(gt=0, le=20)] = 2.0
 
     @classmethod

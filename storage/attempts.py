@@ -3,166 +3,61 @@
 One writer a run: an attempt is begun by making `attempts/<k>.json`, which of many racing workers exactly one can do.
 The `claim` beside it carries the heartbeat. An attempt whose heartbeat stopped may be followed by attempt k + 1; the
 existence of that file is the fence that keeps the older writer from publishing any more. The scheduler is not asked:
-truth is on disk.
+truth is on disk. What other layers need of attempts they import from here.
 """
 
 from __future__ import annotations
 
 import os
-import socket
 import time
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any
 
-import psutil
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from storage.atomic import read_record, write_new_record, write_record
-from storage.errors import ClaimLostError, SchemaError
-from storage.layout import RunDirectory
-
-RunState = Literal["pending", "submitted", "running", "succeeded", "failed", "cancelled", "preempted"]
-STATES: tuple[RunState, ...] = (
-    "pending",
-    "submitted",
-    "running",
-    "succeeded",
-    "failed",
-    "cancelled",
-    "preempted",
+from storage.atomic import write_new_record, write_record
+from storage.attempt_records import (
+    STATES,
+    AttemptRecord,
+    Claim,
+    Failure,
+    Process,
+    RetryPolicy,
+    RunState,
+    last_attempt,
+    own_claim,
+    read_attempt,
+    read_claim,
+    write_attempt,
 )
-_ENDED: tuple[RunState, ...] = ("succeeded", "failed", "cancelled")
-Failure = Literal["error", "not_finite", "out_of_memory", "bad_data", "lost_worker"]
+from storage.errors import ClaimLostError
+from storage.layout import RunDirectory
+from storage.liveness import LEASE_SECONDS, Watch, is_live, last_heard
+from storage.retries import lost_in_a_row, seconds_to_wait
 
-M = TypeVar("M", bound=BaseModel)
-
-LEASE_SECONDS = 60.0
-"""An attempt without a heartbeat for so long is taken for dead; heartbeats come several times as often."""
-
-
-class Process(BaseModel):
-    """A process, such that another process can tell whether it still lives.
-
-    `started` guards against a pid that was given anew; `namespace` tells containers of one host name apart.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    host: str
-    pid: int
-    started: float
-    namespace: str
-
-    @classmethod
-    def of(cls, pid: int) -> Process:
-        """Describe a live process of this machine."""
-        return cls(
-            host=socket.gethostname(),
-            pid=pid,
-            started=psutil.Process(pid).create_time(),
-            namespace=_pid_namespace(),
-        )
-
-    def visible(self) -> bool:
-        """Whether this machine can see the process at all; what it can't see it must not judge."""
-        return self.host == socket.gethostname() and self.namespace == _pid_namespace()
-
-    def alive(self) -> bool:
-        """Whether the process exists (only meaningful where it is visible)."""
-        try:
-            process = psutil.Process(self.pid)
-            # Create times are derived from the boot time and may differ by a clock correction.
-            return abs(process.create_time() - self.started) < 2 and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
-
-
-def _pid_namespace() -> str:
-    link = Path("/proc/self/ns/pid")
-    return str(link.readlink()) if link.is_symlink() else ""
-
-
-class AttemptRecord(BaseModel):
-    """One execution of a run: `attempts/<k>.json`. Written before step 0, and again at the end.
-
-    Attributes:
-        attempt: number, from 1.
-        state: running until the attempt's own end, or until another process finds it lost.
-        started, ended: seconds since 1970-01-01 UTC.
-        process: who executes it.
-        job_id: the submission it belongs to, if any.
-        resumed_from_tau: tau of the checkpoint it continues; 0 from scratch; None until that is known.
-        tau: last optimiser update done, once ended.
-        failure: class of the failure; error: its message; traceback: the end of the traceback.
-        retry: a failed or cancelled attempt that the user asked to run again.
-        scheduler_state: the scheduler's own word, where one was asked.
-        provenance: code version, packages and hardware.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    attempt: int
-    state: RunState = "running"
-    started: float
-    ended: float | None = None
-    process: Process
-    job_id: str | None = None
-    resumed_from_tau: int | None = None
-    tau: int | None = None
-    failure: Failure | None = None
-    error: str | None = None
-    traceback: str | None = None
-    retry: bool = False
-    scheduler_state: str | None = None
-    provenance: dict[str, Any] = {}
-
-
-class Claim(BaseModel):
-    """The heartbeat of the attempt that runs now: the file `claim`; its age is its modification time."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    attempt: int
-    process: Process
-    tau: int = 0
-    steps_per_second: float | None = None
-
-
-def _load(model: type[M], path: Path) -> M:
-    record = read_record(path)
-    try:
-        return model.model_validate(record)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise SchemaError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-
-
-def read_attempt(run: RunDirectory, number: int) -> AttemptRecord:
-    """Read the record of one attempt.
-
-    Raises:
-        FileNotFoundError, CorruptFileError, SchemaError: as `read_record`.
-    """
-    return _load(AttemptRecord, run.attempt(number))
-
-
-def last_attempt(run: RunDirectory) -> AttemptRecord | None:
-    """The newest attempt, None if the run was never started."""
-    numbers = run.attempt_numbers()
-    return read_attempt(run, numbers[-1]) if numbers else None
-
-
-def write_attempt(run: RunDirectory, record: AttemptRecord) -> None:
-    """Replace the record of an attempt."""
-    write_record(run.attempt(record.attempt), record.model_dump(mode="json"))
-
-
-def read_claim(run: RunDirectory) -> Claim | None:
-    """The newest heartbeat, None if nobody has claimed the run."""
-    try:
-        return _load(Claim, run.claim)
-    except FileNotFoundError:
-        return None
+__all__ = [
+    "LEASE_SECONDS",
+    "STATES",
+    "AttemptRecord",
+    "Claim",
+    "Failure",
+    "Process",
+    "RetryPolicy",
+    "RunState",
+    "RunStatus",
+    "Watch",
+    "beat",
+    "begin_attempt",
+    "end_attempt",
+    "is_live",
+    "last_attempt",
+    "lost",
+    "read_attempt",
+    "read_claim",
+    "require_ownership",
+    "run_status",
+    "settle",
+    "write_attempt",
+]
 
 
 def beat(run: RunDirectory, claim: Claim) -> None:
@@ -185,51 +80,49 @@ def require_ownership(run: RunDirectory, attempt: int) -> None:
         raise ClaimLostError(f"run {run.run_id}: attempt {attempt + 1} has taken over from attempt {attempt}")
 
 
-def _own_claim(run: RunDirectory, record: AttemptRecord) -> Claim | None:
-    claim = read_claim(run)
-    return claim if claim is not None and claim.attempt == record.attempt else None
-
-
-def is_live(run: RunDirectory, record: AttemptRecord, *, now: float | None = None) -> bool:
-    """Whether an attempt is being executed: running, heard of within the lease, and not known to be dead."""
-    if record.state != "running":
-        return False
-    if record.process.visible() and not record.process.alive():
-        return False
-    # Between the record and the first heartbeat the record's own date counts.
-    sign = run.claim if _own_claim(run, record) else run.attempt(record.attempt)
-    try:
-        heard = sign.stat().st_mtime
-    except FileNotFoundError:  # the attempt has ended meanwhile and taken its claim away
-        return False
-    return (time.time() if now is None else now) - heard < LEASE_SECONDS
-
-
 def begin_attempt(
-    run: RunDirectory, *, job_id: str | None, provenance: dict[str, Any]
+    run: RunDirectory,
+    *,
+    job_id: str | None,
+    provenance: dict[str, Any],
+    watch: Watch | None = None,
+    retries: RetryPolicy | None = None,
 ) -> AttemptRecord | None:
     """Claim a run for this process.
 
+    Args:
+        run: the run directory.
+        job_id: the submission this process belongs to.
+        provenance: code version, packages and hardware.
+        watch: what the caller has seen of the run's heartbeat; without it only an attempt whose process is known to
+            be dead is followed by another.
+        retries: what is allowed if this process gets lost.
+
     Returns:
         The new attempt's record; None if another process executes the run, was faster or has taken it over already,
-        or if the run has ended and nobody asked for it again.
+        or if the run has ended and may not be begun by itself, or not yet.
     """
     previous = last_attempt(run)
-    if previous is not None and (is_live(run, previous) or last_attempt(run) != previous):
-        return None  # executed by another process, or changed by it between the two looks
-    if previous is not None and previous.state in _ENDED and not previous.retry:
-        return None  # another process has finished it since the caller looked
+    if previous is not None:
+        ended = previous
+        if previous.state == "running":
+            if (watch or Watch()).alive(run, previous) is not False:
+                return None
+            ended = lost(run, previous)
+        if seconds_to_wait(_history(run, ended), time.time()) != 0 or last_attempt(run) != previous:
+            return None
     record = AttemptRecord(
         attempt=(previous.attempt if previous else 0) + 1,
         started=time.time(),
         process=Process.of(os.getpid()),
         job_id=job_id,
+        retries=retries or RetryPolicy(),
         provenance=provenance,
     )
     if not write_new_record(run.attempt(record.attempt), record.model_dump(mode="json")):
         return None
-    if previous is not None and previous.state == "running":
-        write_attempt(run, lost(previous))
+    if previous is not None and ended != previous:
+        write_attempt(run, ended)
     try:
         beat(run, Claim(attempt=record.attempt, process=record.process))
     except ClaimLostError:  # this process slept for longer than the lease in between
@@ -237,17 +130,51 @@ def begin_attempt(
     return record
 
 
-def lost(record: AttemptRecord) -> AttemptRecord:
-    """The record of an attempt whose process is gone without a word of its own."""
+def _history(run: RunDirectory, last: AttemptRecord) -> list[AttemptRecord]:
+    """As many of the run's attempts as the rule for retries has to see, up to a given one."""
+    if last.failure != "lost_worker" or last.retry:
+        return [last]
+    return [*(read_attempt(run, k) for k in run.attempt_numbers() if k < last.attempt), last]
+
+
+def lost(run: RunDirectory, record: AttemptRecord) -> AttemptRecord:
+    """The record of an attempt whose process is gone without a word of its own; it ended with its last heartbeat."""
+    claim, heard = own_claim(run, record), last_heard(run, record)
     where = f"{record.process.host}, pid {record.process.pid}"
     return record.model_copy(
         update={
             "state": "failed",
-            "ended": time.time(),
+            "ended": record.started if heard is None else max(heard, record.started),
+            "tau": claim.tau if claim and claim.tau else record.tau,
             "failure": "lost_worker",
             "error": f"the worker ({where}) ended without a word: killed, out of memory, or its machine lost",
         }
     )
+
+
+def settle(run: RunDirectory, watch: Watch, *, stopped: bool = False) -> bool:
+    """Write the end of an attempt whose worker is gone; leaves all others alone.
+
+    Args:
+        run: the run directory.
+        watch: what the caller has seen of the run's heartbeat.
+        stopped: the caller killed the worker, because it was told to stop: the run is preempted and has not failed.
+
+    Returns:
+        False if it is not known yet whether the worker is gone: look again.
+    """
+    record = last_attempt(run)
+    if record is None or record.state != "running":
+        return True
+    alive = watch.alive(run, record)
+    if alive is False:
+        end = lost(run, record)
+        if stopped:
+            end = end.model_copy(update={"state": "preempted", "failure": None, "error": None})
+        if last_attempt(run) == record:  # it may have ended between the two looks
+            write_attempt(run, end)
+            run.claim.unlink(missing_ok=True)
+    return alive is not None
 
 
 def end_attempt(run: RunDirectory, record: AttemptRecord) -> None:
@@ -258,7 +185,7 @@ def end_attempt(run: RunDirectory, record: AttemptRecord) -> None:
     """
     require_ownership(run, record.attempt)
     write_attempt(run, record)
-    if _own_claim(run, record):
+    if own_claim(run, record):
         run.claim.unlink(missing_ok=True)
 
 
@@ -266,10 +193,12 @@ class RunStatus(BaseModel):
     """What the files say of a run.
 
     Attributes:
-        state: see `RunState`; `submitted` is added by who knows the jobs.
+        state: see `RunState`; `submitted` is added by who knows the jobs. A run that lost its worker and will be
+            begun again by itself is pending.
         attempt: number of the newest attempt, 0 if none.
         tau: last step known; steps_per_second: from the newest heartbeat.
-        failure, error: of a failed run. A running attempt without heartbeat is a failed one, `lost_worker`.
+        failure, error: of a failed run, and of one that lost its worker.
+        retry_in: seconds until a run that lost its worker may be begun again; None for all others.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -281,42 +210,60 @@ class RunStatus(BaseModel):
     steps_per_second: float | None = None
     failure: Failure | None = None
     error: str | None = None
+    retry_in: float | None = None
     started: float | None = None
     ended: float | None = None
     host: str | None = None
     job_id: str | None = None
 
     @property
-    def claimable(self) -> bool:
-        """Whether a worker may take the run without anybody asking for it again."""
+    def waiting(self) -> bool:
+        """Whether the run will be begun without anybody asking for it again, now or after a while."""
         return self.state in ("pending", "submitted", "preempted")
 
+    @property
+    def claimable(self) -> bool:
+        """Whether a worker may take the run now."""
+        return self.waiting and not self.retry_in
 
-def run_status(run: RunDirectory) -> RunStatus:
-    """Read the state of a run; writes nothing."""
+
+def run_status(run: RunDirectory, watch: Watch | None = None) -> RunStatus:
+    """Read the state of a run; writes nothing.
+
+    Args:
+        run: the run directory.
+        watch: what the caller has seen of the run's heartbeat; without it the heartbeat's date is believed.
+    """
     record = last_attempt(run)
     cancelled = run.cancel.exists()
     if record is None:
         return RunStatus(run_id=run.run_id, state="cancelled" if cancelled else "pending")
-    live = is_live(run, record)
-    claim = _own_claim(run, record) if live else None
-    tau = claim.tau if claim is not None else record.tau
+    live = is_live(run, record) if watch is None else watch.alive(run, record) is not False
+    claim = own_claim(run, record) if live else None
     if record.state == "running" and not live:
         latest = last_attempt(run)  # it may have ended between the two looks
-        record = lost(record) if latest == record else (latest or record)
+        record = lost(run, record) if latest == record else (latest or record)
     state: RunState = record.state
+    history = _history(run, record)
+    wait = None if state in ("running", "succeeded") else seconds_to_wait(history, time.time())
     if cancelled and state not in ("succeeded", "running"):
         state = "cancelled"
-    elif record.retry:
+    elif wait is not None and state != "preempted":
         state = "pending"
+    told = state == "failed" or (state == "pending" and not record.retry)
+    error = record.error
+    if state == "failed" and record.failure == "lost_worker":
+        lost_tries = lost_in_a_row(history)
+        error = f"{error}. Lost in a row without getting further: {lost_tries}, all that max_attempts allows"
     return RunStatus(
         run_id=run.run_id,
         state=state,
         attempt=record.attempt,
-        tau=tau or record.tau or record.resumed_from_tau or 0,
+        tau=(claim.tau if claim else 0) or record.tau or record.resumed_from_tau or 0,
         steps_per_second=claim.steps_per_second if claim else None,
-        failure=record.failure if state == "failed" else None,
-        error=record.error if state == "failed" else None,
+        failure=record.failure if told else None,
+        error=error if told else None,
+        retry_in=wait if state == "pending" and not record.retry else None,
         started=record.started,
         ended=record.ended,
         host=record.process.host,

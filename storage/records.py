@@ -40,6 +40,8 @@ _ATTEMPT_COLUMNS: dict[str, pa.DataType] = {
     "failure": pa.string(),
     "error": pa.string(),
     "retry": pa.bool_(),
+    "damaged_checkpoints": pa.list_(pa.int64()),
+    "saving_seconds": pa.float64(),
 }
 _SWEEP_COLUMNS: dict[str, pa.DataType] = {
     "sweep": pa.string(),
@@ -97,7 +99,7 @@ def attempts_table(layout: StoreLayout, run_ids: Iterable[str]) -> pa.Table:
     rows = []
     for run_id, record in _attempts(layout, run_ids):
         row = record.model_dump(
-            mode="json", exclude={"process", "provenance", "traceback", "scheduler_state"}
+            mode="json", exclude={"process", "provenance", "traceback", "scheduler_state", "retries"}
         )
         row["run_id"] = run_id
         row["host"], row["pid"] = record.process.host, record.process.pid

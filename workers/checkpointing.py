@@ -1,30 +1,62 @@
-"""Checkpoints of a run: written beside and renamed, a digest beside each, the two newest kept.
+"""Checkpoints of a run: written beside and renamed, a digest beside each, the two newest and those asked for kept.
 
-A checkpoint whose digest does not fit is passed over for the one before, aloud.
+A checkpoint that can't be used is passed over for the one before, aloud. Called by the run context.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from typing import Any
+import pickle
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 
+from jobs.spec import RunSpec
 from storage.atomic import publish
 from storage.layout import RunDirectory
 from storage.objects import read
+from workers.failure import is_out_of_memory
 
-KEEP = 2
+NEWEST = 2
+_UNREADABLE = (pickle.UnpicklingError, EOFError, RuntimeError, TypeError, ValueError, LookupError)
+_COST = 50  # times what the last save took, before the next by time: checkpoints cost less than 2 %
 
 
-def save_checkpoint(run: RunDirectory, tau: int, state: dict[str, Any]) -> None:
-    """Publish a checkpoint and remove all but the newest `KEEP`.
+@dataclass(frozen=True, kw_only=True)
+class CheckpointPolicy:
+    """When checkpoints are saved, and which are kept besides the newest; what comes first counts.
+
+    Attributes:
+        seconds: between two checkpoints; longer where saving is slow.
+        steps: optimiser updates between two checkpoints, None for no such limit.
+        keep: steps at which one is saved and kept, or "evaluations" for every step that is evaluated.
+    """
+
+    seconds: float = 60.0
+    steps: int | None = None
+    keep: tuple[int, ...] | Literal["evaluations"] = ()
+
+    def due(self, *, steps: int, seconds: float, last_save: float) -> bool:
+        """Whether it is time, so many steps and seconds after the last checkpoint, which took `last_save` seconds."""
+        enough = self.steps is not None and steps >= self.steps
+        return enough or seconds >= max(self.seconds, _COST * last_save)
+
+    def kept(self, spec: RunSpec) -> frozenset[int]:
+        """The steps of a run whose checkpoints stay."""
+        return frozenset(spec.taus if self.keep == "evaluations" else self.keep)
+
+
+def save_checkpoint(run: RunDirectory, tau: int, state: dict[str, Any], keep: Collection[int] = ()) -> None:
+    """Publish a checkpoint and remove all but the newest `NEWEST` and those to keep.
 
     Args:
         run: the run directory.
         tau: optimiser updates done.
         state: tensors, numbers, strings and containers of them, so that it loads with weights_only.
+        keep: steps whose checkpoints stay.
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -33,19 +65,37 @@ def save_checkpoint(run: RunDirectory, tau: int, state: dict[str, Any]) -> None:
     # The digest first: a checkpoint without one would look torn.
     publish(run.checkpoint_digest(tau), lambda file: file.write(digest.encode()))
     publish(run.checkpoint(tau), lambda file: file.write(content))
-    for old in run.checkpoint_taus()[:-KEEP]:
-        run.checkpoint(old).unlink(missing_ok=True)
-        run.checkpoint_digest(old).unlink(missing_ok=True)
+    taus = run.checkpoint_taus()
+    # Those of later steps are damaged, or this attempt would have begun from them.
+    newest = [t for t in taus if t <= tau][-NEWEST:]
+    for old in taus:
+        if old not in newest and (old > tau or old not in keep):
+            run.checkpoint(old).unlink(missing_ok=True)
+            run.checkpoint_digest(old).unlink(missing_ok=True)
 
 
-def load_checkpoint(run: RunDirectory, device: torch.device) -> dict[str, Any] | None:
-    """The newest checkpoint that is whole; None if there is none, and the run starts from scratch."""
+def load_checkpoint(run: RunDirectory) -> tuple[dict[str, Any] | None, list[int]]:
+    """The newest checkpoint that can be used.
+
+    Returns:
+        Its state on the CPU, None if there is none and the run starts from scratch; and the steps of those that were
+        passed over because they are damaged.
+    """
+    damaged: list[int] = []
     for tau in reversed(run.checkpoint_taus()):
         content = read(run.checkpoint(tau))
         digest = run.checkpoint_digest(tau)
-        if not digest.exists() or digest.read_text() != hashlib.sha256(content).hexdigest():
-            print(f"checkpoint {tau} does not match its digest; trying the one before", flush=True)  # noqa: T201
-            continue
-        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-        return dict(state)
-    return None
+        problem = "does not match its digest"
+        if digest.exists() and digest.read_text() == hashlib.sha256(content).hexdigest():
+            try:
+                # Onto the CPU; load_state_dict copies further. What a device has to complain of is no damage.
+                return dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)), damaged
+            except _UNREADABLE as error:
+                if is_out_of_memory(error):
+                    raise
+                problem = f"can't be loaded ({error})"
+        print(f"WARNING: checkpoint {tau} {problem}; trying the one before", flush=True)  # noqa: T201
+        damaged.append(tau)
+    if damaged:
+        print(f"WARNING: no checkpoint can be used; run {run.run_id} starts again from tau = 0", flush=True)  # noqa: T201
+    return None, damaged

@@ -8,19 +8,24 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import torch
-
 from jobs.training import Columns
 from storage.attempts import AttemptRecord, require_ownership, write_attempt
 from storage.layout import RunDirectory, TableName
 from storage.parts import PartWriter
-from workers.checkpointing import load_checkpoint, save_checkpoint
+from workers.checkpointing import CheckpointPolicy, load_checkpoint, save_checkpoint
 from workers.heartbeat import Heartbeat
 from workers.stop import StopFlag
 
 
 class AttemptContext:
-    """The surroundings of one attempt."""
+    """The surroundings of one attempt.
+
+    Attributes:
+        record: the attempt's record as it was last written.
+        tau: last optimiser update done.
+        saving_seconds: time spent on saving checkpoints.
+        keep: steps at which a checkpoint is saved and kept.
+    """
 
     def __init__(
         self,
@@ -29,36 +34,48 @@ class AttemptContext:
         heartbeat: Heartbeat,
         stop: StopFlag,
         *,
-        device: torch.device,
-        checkpoint_seconds: float,
+        policy: CheckpointPolicy,
     ) -> None:
         self.run, self.record = run, record
         self.tau = 0
         self._heartbeat, self._stop = heartbeat, stop
-        self._device = device
         self._writer = PartWriter(run, attempt=record.attempt)
-        self._every = checkpoint_seconds
-        self._saved = time.monotonic()
+        self._policy = policy
+        self.keep: frozenset[int] = frozenset()
+        self.saving_seconds = 0.0
+        self._saves = 0
+        self._last_save, self._saved_tau = 0.0, 0
+        self._saved = self._looked = self._began = time.monotonic()
 
     def restore(self) -> dict[str, Any] | None:
         """Load the newest checkpoint and record from which tau the attempt goes on."""
-        state = load_checkpoint(self.run, self._device)
-        self.tau = int(state["tau"]) if state is not None else 0
-        self.record = self.record.model_copy(update={"resumed_from_tau": self.tau})
+        state, damaged = load_checkpoint(self.run)
+        self.tau = self._saved_tau = int(state["tau"]) if state is not None else 0
+        found = {"resumed_from_tau": self.tau, "damaged_checkpoints": tuple(damaged)}
+        self.record = self.record.model_copy(update=found)
         require_ownership(self.run, self.record.attempt)
         write_attempt(self.run, self.record)
         self._heartbeat.start_from(self.tau)
+        self._saved = self._looked = self._began = time.monotonic()
         return state
 
     def save(self, tau: int, state: dict[str, Any]) -> None:
         """Publish a checkpoint."""
         require_ownership(self.run, self.record.attempt)
-        save_checkpoint(self.run, tau, state)
-        self._saved = time.monotonic()
+        began = time.monotonic()
+        save_checkpoint(self.run, tau, state, self.keep)
+        self._saved = self._looked = time.monotonic()
+        self._saved_tau, self._last_save = tau, self._saved - began
+        self.saving_seconds += self._last_save
+        self._saves += 1
+        self._stop.budget.saw_save(self._last_save)
 
     def checkpoint_due(self) -> bool:
-        """Whether the interval has passed."""
-        return time.monotonic() - self._saved >= self._every
+        """Whether this step's checkpoint is to be kept, or an interval has passed."""
+        since = time.monotonic() - self._saved
+        return self.tau in self.keep or self._policy.due(
+            steps=self.tau - self._saved_tau, seconds=since, last_save=self._last_save
+        )
 
     def publish(self, table: TableName, columns: Columns) -> None:
         """Publish a part."""
@@ -67,10 +84,20 @@ class AttemptContext:
     def progress(self, tau: int) -> None:
         """Remember how far the run is, for the heartbeat and the final record."""
         self.tau = self._heartbeat.tau = tau
+        now = time.monotonic()
+        self._stop.budget.saw_step(now - self._looked)
+        self._looked = now
 
     def should_stop(self) -> bool:
-        """Whether somebody asked to stop."""
+        """Whether somebody asked to stop, or the worker's time is over."""
+        self._stop.look_at_budget()
         return self._stop.reason is not None
+
+    def cost_of_saving(self) -> str:
+        """What checkpoints have cost so far, in words for the log."""
+        total = time.monotonic() - self._began
+        share = f", {self.saving_seconds / total:.2%} of {total:.1f} s" if total > 0 else ""
+        return f"{self._saves} checkpoints saved in {self.saving_seconds:.2f} s{share}"
 
     def now(self) -> float:
         """Seconds since 1970-01-01 UTC."""

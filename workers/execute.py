@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,21 @@ import torch
 from jobs.spec import RunSpec, stored_spec
 from jobs.training import train
 from storage.atomic import read_record
-from storage.attempts import AttemptRecord, Claim, Failure, begin_attempt, end_attempt, run_status
-from storage.errors import ClaimLostError, DataError, NotFiniteError
+from storage.attempts import (
+    AttemptRecord,
+    Claim,
+    RetryPolicy,
+    Watch,
+    begin_attempt,
+    end_attempt,
+    run_status,
+)
+from storage.errors import ClaimLostError, DataError
 from storage.layout import RunDirectory
 from storage.local_files import growing_log, local_copy
+from workers.checkpointing import CheckpointPolicy
 from workers.context import AttemptContext
+from workers.failure import failure_of
 from workers.heartbeat import Heartbeat
 from workers.provenance import provenance
 from workers.stop import StopFlag
@@ -41,14 +51,16 @@ class WorkerOptions:
     Attributes:
         device: where to compute.
         heartbeat_seconds: between two signs of life.
-        checkpoint_seconds: between two checkpoints.
+        checkpoints: when they are saved, and which are kept.
+        retries: what is allowed if this worker gets lost.
         parent: pid whose end stops the worker, None if it should outlive whoever started it.
         job_id: the submission the worker belongs to.
     """
 
     device: torch.device
     heartbeat_seconds: float = 10.0
-    checkpoint_seconds: float = 60.0
+    checkpoints: CheckpointPolicy = field(default_factory=CheckpointPolicy)
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
     parent: int | None = None
     job_id: str | None = None
 
@@ -66,25 +78,28 @@ def open_spec(run: RunDirectory) -> RunSpec:
 def work(runs: Sequence[RunDirectory], stop: StopFlag, options: WorkerOptions) -> bool:
     """Execute runs until none is left to do.
 
-    A run that another worker executes is waited for: if that worker is preempted, this one goes on with the run.
+    A run that another worker executes is waited for: if that worker is preempted or lost, this one goes on with the
+    run.
 
     Returns:
-        False if the worker was asked to stop before all was done.
+        False if the worker was asked to stop, or its time was over, before all was done.
     """
+    watch = Watch()
     open_runs = list(runs)
     while open_runs:
         waiting = []
         for run in open_runs:
             if stop.worker_should_stop:
                 return False
-            status = run_status(run)
+            status = run_status(run, watch)
             if status.claimable:
-                execute(run, stop, options)
-                status = run_status(run)
-            if status.claimable or status.state == "running":
+                execute(run, stop, options, watch)
+                stop.look_at_budget()  # not before the first run: each worker does one step at least
+                status = run_status(run, watch)
+            if status.waiting or status.state == "running":
                 waiting.append(run)
         open_runs = waiting
-        if open_runs and not any(run_status(run).claimable for run in open_runs):
+        if open_runs and not any(run_status(run, watch).claimable for run in open_runs):
             _wait(stop, options)
     return True
 
@@ -92,12 +107,26 @@ def work(runs: Sequence[RunDirectory], stop: StopFlag, options: WorkerOptions) -
 def _wait(stop: StopFlag, options: WorkerOptions) -> None:
     if options.parent is not None and os.getppid() != options.parent:
         stop.stop_worker()
+    stop.look_at_budget()
     time.sleep(_POLL_SECONDS)
 
 
-def execute(run: RunDirectory, stop: StopFlag, options: WorkerOptions) -> None:
-    """Claim a run and execute one attempt of it; returns at once if another process was faster."""
-    record = begin_attempt(run, job_id=options.job_id, provenance=provenance(options.device))
+def execute(run: RunDirectory, stop: StopFlag, options: WorkerOptions, watch: Watch | None = None) -> None:
+    """Claim a run and execute one attempt of it; returns at once if another process was faster.
+
+    Args:
+        run: the run directory.
+        stop: who may ask to stop.
+        options: how to work.
+        watch: what this worker has seen of the heartbeats of others.
+    """
+    record = begin_attempt(
+        run,
+        job_id=options.job_id,
+        provenance=provenance(options.device),
+        watch=watch,
+        retries=options.retries,
+    )
     if record is None:
         return
     stop.next_run()
@@ -108,14 +137,13 @@ def execute(run: RunDirectory, stop: StopFlag, options: WorkerOptions) -> None:
 def _attempt(run: RunDirectory, record: AttemptRecord, stop: StopFlag, options: WorkerOptions) -> None:
     claim = Claim(attempt=record.attempt, process=record.process)
     heartbeat = Heartbeat(run, claim, stop, seconds=options.heartbeat_seconds, parent=options.parent)
-    context = AttemptContext(
-        run, record, heartbeat, stop, device=options.device, checkpoint_seconds=options.checkpoint_seconds
-    )
+    context = AttemptContext(run, record, heartbeat, stop, policy=options.checkpoints)
     ending: dict[str, Any]
     with heartbeat:
         try:
             spec = open_spec(run)
             print(f"run {run.run_id}, attempt {record.attempt}: {spec.settings()}", flush=True)  # noqa: T201
+            context.keep = options.checkpoints.kept(spec)
             images = _images(run, spec)
             outcome = train(spec, images, context, options.device)
             ending = {"state": "succeeded" if outcome.finished else stop.reason}
@@ -129,7 +157,9 @@ def _attempt(run: RunDirectory, record: AttemptRecord, stop: StopFlag, options: 
             ending = _failure(error)
     if ending["state"] == "lost_claim":
         return
-    final = context.record.model_copy(update={**ending, "tau": context.tau, "ended": time.time()})
+    print(context.cost_of_saving(), flush=True)  # noqa: T201
+    ending |= {"tau": context.tau, "ended": time.time(), "saving_seconds": context.saving_seconds}
+    final = context.record.model_copy(update=ending)
     try:
         end_attempt(run, final)
     except ClaimLostError as error:
@@ -148,16 +178,9 @@ def _images(run: RunDirectory, spec: RunSpec) -> np.ndarray:
 
 
 def _failure(error: Exception) -> dict[str, Any]:
-    kind: Failure = "error"
-    if isinstance(error, NotFiniteError):
-        kind = "not_finite"
-    elif isinstance(error, DataError):
-        kind = "bad_data"
-    elif isinstance(error, MemoryError | torch.OutOfMemoryError):
-        kind = "out_of_memory"
     return {
         "state": "failed",
-        "failure": kind,
+        "failure": failure_of(error),
         "error": f"{type(error).__name__}: {error}",
         "traceback": "".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:],
     }

@@ -37,6 +37,7 @@ class Heartbeat:
         self.seconds, self.parent = seconds, parent
         self.tau = 0
         self._from = (time.monotonic(), 0)
+        self._beats = 0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="heartbeat", daemon=True)
 
@@ -74,4 +75,6 @@ class Heartbeat:
         since, tau = self._from
         elapsed = time.monotonic() - since
         speed = (self.tau - tau) / elapsed if self.tau > tau and elapsed > 0 else None
-        beat(self.run, self.claim.model_copy(update={"tau": self.tau, "steps_per_second": speed}))
+        self._beats += 1
+        told = {"beats": self._beats, "tau": self.tau, "steps_per_second": speed}
+        beat(self.run, self.claim.model_copy(update=told))

@@ -1,6 +1,6 @@
 """Why and when a worker is asked to stop.
 
-Signals, a vanished parent, a cancelled run and a lost claim all only set a flag here; the training loop looks at it
+Signals, the end of a time budget, a vanished parent, a cancelled run and a lost claim all only set a flag here; the training loop looks at it
 after each step, checkpoints, and returns. Nothing is written from a signal handler.
 """
 
@@ -10,13 +10,24 @@ import signal
 from types import FrameType
 from typing import Literal
 
+from workers.budget import Budget
+
+EXIT_REQUEUE = 75
+"""Exit code of a worker that was asked to stop, or whose time is over: start it again (EX_TEMPFAIL)."""
+
 Reason = Literal["preempted", "cancelled", "lost_claim"]
 
 
 class StopFlag:
     """Holds the first reason to stop; `preempted` and `lost_claim`, once set by a signal, end the whole worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, wall_seconds: float | None = None) -> None:
+        """Nobody has asked yet.
+
+        Args:
+            wall_seconds: what the worker may last from now; None for no end.
+        """
+        self.budget = Budget(wall_seconds)
         self._worker: Reason | None = None
         self._run: Reason | None = None
 
@@ -29,6 +40,11 @@ class StopFlag:
     def worker_should_stop(self) -> bool:
         """Whether no further run should be begun."""
         return self._worker is not None
+
+    def look_at_budget(self) -> None:
+        """Ask for the end of the worker if its time is over."""
+        if self.budget.over:
+            self.stop_worker()
 
     def stop_worker(self) -> None:
         """Ask for a checkpoint and the end of the worker."""

@@ -6,6 +6,7 @@ read from the store.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -58,6 +59,12 @@ class Executor(Protocol):
 def worker_arguments(request: JobRequest) -> list[str]:
     """The worker's command line, the same for every back-end, without the interpreter."""
     resources = request.resources
+    keep = resources.keep_checkpoints
+    optional = {
+        "--checkpoint-steps": resources.checkpoint_steps,
+        "--wall-seconds": resources.wall_seconds,
+        "--keep-checkpoints": keep if isinstance(keep, str) else ",".join(map(str, keep)) or None,
+    }
     return [
         "-m",
         "workers",
@@ -69,7 +76,12 @@ def worker_arguments(request: JobRequest) -> list[str]:
         "--heartbeat-seconds",
         str(resources.heartbeat_seconds),
         "--checkpoint-seconds",
-        str(resources.checkpoint_seconds),
+        str(math.inf if resources.checkpoint_seconds is None else resources.checkpoint_seconds),
+        "--max-attempts",
+        str(resources.max_attempts),
+        "--retry-seconds",
+        str(resources.retry_seconds),
+        *(word for name, value in optional.items() if value is not None for word in (name, str(value))),
         "--job-id",
         request.job_id,
     ]

@@ -274,7 +274,8 @@ def test_checkpoints_are_kept_in_twos_and_a_damaged_one_is_passed_over(
         save_checkpoint(run, tau, {"tau": tau, "model": {"w": torch.full((3,), float(tau))}})
     assert run.checkpoint_taus() == [20, 30]
     publish(run.checkpoint(30), lambda file: file.write(b"damaged"))
-    loaded = load_checkpoint(run, torch.device("cpu"))
+    loaded, damaged = load_checkpoint(run)
+    assert damaged == [30]
     assert loaded is not None
     assert loaded["model"]["w"].tolist() == [20.0] * 3
     assert "30" in capsys.readouterr().out

@@ -7,17 +7,18 @@ acknowledged; a run that another process executes it takes over now and then, as
 from __future__ import annotations
 
 import json
-import os
 import random
 import time
 from collections.abc import Callable
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stdout
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from storage.attempts import (
     AttemptRecord,
     Claim,
+    RetryPolicy,
+    Watch,
     beat,
     begin_attempt,
     end_attempt,
@@ -31,6 +32,7 @@ from storage.layout import RunDirectory, StoreLayout
 from storage.parts import PartWriter
 
 COMPACTION_SECONDS = 1.0
+AT_ONCE = RetryPolicy(max_attempts=1_000_000, retry_seconds=0)
 
 
 def value_of(attempt: int, tau: int) -> float:
@@ -68,19 +70,11 @@ def take(run: RunDirectory, chance: random.Random) -> tuple[AttemptRecord | None
         claim = read_claim(run)
         beaten = claim.tau if claim is not None and claim.attempt == previous.attempt else 0
         known = max(previous.tau or 0, previous.resumed_from_tau, beaten)
-        if previous.state == "running":
-            heartbeat_stops(run, previous)
-        else:
+        if previous.state != "running":
             write_attempt(run, previous.model_copy(update={"retry": True}))
-    record = begin_attempt(run, job_id=None, provenance={})
+    # As if a running attempt had not been heard of for long.
+    record = begin_attempt(run, job_id=None, provenance={}, watch=Watch(lease=0), retries=AT_ONCE)
     return record, max(0, known - chance.randrange(4))
-
-
-def heartbeat_stops(run: RunDirectory, record: AttemptRecord) -> None:
-    """As if the attempt had not been heard of for long."""
-    for path in (run.claim, run.attempt(record.attempt)):
-        with suppress(FileNotFoundError):  # it has ended meanwhile
-            os.utime(path, (0, 0))
 
 
 def execute(run: RunDirectory, record: AttemptRecord, tau: int, until: float, chance: random.Random) -> None:

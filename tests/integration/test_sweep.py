@@ -39,7 +39,7 @@ def long_undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "runs"
 
 
-def wait_for(condition: Callable[[], bool], *, seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], *, seconds: float = 200) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -98,7 +98,7 @@ def test_the_parts_open_in_plain_pyarrow_pandas_and_duckdb(undisturbed: Path) ->
         assert rows.fetchone() == (sum(pq.read_metadata(f).num_rows for f in files),)
 
 
-def test_kill_9_of_a_worker_fails_only_its_run_and_the_sweep_goes_on(
+def test_kill_9_of_a_worker_costs_a_try_and_the_sweep_is_completed(
     long_undisturbed: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "runs"
@@ -106,13 +106,48 @@ def test_kill_9_of_a_worker_fails_only_its_run_and_the_sweep_goes_on(
     wait_for(lambda: bool(training(store)))
     training(store)[0].kill()
     output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, output
+    assert science(store) == science(long_undisturbed)
+    lost = "SELECT attempt, state FROM attempts WHERE failure = 'lost_worker'"
+    assert query(StoreLayout(store), lost).to_pylist() == [{"attempt": 1, "state": "failed"}]
+
+
+def test_a_run_that_loses_its_last_try_has_failed_until_somebody_asks_for_it(
+    long_undisturbed: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "runs"
+    file = write_sweep(tmp_path, steps=150)
+    process = start("run", file, "resources.max_attempts=1", store=store)
+    wait_for(lambda: bool(training(store)))
+    training(store)[0].kill()
+    output, _ = process.communicate(timeout=200)
     assert process.returncode == 1
     assert states(store) == {"succeeded": 3, "failed": 1}, output
-    assert "lost_worker" in tausweep("logs", "tiny", "--failed", store=store).stdout
-    tausweep("run", write_sweep(tmp_path, steps=150), store=store, check=False)
+    assert "lost_worker" in tausweep("status", "tiny", store=store).stdout
+    told = tausweep("logs", "tiny", "--failed", store=store).stdout
+    assert "1 × lost_worker: " in told
+    assert "OOM killer" in told
+    tausweep("run", file, store=store, check=False)
     assert states(store) == {"succeeded": 3, "failed": 1}, "run does not take a failed run up again"
     tausweep("resume", "tiny", store=store)
     assert science(store) == science(long_undisturbed)
+
+
+def test_workers_with_a_time_budget_are_started_again_until_all_is_done(tmp_path: Path) -> None:
+    """A budget that is over at once leaves each worker one step."""
+    store = tmp_path / "runs"
+    file = write_sweep(tmp_path, steps=3)
+    only = ("n=4", "optimizer=sgd", "lr=0.01", "eval_first=1", "resources.wall_seconds=0.001")
+    tausweep("run", file, *only, store=store)
+    assert states(store) == {"succeeded": 1}
+    tries = query(
+        StoreLayout(store), "SELECT state, resumed_from_tau, tau FROM attempts ORDER BY attempt"
+    ).to_pylist()
+    assert [tuple(row.values()) for row in tries] == [
+        ("preempted", 0, 1),
+        ("preempted", 1, 2),
+        ("succeeded", 2, 3),
+    ]
 
 
 def test_kill_9_of_the_orchestrator_then_resume_completes_the_sweep(

@@ -37,7 +37,7 @@ grid:
 when:
   optimizer=adam: {{lr: 4e-3}}
   optimizer=sgd: {{lr: 0.02, clip: 1}}
-resources: {{workers: 2, heartbeat_seconds: 0.2, checkpoint_seconds: 0.3}}
+resources: {{workers: 2, heartbeat_seconds: 0.2, checkpoint_seconds: 0.3, retry_seconds: 0.5}}
 """
 
 

@@ -20,7 +20,14 @@ from orchestrator.plan import Plan, make_plan, read_spec
 from orchestrator.staging import identify
 from orchestrator.sweepfile import Sweep, expand, read_sweep
 from storage.atomic import write_new_record
-from storage.attempts import AttemptRecord, Failure, begin_attempt, end_attempt, write_attempt
+from storage.attempts import (
+    AttemptRecord,
+    Failure,
+    RetryPolicy,
+    begin_attempt,
+    end_attempt,
+    write_attempt,
+)
 from storage.layout import RunDirectory, StoreLayout
 from storage.parts import PartWriter
 
@@ -73,9 +80,10 @@ def prepared(file: Path, layout: StoreLayout, overrides: Sequence[str] = ()) -> 
     return plan
 
 
-def begin(run: RunDirectory, *, job_id: str | None = None) -> AttemptRecord:
+def begin(run: RunDirectory, *, job_id: str | None = None, max_attempts: int = 3) -> AttemptRecord:
     """Claim a run for the process of the tests, as a worker does."""
-    record = begin_attempt(run, job_id=job_id, provenance={"code": "test"})
+    retries = RetryPolicy(max_attempts=max_attempts)
+    record = begin_attempt(run, job_id=job_id, provenance={"code": "test"}, retries=retries)
     assert record is not None
     run.log(record.attempt).parent.mkdir(exist_ok=True)
     run.log(record.attempt).write_text(f"run {run.run_id}, attempt {record.attempt}\n")
@@ -94,9 +102,9 @@ def fail(run: RunDirectory, *, failure: Failure = "error", error: str = "bad", t
     end(run, begin(run), state="failed", tau=3, failure=failure, error=error, traceback=traceback)
 
 
-def lose(run: RunDirectory) -> None:
+def lose(run: RunDirectory, *, max_attempts: int = 1) -> None:
     """Leave a run as a worker does that is killed: still running, says its record, but the process is gone."""
-    record = begin(run)
+    record = begin(run, max_attempts=max_attempts)
     gone = record.process.model_copy(update={"started": record.process.started - 1000})
     write_attempt(run, record.model_copy(update={"process": gone}))
 

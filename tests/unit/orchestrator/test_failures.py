@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from finished_store import begin, end, fail, finish, lose
 
-from orchestrator.failures import group_failures
+from orchestrator.failures import group_failures, print_groups
+from storage.attempts import Failure
 
 TRACE = """Traceback (most recent call last):
   File "training.py", line 17, in train
@@ -74,6 +77,30 @@ def test_workers_that_vanished_are_a_group_without_a_traceback(store, runs):
     (group,) = groups(store)
     assert (group.failure, group.traceback, len(group.run_ids)) == ("lost_worker", "", 3)
     assert "ended without a word" in group.error
+
+
+def test_each_class_of_failure_comes_with_what_can_be_done(store, runs):
+    classes = get_args(Failure)
+    for run, failure in zip(runs, classes, strict=False):
+        lose(run) if failure == "lost_worker" else fail(run, failure=failure)
+    found = groups(store)
+    assert {group.failure for group in found} == set(classes)
+    assert len({group.hint for group in found}) == len(classes)
+
+
+def test_a_large_group_shows_some_of_its_runs_and_how_many_more_there_are(store, make_run, capsys):
+    for seed in range(13):
+        fail(make_run(store, seed=seed), error="nan at 7", failure="not_finite")
+    print_groups(groups(store))
+    shown = capsys.readouterr().out
+    assert shown.startswith("13 × not_finite: nan at 7\n→ the training diverged: lower lr")
+    assert sum(run_id in shown for run_id in store.run_ids()) == 10
+    assert "… and 3 more" in shown
+
+
+def test_runs_that_will_be_tried_again_have_not_failed(store, runs):
+    lose(runs[0], max_attempts=2)
+    assert groups(store) == []
 
 
 def test_the_log_of_each_run_is_that_of_its_last_attempt(store, runs):

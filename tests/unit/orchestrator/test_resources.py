@@ -27,7 +27,7 @@ def test_numbers_may_be_written_as_yaml_reads_1e2():
     ("name", "value", "words"),
     [
         ("threds", 1, "no such resource; did you mean 'threads'"),
-        ("gpus", 1, "no such resource; .*Allowed: checkpoint_seconds, device"),
+        ("gpus", 1, "no such resource; .*Allowed: checkpoint_seconds, checkpoint_steps, device"),
         ("threads", 0, "greater than or equal to 1"),
         ("threads", None, "integer"),
         ("threads", 1.5, "integer"),
@@ -43,6 +43,16 @@ def test_numbers_may_be_written_as_yaml_reads_1e2():
         ("checkpoint_seconds", 0, "greater than 0"),
         ("checkpoint_seconds", float("nan"), "finite|greater than 0"),
         ("checkpoint_seconds", float("inf"), "finite"),
+        ("checkpoint_steps", 0, "greater than or equal to 1"),
+        ("checkpoint_steps", 2.5, "integer"),
+        ("keep_checkpoints", "all", r"a list of steps, such as \[100, 1000\], or \"evaluations\" is needed"),
+        ("keep_checkpoints", [0], "a list of steps"),
+        ("keep_checkpoints", [1.5], "a list of steps"),
+        ("keep_checkpoints", None, "a list of steps"),
+        ("wall_seconds", 0, "greater than 0"),
+        ("wall_seconds", float("inf"), "finite"),
+        ("max_attempts", 0, "greater than or equal to 1"),
+        ("retry_seconds", -1, "greater than or equal to 0"),
         ("heartbeat_seconds", 0, "greater than 0"),
         ("heartbeat_seconds", 21, "less than or equal to 20"),
         ("heartbeat_seconds", float("nan"), "less than or equal to 20"),
@@ -67,6 +77,18 @@ def test_workers_that_were_not_asked_for_fill_the_cores(threads):
     assert Resources(threads=threads).worker_count(10_000) == max(1, cores // threads)
 
 
+@pytest.mark.parametrize(
+    ("value", "kept"), [([100, 1000], (100, 1000)), (7, (7,)), ([], ()), ("evaluations", "evaluations")]
+)
+def test_checkpoints_to_keep_are_steps_or_the_evaluated_ones(value, kept):
+    assert Resources.parse({"keep_checkpoints": value}).keep_checkpoints == kept
+
+
+@pytest.mark.parametrize("name", ["checkpoint_seconds", "checkpoint_steps", "wall_seconds"])
+def test_intervals_and_budgets_can_be_switched_off(name):
+    assert getattr(Resources.parse({name: None}), name) is None
+
+
 def test_resources_survive_the_sweeps_record():
-    given = Resources(workers=3, device="cuda:1", checkpoint_seconds=5)
+    given = Resources(workers=3, device="cuda:1", checkpoint_seconds=5, keep_checkpoints=(3, 9))
     assert Resources.parse(given.model_dump(mode="json")) == given

@@ -15,6 +15,8 @@ from storage.attempts import (
     AttemptRecord,
     Claim,
     Process,
+    RetryPolicy,
+    Watch,
     beat,
     begin_attempt,
     end_attempt,
@@ -25,6 +27,7 @@ from storage.attempts import (
     read_claim,
     require_ownership,
     run_status,
+    settle,
     write_attempt,
 )
 from storage.errors import ClaimLostError, CorruptFileError, SchemaError
@@ -55,9 +58,13 @@ def run(store, make_run):
     return make_run(store)
 
 
-def begin(run):
+def begin(run, **options):
     """A worker's claim on the run."""
-    return begin_attempt(run, job_id=None, provenance={})
+    return begin_attempt(run, job_id=None, provenance={}, **options)
+
+
+LISTENED = Watch(lease=0)
+"""A watch that has listened long enough: whatever it looks at was silent for the lease."""
 
 
 def record(run, number=1, *, process=ELSEWHERE, **fields):
@@ -112,9 +119,14 @@ def test_a_live_attempt_is_running_until_it_has_stopped(run, marked):
     assert run_status(run).state == "running"
 
 
-@pytest.mark.parametrize(("marked", "state"), [(False, "failed"), (True, "cancelled")])
-def test_an_attempt_that_died_without_a_word_has_failed(run, dead, marked, state):
-    record(run, process=dead)
+@pytest.mark.parametrize(
+    ("marked", "tries", "state"),
+    [(False, 1, "failed"), (False, 2, "pending"), (True, 1, "cancelled"), (True, 2, "cancelled")],
+)
+def test_an_attempt_that_died_without_a_word_is_followed_by_another_until_it_has_failed(
+    run, dead, marked, tries, state
+):
+    record(run, process=dead, retries=RetryPolicy(max_attempts=tries))
     if marked:
         run.cancel.touch()
     assert run_status(run).state == state
@@ -220,7 +232,7 @@ sys.stdin.readline()
 def test_of_racing_workers_exactly_one_begins_each_attempt(store, make_run, dead):
     runs = [make_run(store, seed=seed) for seed in range(20)]
     for run in runs[:10]:  # a fresh run, and one to be taken over
-        record(run, process=dead)
+        record(run, process=dead, retries=RetryPolicy(retry_seconds=0))
     racing = [sys.executable, "-c", RACER, *(str(run.path) for run in runs)]
     with ExitStack() as stack:
         racers = [
@@ -243,15 +255,64 @@ def test_of_racing_workers_exactly_one_begins_each_attempt(store, make_run, dead
     assert losers == [4] * 20
 
 
-def test_a_stale_claim_is_taken_over_by_the_next_attempt(run):
-    record(run)
-    beat(run, Claim(attempt=1, process=ELSEWHERE))
-    age(run.claim)
-    assert begin(run).attempt == 2
+def test_a_silent_claim_is_taken_over_by_the_next_attempt(run):
+    first = record(run, retries=RetryPolicy(retry_seconds=0))
+    beat(run, Claim(attempt=1, process=ELSEWHERE, tau=7))
+    heard = run.claim.stat().st_mtime
+    assert begin(run, watch=LISTENED).attempt == 2
     assert read_claim(run).attempt == 2
     before = read_attempt(run, 1)
-    assert (before.state, before.failure) == ("failed", "lost_worker")
-    assert before.ended is not None
+    assert (before.state, before.failure, before.tau) == ("failed", "lost_worker", 7)
+    assert before.ended == heard > first.started, "it ended with its last sign of life"
+
+
+@pytest.mark.parametrize("hours", [-9, 0, 9], ids=["the past", "the present", "the future"])
+def test_whoever_has_not_listened_takes_nothing_over_whatever_the_date(run, hours):
+    record(run)
+    beat(run, Claim(attempt=1, process=ELSEWHERE))
+    age(run.claim, seconds=-3600 * hours)
+    assert begin(run) is None
+    assert begin(run, watch=Watch()) is None
+    assert run.attempt_numbers() == [1]
+
+
+def test_a_lost_worker_is_not_followed_before_its_wait_is_over(run, dead):
+    record(run, process=dead, retries=RetryPolicy(retry_seconds=30))
+    status = run_status(run)
+    assert status.waiting
+    assert not status.claimable
+    assert 25 < status.retry_in <= 30
+    assert begin(run) is None
+    age(run.attempt(1), seconds=31)
+    write_attempt(run, read_attempt(run, 1).model_copy(update={"started": time.time() - 40}))
+    age(run.attempt(1), seconds=31)
+    assert run_status(run).claimable
+    assert begin(run).attempt == 2
+
+
+def test_a_run_that_lost_all_its_tries_says_how_many(run, dead):
+    policy = RetryPolicy(retry_seconds=0)
+    for number in (1, 2, 3):
+        record(run, number, process=dead, state="failed", failure="lost_worker", ended=1.0, retries=policy)
+    status = run_status(run)
+    assert (status.state, status.failure) == ("failed", "lost_worker")
+    assert "Lost in a row without getting further: 3" in status.error
+    assert begin(run) is None
+
+
+def test_a_run_asked_for_again_has_all_its_tries_again(run, dead):
+    policy = RetryPolicy(retry_seconds=0)
+    for number in (1, 2, 3):
+        record(run, number, process=dead, state="failed", failure="lost_worker", ended=1.0, retries=policy)
+    write_attempt(run, last_attempt(run).model_copy(update={"retry": True}))
+    assert begin(run, retries=policy).attempt == 4
+    write_attempt(run, read_attempt(run, 4).model_copy(update={"process": dead}))
+    assert run_status(run).claimable
+
+
+def test_the_policy_is_kept_with_the_attempt(run):
+    policy = RetryPolicy(max_attempts=7, retry_seconds=0.5)
+    assert begin(run, retries=policy).retries == read_attempt(run, 1).retries == policy
 
 
 @pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled"])
@@ -270,13 +331,14 @@ def test_an_attempt_that_ended_by_itself_keeps_its_record(run, state):
 
 def test_an_attempt_that_ends_while_another_looks_is_not_taken_for_lost(run, dead, monkeypatch):
     record(run, process=dead)
-    ended = record(run, process=dead, state="succeeded", tau=100).model_dump(mode="json")
+    at_once = RetryPolicy(retry_seconds=0)
+    ended = record(run, process=dead, state="succeeded", tau=100, retries=at_once).model_dump(mode="json")
     looks = iter([{**ended, "state": "running", "tau": None}])
 
-    def read(path, really=sys.modules["storage.attempts"].read_record):
+    def read(path, really=sys.modules["storage.attempt_records"].read_record):
         return next(looks, None) or really(path)  # the first look comes before the worker's last word
 
-    monkeypatch.setattr("storage.attempts.read_record", read)
+    monkeypatch.setattr("storage.attempt_records.read_record", read)
     assert begin(run) is None
     assert read_attempt(run, 1).state == "succeeded"
     assert run.attempt_numbers() == [1]
@@ -323,9 +385,9 @@ def test_who_slept_while_taking_a_run_and_lost_it_has_not_got_it(run, dead, monk
     """Another process follows between the new attempt's record and its first heartbeat."""
     record(run, process=dead)
 
-    def slow(previous):
+    def slow(run, previous):
         record(run, 3)
-        return lost(previous)
+        return lost(run, previous)
 
     monkeypatch.setattr("storage.attempts.lost", slow)
     assert begin(run) is None
@@ -368,10 +430,9 @@ def test_an_ended_attempt_is_not_live_however_fresh_its_claim(run, state):
 @pytest.fixture
 def taken_over(run):
     """An attempt that was silent for too long and does not know yet that another has begun."""
-    old = record(run)
+    old = record(run, retries=RetryPolicy(retry_seconds=0))
     beat(run, Claim(attempt=1, process=ELSEWHERE))
-    age(run.claim)
-    begin(run)
+    assert begin(run, watch=LISTENED) is not None
     return old
 
 
@@ -407,9 +468,46 @@ def test_an_attempt_that_ends_gives_its_claim_back(run):
 
 def test_a_lost_record_keeps_what_the_attempt_had_told(run):
     attempt = record(run, job_id="a-1", resumed_from_tau=30, provenance={"commit": "abc"})
-    gone = lost(attempt)
+    gone = lost(run, attempt)
     kept = {"attempt", "started", "process", "job_id", "resumed_from_tau", "provenance"}
     assert gone.model_dump(include=kept) == attempt.model_dump(include=kept)
+
+
+# --- writing the end of a lost attempt ------------------------------------------------------------------------------
+
+
+def test_the_end_of_a_dead_worker_is_written_at_once(run, dead):
+    record(run, process=dead)
+    beat(run, Claim(attempt=1, process=dead))
+    assert settle(run, Watch())
+    assert read_attempt(run, 1).failure == "lost_worker"
+    assert read_claim(run) is None
+
+
+def test_a_silent_worker_elsewhere_is_left_alone_until_it_is_known_to_be_lost(run, snapshot):
+    record(run)
+    beat(run, Claim(attempt=1, process=ELSEWHERE))
+    age(run.claim)
+    before = snapshot(run.path)
+    assert not settle(run, Watch())
+    assert snapshot(run.path) == before
+    assert settle(run, LISTENED)
+    assert read_attempt(run, 1).failure == "lost_worker"
+
+
+def test_a_worker_that_was_killed_because_it_was_told_to_stop_leaves_a_preempted_run(run, dead):
+    record(run, process=dead)
+    settle(run, Watch(), stopped=True)
+    status = run_status(run)
+    assert (status.state, status.failure, status.error) == ("preempted", None, None)
+
+
+@pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled", "preempted"])
+def test_an_attempt_that_ended_by_itself_is_not_settled_again(run, dead, snapshot, state):
+    record(run, process=dead, state=state)
+    before = snapshot(run.path)
+    assert settle(run, LISTENED)
+    assert snapshot(run.path) == before
 
 
 # --- asking for a run again, and cancelling ------------------------------------------------------------------------

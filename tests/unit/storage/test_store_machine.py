@@ -28,7 +28,15 @@ from hypothesis.stateful import (
 
 from storage import scan
 from storage.atomic import write_record
-from storage.attempts import begin_attempt, end_attempt, last_attempt, read_attempt, write_attempt
+from storage.attempts import (
+    RetryPolicy,
+    Watch,
+    begin_attempt,
+    end_attempt,
+    last_attempt,
+    read_attempt,
+    write_attempt,
+)
 from storage.compaction import compact
 from storage.errors import ClaimLostError
 from storage.layout import RunDirectory, StoreLayout
@@ -37,6 +45,7 @@ from storage.scan import read_table
 from storage.sql import query
 from storage.verification import check
 
+AT_ONCE = RetryPolicy(max_attempts=1000, retry_seconds=0)
 RUN_IDS = [digit * 20 for digit in "ab"]
 CHANGES = {
     "fsync": os,
@@ -223,15 +232,13 @@ class StoreMachine(RuleBasedStateMachine):
         """The one before has ended, was killed, or is paused and will want to publish later."""
         run, attempts = self.store.run(run_id), self.model[run_id]
         before = last_attempt(run)
-        if before is not None and before.state == "running":
-            self.heartbeat_stops(run, before.attempt)
-        elif before is not None:
+        if before is not None and before.state != "running":
             write_attempt(run, before.model_copy(update={"retry": True}))
         known = [tau for attempt in attempts for tau in attempt.rows]
         resumed = max(0, max(known, default=0) - back)
 
         def act():
-            record = begin_attempt(run, job_id=None, provenance={})
+            record = begin_attempt(run, job_id=None, provenance={}, watch=Watch(lease=0), retries=AT_ONCE)
             write_attempt(run, record.model_copy(update={"resumed_from_tau": resumed}))
             self.writers[run_id, record.attempt] = (
                 PartWriter(run, attempt=record.attempt),
@@ -253,11 +260,6 @@ class StoreMachine(RuleBasedStateMachine):
             self.publish(who, 2, None)
         if ends is not None:
             self.end(who, ends, None)
-
-    def heartbeat_stops(self, run, number):
-        for path in (run.claim, run.attempt(number)):
-            if path.exists():
-                os.utime(path, (0, 0))
 
     @precondition(lambda self: self.writers)
     @rule(data=st.data(), count=st.integers(1, 3), crash=CRASH)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,14 +22,17 @@ import torch
 from jobs.images import digits, fingerprint_digits
 from jobs.spec import RunSpec
 from storage.atomic import publish, write_record
-from storage.attempts import read_attempt, read_claim, run_status
+from storage.attempts import last_attempt, read_attempt, read_claim, run_status, write_attempt
 from storage.layout import RunDirectory, StoreLayout
 from storage.scan import read_table
 from tests.unit.jobs.test_training import TINY
+from workers.checkpointing import CheckpointPolicy
 from workers.execute import WorkerOptions, execute, open_spec, work
 from workers.stop import StopFlag
 
-OPTIONS = WorkerOptions(device=torch.device("cpu"), heartbeat_seconds=0.05, checkpoint_seconds=0.2)
+OPTIONS = WorkerOptions(
+    device=torch.device("cpu"), heartbeat_seconds=0.05, checkpoints=CheckpointPolicy(seconds=0.2)
+)
 
 
 @pytest.fixture
@@ -104,6 +114,102 @@ def test_a_stop_leaves_a_checkpoint_and_the_next_attempt_goes_on_from_it(layout:
     second = read_attempt(run, 2)
     assert (second.state, second.resumed_from_tau) == ("succeeded", first.tau)
     assert set(read_table(layout, "metrics", [run.run_id])["tau"].to_pylist()) == set(open_spec(run).taus)
+
+
+def test_a_worker_whose_time_is_over_does_a_step_and_leaves_the_rest(layout: StoreLayout) -> None:
+    first, second = prepare(layout), prepare(layout, seed=1)
+    assert not work([first, second], StopFlag(wall_seconds=0.001), OPTIONS)
+    record = read_attempt(first, 1)
+    assert (record.state, record.tau, first.checkpoint_taus()) == ("preempted", 1, [1])
+    assert second.attempt_numbers() == []
+
+
+def test_a_second_sigint_quits_at_once_and_the_run_goes_on_later(layout: StoreLayout) -> None:
+    run = prepare(layout, steps=2, eval_first=1, samples=2000, ddim_steps=40)
+    stop = StopFlag()
+    before = signal.getsignal(signal.SIGINT)
+    stop.install()
+
+    def interrupt_twice() -> None:
+        while (attempt := last_attempt(run)) is None or attempt.resumed_from_tau is None:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+        while stop.reason is None:
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt_twice, daemon=True).start()
+    try:
+        assert not work([run], stop, OPTIONS)
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, before if number == signal.SIGINT else signal.SIG_DFL)
+    assert read_attempt(run, 1).state == "preempted"
+    assert (run.checkpoint_taus(), run.parts("metrics")) == ([], [])
+    assert not [path for path in run.files() if path.suffix == ".tmp"]
+    assert run_status(run).claimable
+
+
+def test_checkpoints_by_steps_and_those_to_keep_are_there_at_the_end(layout: StoreLayout) -> None:
+    run = prepare(layout, steps=24)
+    policy = CheckpointPolicy(seconds=math.inf, steps=5, keep=(3, 7))
+    execute(run, StopFlag(), dataclasses.replace(OPTIONS, checkpoints=policy))
+    # Saved at 3, 7, 12, 17, 22 and 24: an interval begins at the last checkpoint, whatever it was for.
+    assert run.checkpoint_taus() == [3, 7, 22, 24]
+
+
+def test_the_cost_of_checkpoints_is_in_the_record_and_in_the_log(layout: StoreLayout) -> None:
+    run = prepare(layout)
+    execute(run, StopFlag(), OPTIONS)
+    record = read_attempt(run, 1)
+    assert record.saving_seconds is not None
+    assert record.ended is not None
+    assert 0 < record.saving_seconds < record.ended - record.started
+    assert re.search(r"^\d+ checkpoints saved in \d+\.\d\d s, \d+\.\d\d% of ", run.log(1).read_text(), re.M)
+
+
+@pytest.mark.parametrize("bad", [1, 2], ids=["the newest", "both"])
+def test_damaged_checkpoints_are_passed_over_and_recorded_and_the_result_is_the_same(
+    layout: StoreLayout, bad: int
+) -> None:
+    run = prepare(layout)
+    policy = CheckpointPolicy(seconds=math.inf, steps=10)
+    execute(run, StopFlag(), dataclasses.replace(OPTIONS, checkpoints=policy))
+    assert run.checkpoint_taus() == [20, 24]
+    undisturbed = read_table(layout, "metrics").drop_columns(["attempt", "wall_time"])
+    damaged = [24, 20][:bad]
+    for tau in damaged:
+        run.checkpoint(tau).write_bytes(b"damaged")
+    write_attempt(run, read_attempt(run, 1).model_copy(update={"state": "preempted"}))
+    execute(run, StopFlag(), OPTIONS)
+    again = read_attempt(run, 2)
+    assert (again.state, again.resumed_from_tau) == ("succeeded", 20 if bad == 1 else 0)
+    assert again.damaged_checkpoints == tuple(damaged)
+    assert ("starts again from tau = 0" in run.log(2).read_text()) == (bad == 2)
+    assert read_table(layout, "metrics").drop_columns(["attempt", "wall_time"]).equals(undisturbed)
+
+
+SMALL_MEMORY = """
+import resource, sys
+import psutil
+import jobs.unet, workers.execute
+from workers.__main__ import main
+limit = psutil.Process().memory_info().vms + 300_000_000
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+sys.exit(main([sys.argv[1], "--device", "cpu"]))
+"""
+
+
+@pytest.mark.slow
+def test_a_run_that_needs_more_memory_than_there_is_fails_as_out_of_memory_and_is_not_tried_again(
+    layout: StoreLayout,
+) -> None:
+    run = prepare(layout, n=1000, batch="n", W=64)
+    done = subprocess.run([sys.executable, "-c", SMALL_MEMORY, str(run.path)], check=False)
+    assert done.returncode == 0, "the worker goes on with other runs"
+    status = run_status(run)
+    assert (status.state, status.failure, status.attempt) == ("failed", "out_of_memory", 1)
+    assert not status.waiting
 
 
 def test_a_cancelled_run_stops_and_is_not_begun_again(layout: StoreLayout) -> None:
