@@ -15,22 +15,22 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
-from jobs.spec import RunSpec, stored_spec
 from jobs.training import train
-from storage.atomic import read_record
-from storage.attempts import AttemptRecord, Claim, Failure, begin_attempt, end_attempt, run_status
-from storage.errors import ClaimLostError, DataError, NotFiniteError
+from storage.attempts import AttemptRecord, Claim, begin_attempt, end_attempt, run_status
+from storage.errors import ClaimLostError
 from storage.layout import RunDirectory
 from workers.context import AttemptContext
+from workers.failures import describe
 from workers.heartbeat import Heartbeat
+from workers.inputs import open_images, open_spec
 from workers.provenance import provenance
 from workers.stop import StopFlag
+from workers.team import Team
 
-_TRACEBACK_CHARACTERS = 4000
 _POLL_SECONDS = 2.0
+_ALONE = Team()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,20 +52,16 @@ class WorkerOptions:
     job_id: str | None = None
 
 
-def open_spec(run: RunDirectory) -> RunSpec:
-    """Read a run's spec.
-
-    Raises:
-        IdentityError: it is not the spec of this run.
-        CorruptFileError, SchemaError, SettingError: it can't be read.
-    """
-    return stored_spec(run.run_id, read_record(run.spec, "settings")["settings"])
-
-
-def work(runs: Sequence[RunDirectory], stop: StopFlag, options: WorkerOptions) -> bool:
+def work(runs: Sequence[RunDirectory], stop: StopFlag, options: WorkerOptions, team: Team = _ALONE) -> bool:
     """Execute runs until none is left to do.
 
     A run that another worker executes is waited for: if that worker is preempted, this one goes on with the run.
+
+    Args:
+        runs: what to execute.
+        stop: looked at between runs and in them.
+        options: how to work.
+        team: the ranks that train each run with this process.
 
     Returns:
         False if the worker was asked to stop before all was done.
@@ -78,12 +74,13 @@ def work(runs: Sequence[RunDirectory], stop: StopFlag, options: WorkerOptions) -
                 return False
             status = run_status(run)
             if status.claimable:
-                execute(run, stop, options)
+                execute(run, stop, options, team)
                 status = run_status(run)
             if status.claimable or status.state == "running":
                 waiting.append(run)
         open_runs = waiting
         if open_runs and not any(run_status(run).claimable for run in open_runs):
+            team.idle()
             _wait(stop, options)
     return True
 
@@ -94,17 +91,20 @@ def _wait(stop: StopFlag, options: WorkerOptions) -> None:
     time.sleep(_POLL_SECONDS)
 
 
-def execute(run: RunDirectory, stop: StopFlag, options: WorkerOptions) -> None:
+def execute(run: RunDirectory, stop: StopFlag, options: WorkerOptions, team: Team = _ALONE) -> None:
     """Claim a run and execute one attempt of it; returns at once if another process was faster."""
+    team.assemble()
     record = begin_attempt(run, job_id=options.job_id, provenance=provenance(options.device))
     if record is None:
         return
     stop.next_run()
     with _output_to_log(run, record.attempt):
-        _attempt(run, record, stop, options)
+        _attempt(run, record, stop, options, team)
 
 
-def _attempt(run: RunDirectory, record: AttemptRecord, stop: StopFlag, options: WorkerOptions) -> None:
+def _attempt(
+    run: RunDirectory, record: AttemptRecord, stop: StopFlag, options: WorkerOptions, team: Team
+) -> None:
     claim = Claim(attempt=record.attempt, process=record.process)
     heartbeat = Heartbeat(run, claim, stop, seconds=options.heartbeat_seconds, parent=options.parent)
     context = AttemptContext(
@@ -115,8 +115,10 @@ def _attempt(run: RunDirectory, record: AttemptRecord, stop: StopFlag, options: 
         try:
             spec = open_spec(run)
             print(f"run {run.run_id}, attempt {record.attempt}: {spec.settings()}", flush=True)  # noqa: T201
-            images = _images(run, spec)
-            outcome = train(spec, images, context, options.device)
+            images = open_images(run, spec)
+            team.begin(run)
+            outcome = train(spec, images, context, options.device, team.ranks)
+            team.done()
             ending = {"state": "succeeded" if outcome.finished else stop.reason}
         except ClaimLostError as error:
             print(error, flush=True)  # noqa: T201
@@ -125,7 +127,7 @@ def _attempt(run: RunDirectory, record: AttemptRecord, stop: StopFlag, options: 
             ending = {"state": "preempted"}
         except Exception as error:  # noqa: BLE001 - whatever went wrong in the run belongs in its record
             traceback.print_exc()
-            ending = _failure(error)
+            ending = team.cause(describe(error))
     if ending["state"] == "lost_claim":
         return
     final = context.record.model_copy(update={**ending, "tau": context.tau, "ended": time.time()})
@@ -134,31 +136,6 @@ def _attempt(run: RunDirectory, record: AttemptRecord, stop: StopFlag, options: 
     except ClaimLostError as error:
         print(error, flush=True)  # noqa: T201
     print(f"run {run.run_id}, attempt {record.attempt}: {final.state} at tau = {final.tau}", flush=True)  # noqa: T201
-
-
-def _images(run: RunDirectory, spec: RunSpec) -> np.ndarray:
-    path = run.store.images(spec.data.fingerprint)
-    if not path.exists():
-        raise DataError(
-            f"{path}: the prepared images are not there; submit or resume the sweep again to make them"
-        )
-    return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
-
-
-def _failure(error: Exception) -> dict[str, Any]:
-    kind: Failure = "error"
-    if isinstance(error, NotFiniteError):
-        kind = "not_finite"
-    elif isinstance(error, DataError):
-        kind = "bad_data"
-    elif isinstance(error, MemoryError | torch.OutOfMemoryError):
-        kind = "out_of_memory"
-    return {
-        "state": "failed",
-        "failure": kind,
-        "error": f"{type(error).__name__}: {error}",
-        "traceback": "".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:],
-    }
 
 
 @contextmanager

@@ -19,7 +19,8 @@ from storage.attempts import read_attempt, read_claim, run_status
 from storage.layout import RunDirectory, StoreLayout
 from storage.scan import read_table
 from tests.unit.jobs.test_training import TINY
-from workers.execute import WorkerOptions, execute, open_spec, work
+from workers.execute import WorkerOptions, execute, work
+from workers.inputs import open_spec
 from workers.stop import StopFlag
 
 OPTIONS = WorkerOptions(device=torch.device("cpu"), heartbeat_seconds=0.05, checkpoint_seconds=0.2)
