@@ -188,7 +188,7 @@ class Leader(Team):
         if not silent:
             return ending
         fates = "; ".join(f"{self._name(rank)} {self._fate(rank)}" for rank in silent)
-        return {**ending, "error": f"{fates}. Rank 0 saw: {ending['error']}"}
+        return {**ending, "error": fates}  # what rank 0 saw of it is in its traceback
 
     def _silent(self, store: Store) -> list[int]:
         deadline = time.monotonic() + _REPORT_SECONDS

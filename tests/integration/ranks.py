@@ -83,9 +83,9 @@ def wait_for(condition: Callable[[], bool], *, seconds: float = 120) -> None:
         time.sleep(0.02)
 
 
-def trains(run: RunDirectory, process: subprocess.Popen[str], *, past: int = 10) -> list[psutil.Process]:
-    """Wait until a run is past some steps; the processes of ranks 1, 2, …"""
-    wait_for(lambda: run_status(run).tau > past or process.poll() is not None)
+def trains(run: RunDirectory, process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Wait until a run is past its first steps; the processes of ranks 1, 2, …"""
+    wait_for(lambda: run_status(run).tau > 10 or process.poll() is not None)
     assert process.poll() is None, process.communicate()[0]
     return psutil.Process(process.pid).children()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import psutil
@@ -12,7 +11,6 @@ import pytest
 
 from storage.attempts import read_attempt, run_status
 from storage.layout import RunDirectory
-from storage.scan import read_table
 from tests.integration.ranks import SETTINGS, finish, prepare, store_at, trains, wait_for, worker
 from tests.integration.tiny_sweep import science, tausweep
 
@@ -32,20 +30,17 @@ def files(run: RunDirectory) -> list[Path]:
     return sorted(path for path in run.path.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("past", [10, 40])
-def test_a_rank_that_is_killed_fails_the_attempt_by_name_and_another_run_goes_on(
-    run: RunDirectory, past: int
-) -> None:
-    other = prepare(run.store, steps=60)
+def test_a_rank_that_is_killed_fails_the_attempt_by_name_and_another_run_goes_on(run: RunDirectory) -> None:
+    other = prepare(run.store, steps=50)
     process = worker(run.path, other.path, *TWO)
-    victim = trains(run, process, past=past)[0]
+    victim = trains(run, process)[0]
     victim.kill()
     wait_for(lambda: run_status(run).state == "failed", seconds=20)
     left = files(run)
     finish(process)
     status = run_status(run)
     assert status.failure == "lost_worker"
-    assert str(status.error).startswith(f"rank 1 (pid {victim.pid}) was killed by SIGKILL. Rank 0 saw: ")
+    assert status.error == f"rank 1 (pid {victim.pid}) was killed by SIGKILL"
     assert files(run) == left, "nothing is published after the end"
     assert run_status(other).state == "succeeded"
 
@@ -101,13 +96,13 @@ def test_a_run_whose_rank_was_killed_is_finished_by_resume_as_if_undisturbed(tmp
     lines = [f"  {name}: {value}" for name, value in grid.items()]
     file = tmp_path / "pair.yaml"
     file.write_text(
-        "\n".join(["settings:", *lines, "  dropout: 0.3", "grid: {steps: [400]}"])
+        "\n".join(["settings:", *lines, "  dropout: 0.3", "grid: {steps: [250]}"])
         + "\nresources: {processes: 2, heartbeat_seconds: 0.1, checkpoint_seconds: 0.3}\n"
     )
     tausweep("run", file, store=tmp_path / "undisturbed")
     store = store_at(tmp_path / "disturbed")
     tausweep("submit", file, store=store.root)
-    wait_for(lambda: any(run_status(store.run(i)).tau > 120 for i in store.run_ids()))
+    wait_for(lambda: any(run_status(store.run(i)).tau > 60 for i in store.run_ids()))
     run = store.run(store.run_ids()[0])
     wait_for(lambda: bool(run.checkpoint_taus()))
     leader = psutil.Process(read_attempt(run, 1).process.pid)
@@ -117,8 +112,6 @@ def test_a_run_whose_rank_was_killed_is_finished_by_resume_as_if_undisturbed(tmp
     assert run_status(run).failure == "lost_worker"
     tausweep("resume", "pair", store=store.root)
     assert read_attempt(run, 2).resumed_from_tau
-    taus = read_table(store, "metrics", [run.run_id])["tau"].to_pylist()
-    assert len(taus) == len(set(zip(taus, range(len(taus)), strict=True)))
     assert science(store.root) == science(tmp_path / "undisturbed"), "two ranks add in either order alike"
 
 
@@ -127,9 +120,7 @@ def test_more_cores_than_the_machine_has_are_refused_by_name(tmp_path: Path) -> 
     file.write_text(
         "settings: {n: 4, W: 4, batch: 4, steps: 40, lr: 1e-3, seed: 0}\nresources: {processes: 4096}\n"
     )
-    started = time.monotonic()
     done = tausweep("run", file, store=tmp_path / "runs", check=False)
     assert done.returncode == 2, done.stderr
     assert "processes = 4096: workers × processes × threads = 1 × 4096 × 1 cores are needed" in done.stderr
     assert not (tmp_path / "runs").exists()
-    print(f"refused in {time.monotonic() - started:.1f} s")
