@@ -7,7 +7,6 @@ its surroundings only as a `RunContext`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,17 +19,14 @@ from jobs.ddpm import Schedule, denoising_loss
 from jobs.evaluation import Evaluator, Measurement
 from jobs.images import split as split_images
 from jobs.images import training_pool
+from jobs.losses import Losses
 from jobs.quality import PixelPCA
 from jobs.ranks import Ranks
 from jobs.seeds import derive
 from jobs.settings import Adam
 from jobs.spec import RunSpec
 from jobs.unet import build_unet
-from storage.errors import NotFiniteError
 from storage.layout import TableName
-
-_CHECK_EVERY = 25  # steps between looks at the loss; looking waits for the device
-_LOSSES_SHOWN = 8
 
 Columns = Mapping[str, Sequence[object] | np.ndarray]
 
@@ -115,37 +111,6 @@ def build_optimizer(spec: RunSpec, parameters: Iterator[nn.Parameter]) -> torch.
         betas = (settings.beta1, settings.beta2)
         return torch.optim.Adam(parameters, lr=settings.lr, betas=betas, fused=True)
     return torch.optim.SGD(parameters, lr=settings.lr, momentum=settings.momentum, fused=True)
-
-
-class _Losses:
-    """Keeps the last losses on the device and looks at them from time to time, averaged over ranks."""
-
-    def __init__(self, ranks: Ranks) -> None:
-        self._ranks = ranks
-        self._unseen: list[Tensor] = []
-        self._recent: list[float] = []
-
-    def append(self, tau: int, loss: Tensor) -> None:
-        self._unseen.append(loss.detach())
-        if len(self._unseen) >= _CHECK_EVERY:
-            self.check(tau)
-
-    def check(self, tau: int) -> None:
-        """Raise NotFiniteError, with the step, if a loss since the last look is not finite."""
-        if not self._unseen:
-            return
-        values = self._ranks.average(torch.stack(self._unseen)).tolist()
-        first = tau - len(values) + 1
-        self._unseen = []
-        for step, value in enumerate(values, start=first):
-            if not math.isfinite(value):
-                before = ", ".join(f"{v:.4g}" for v in self._recent[-_LOSSES_SHOWN:]) or "none"
-                raise NotFiniteError(
-                    f"the training loss is {value} at step {step}; the losses before: {before}. "
-                    "Lower lr, lengthen warmup or set clip"
-                )
-            self._recent.append(value)
-        del self._recent[:-_LOSSES_SHOWN]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,7 +215,7 @@ def train(
     state = ranks.broadcast(context.restore())
     tau = trainee.load(state) if state is not None else 0
     taus = set(spec.taus)
-    losses = _Losses(ranks)
+    losses = Losses(ranks)
     trainee.model.train()
     while tau < spec.training.steps:
         tau += 1

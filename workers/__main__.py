@@ -56,8 +56,9 @@ def _work(options: argparse.Namespace, arguments: list[str], stop: StopFlag) -> 
 
     from storage.layout import RunDirectory
     from workers.execute import WorkerOptions, work
+    from workers.follower import follow
     from workers.process_group import Place, rank_device
-    from workers.team import follow, make_team
+    from workers.team import make_team
 
     torch.set_num_threads(options.threads)
     torch.set_num_interop_threads(1)

@@ -7,6 +7,7 @@ itself. Which runs are trained, and what becomes of a rank that fails, is not de
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -182,3 +183,19 @@ class GroupRanks(Ranks):
         distributed.broadcast(self._flags, src=0)
         flags = int(self._flags)
         return bool(flags & 2), bool(flags & 1)
+
+
+def ready_key(rank: int) -> str:
+    """Key of the store that a rank sets once it has loaded torch."""
+    return f"ready/{rank}"
+
+
+def failure_key(rank: int) -> str:
+    """Key of the store under which a rank tells why it ends, as JSON."""
+    return f"failure/{rank}"
+
+
+def report(ranks: GroupRanks, ending: dict[str, Any]) -> int:
+    """Leave word of why this rank ends; returns the rank that was the first to do so."""
+    ranks.store.set(failure_key(ranks.rank), json.dumps(ending))
+    return int(ranks.store.compare_set("first failure", "", str(ranks.rank)))

@@ -1,7 +1,7 @@
 """The ranks under a worker: started, told which run to train, and asked for the cause when one fails.
 
-Rank 0 alone claims runs, beats, checkpoints and publishes; the others follow it from run to run, so that torch is
-loaded once. `Team` itself is a worker that works alone. How ranks talk is in `workers.process_group`.
+Rank 0 alone claims runs, beats, checkpoints and publishes; the others follow it from run to run (`workers.follower`), so
+that torch is loaded once. `Team` itself is a worker that works alone. How ranks talk is in `workers.process_group`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -24,15 +22,19 @@ from torch import distributed
 from torch.distributed.distributed_c10d import Store
 
 from jobs.ranks import Ranks
-from jobs.training import Columns, train
-from storage.errors import InputError, NotFiniteError, TausweepError
-from storage.layout import RunDirectory, TableName
-from workers.failures import describe
-from workers.inputs import open_images, open_spec
-from workers.process_group import START_SECONDS, GroupRanks, Place, find_store
+from storage.errors import InputError, TausweepError
+from storage.layout import RunDirectory
+from workers.process_group import (
+    START_SECONDS,
+    GroupRanks,
+    Place,
+    failure_key,
+    find_store,
+    ready_key,
+    report,
+)
 
 _REPORT_SECONDS = 10.0  # how long ranks that live may take to say why they ended
-_PARENT_SECONDS = 1.0
 _LOOPBACK = "127.0.0.1"
 
 
@@ -152,7 +154,7 @@ class Leader(Team):
     def _wait_for_children(self, store: Store) -> None:
         deadline = time.monotonic() + START_SECONDS
         for rank, child in self._children.items():
-            while not store.check([_ready(rank)]):
+            while not store.check([ready_key(rank)]):
                 if child.poll() is not None:
                     raise TausweepError(f"{self._name(rank)} ended with code {child.returncode} at its start")
                 if time.monotonic() > deadline:
@@ -179,8 +181,8 @@ class Leader(Team):
         if ending["failure"] == "not_finite":  # losses are averaged: every rank has seen it, at the same step
             self._in_step = True
             return ending
-        first = _report(self._group, ending)
-        told = json.loads(self._group.store.get(_failure(first)))
+        first = report(self._group, ending)
+        told = json.loads(self._group.store.get(failure_key(first)))
         if told["failure"] != "lost_worker":
             prefix = f"{self._name(first)}: " if first else ""
             return {**told, "error": prefix + told["error"]}
@@ -195,7 +197,7 @@ class Leader(Team):
         waiting = set(range(1, self._size))
         while waiting:
             dead = {rank for rank, child in self._children.items() if child.poll() is not None}
-            waiting = {rank for rank in waiting if not store.check([_failure(rank)])}
+            waiting = {rank for rank in waiting if not store.check([failure_key(rank)])}
             if waiting <= dead or time.monotonic() > deadline:
                 break
             time.sleep(0.05)
@@ -221,90 +223,6 @@ class Leader(Team):
         """Let the other ranks end with an exit code."""
         if self._in_step:
             self.ranks.broadcast({"end": code})
-
-
-class _Follower:
-    """The surroundings of a run in a rank that keeps nothing and decides nothing."""
-
-    def restore(self) -> dict[str, Any] | None:
-        """Rank 0 restores."""
-        return None
-
-    def save(self, tau: int, state: dict[str, Any]) -> None:
-        """Rank 0 saves."""
-
-    def checkpoint_due(self) -> bool:
-        """Rank 0 decides."""
-        return False
-
-    def publish(self, table: TableName, columns: Columns) -> None:
-        """Rank 0 publishes."""
-
-    def progress(self, tau: int) -> None:
-        """Rank 0 tells."""
-
-    def should_stop(self) -> bool:
-        """Rank 0 decides."""
-        return False
-
-    def now(self) -> float:
-        """Seconds since 1970-01-01 UTC."""
-        return time.time()
-
-
-def follow(place: Place, *, device: torch.device, timeout_seconds: float, parent: int | None) -> int:
-    """Be a rank other than 0: train what rank 0 trains, until it says that this is all or is gone.
-
-    Args:
-        place: of this process.
-        device: where to compute.
-        timeout_seconds: how long one rank waits for another before it is taken for lost.
-        parent: pid of rank 0 if that has started this process, which then ends with it.
-
-    Returns:
-        The exit code.
-    """
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)  # rank 0 gets them too, and all ranks stop at the same step
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    store = find_store(place)
-    store.set(_ready(place.rank), "")
-    ranks = GroupRanks(place, store, device, timeout_seconds)
-    while True:
-        try:
-            order: dict[str, Any] = ranks.broadcast({})
-            if "end" in order:
-                return int(order["end"])
-            if "run" in order:
-                run = RunDirectory(Path(order["run"]))
-                spec = open_spec(run)
-                train(spec, open_images(run, spec), _Follower(), device, ranks)
-        except NotFiniteError:
-            continue  # every rank has seen it; rank 0 records it
-        except Exception as error:  # noqa: BLE001 - rank 0 puts it in the run's record
-            _report(ranks, describe(error))
-            return 1
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_PARENT_SECONDS)
-    os._exit(1)  # the main thread may wait for rank 0 for minutes
-
-
-def _ready(rank: int) -> str:
-    return f"ready/{rank}"
-
-
-def _failure(rank: int) -> str:
-    return f"failure/{rank}"
-
-
-def _report(ranks: GroupRanks, ending: dict[str, Any]) -> int:
-    """Leave word of why this rank ends; returns the rank that was the first to do so."""
-    ranks.store.set(_failure(ranks.rank), json.dumps(ending))
-    return int(ranks.store.compare_set("first failure", "", str(ranks.rank)))
 
 
 def _loopback_interface() -> str:
