@@ -1,7 +1,8 @@
 """What is measured of a model at one tau: losses, samples, memorisation and quality.
 
 Noise, starting points and images are drawn once and are the same at every tau, so that curves show the training and
-not the draw. Called by the training loop; publishes nothing itself.
+not the draw. Ranks share the images, samples and neighbours; each then has all of what they found. Called by the
+training loop; publishes nothing itself.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from jobs.gap_ratio import f_mem
 from jobs.images import Split, to_unit
 from jobs.memorisation import Neighbours, nearest_two
 from jobs.quality import PixelPCA, frechet_distance
+from jobs.ranks import Ranks
 from jobs.seeds import derive
 from jobs.spec import RunSpec
 
@@ -55,9 +57,16 @@ class Evaluator:
     """Measures a model, always on the same noise and the same starting points."""
 
     def __init__(
-        self, spec: RunSpec, split: Split, pca: PixelPCA, schedule: Schedule, device: torch.device
+        self,
+        spec: RunSpec,
+        split: Split,
+        pca: PixelPCA,
+        schedule: Schedule,
+        device: torch.device,
+        ranks: Ranks,
     ) -> None:
         self.spec = spec
+        self.ranks = ranks
         self.split = split
         self.pca = pca
         self.schedule = schedule
@@ -105,7 +114,7 @@ class Evaluator:
         ]
         samples = self._samples(model)
         model.train()
-        neighbours = nearest_two(samples, self.train)
+        neighbours = self._neighbours(samples)
         metrics.append(("f_mem", None, f_mem(neighbours.d1, neighbours.d2, GAP_THRESHOLD)))
         images = samples.cpu().numpy()
         distance = frechet_distance(self.pca.transform(images), self.test_features)
@@ -114,6 +123,7 @@ class Evaluator:
         return Measurement(metrics=metrics, neighbours=neighbours, gallery=gallery)
 
     def _loss(self, model: nn.Module, probe: _LossProbe, t: int) -> float:
+        mine = self.ranks.share(len(probe.images))
         losses = [
             denoising_loss(
                 model,
@@ -123,16 +133,30 @@ class Evaluator:
                 torch.full((len(images),), t, device=images.device),
                 self.spec.objective.prediction,
             )
-            for images, noise in zip(
-                torch.split(probe.images, _CHUNK), torch.split(probe.noise, _CHUNK), strict=True
-            )
+            for images, noise in zip(_chunks(probe.images[mine]), _chunks(probe.noise[mine]), strict=True)
         ]
-        return float(torch.cat(losses).double().mean())
+        found = torch.cat([probe.images.new_empty(0), *losses])
+        return float(self.ranks.gather(found, len(probe.images)).double().mean())
 
     def _samples(self, model: nn.Module) -> Tensor:
         steps, prediction = self.spec.evaluation.ddim_steps, self.spec.objective.prediction
         chunks = [
             sample_ddim(model, self.schedule, starts, steps, prediction, self.clip)
-            for starts in torch.split(self.starts, _CHUNK)
+            for starts in _chunks(self.starts[self.ranks.share(len(self.starts))])
         ]
-        return torch.cat(chunks)  # (samples, C, H, W)
+        made = torch.cat([self.starts[:0], *chunks])
+        return self.ranks.gather(made, len(self.starts))  # (samples, C, H, W)
+
+    def _neighbours(self, samples: Tensor) -> Neighbours:
+        found = nearest_two(samples[self.ranks.share(len(samples))], self.train)
+        return Neighbours(
+            **{
+                name: self.ranks.gather(torch.from_numpy(column), len(samples)).numpy()
+                for name, column in vars(found).items()
+            }
+        )
+
+
+def _chunks(rows: Tensor) -> list[Tensor]:
+    """At most `_CHUNK` rows each; none of no rows."""
+    return list(torch.split(rows, _CHUNK)) if len(rows) else []

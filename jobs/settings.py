@@ -47,6 +47,14 @@ def _batch(value: object) -> object:
 Batch = Annotated[int | str, BeforeValidator(_batch)]
 
 
+def _off(value: object) -> object:
+    return None if value is False else value  # off and not given are one run
+
+
+Switch = Annotated[Literal[True] | None, BeforeValidator(_off)]
+"""On or off, as an option added later: off is None and left out of the run's id."""
+
+
 class Group(BaseModel):
     """Settings that belong together."""
 
@@ -141,12 +149,17 @@ class SGD(Group):
 
 
 class Training(Group):
-    """How long and on what batches; the batch policy has no default, it changes the exponent of n."""
+    """How long, on what batches and in what arithmetic; the batch policy has no default, it changes the exponent of n."""
 
     batch: Batch = Field(description="batch size: a number, min(512, n) as in the paper, or n")
     steps: Count = Field(description="optimiser updates; the budget in tau")
     warmup: Annotated[Whole, Field(ge=0)] = Field(0, description="steps of linear learning-rate warm-up")
     clip: Positive | None = Field(None, description="largest norm of the gradient; none: not clipped")
+    precision: Literal["bf16"] | None = Field(
+        None, description="bf16: the network computes under autocast; none: float32"
+    )
+    channels_last: Switch = Field(None, description="keep the weights in memory as NHWC")
+    compile: Switch = Field(None, description="compile the network with torch.compile")
 
     def batch_size(self, n: int) -> int:
         """Images an optimiser update for n training images."""

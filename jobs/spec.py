@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from types import NoneType
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -221,6 +222,14 @@ def _unknown(name: str, nested: dict[str, Any]) -> str:
     return f"only with {group} = {' or '.join(kinds)}; this run has {group} = {nested[group][group]}"
 
 
+def _literals(annotation: Any) -> list[object]:
+    """The values of a Literal, also of one that may be None."""
+    found: list[object] = []
+    for argument in get_args(annotation):
+        found += get_args(argument) or ([argument] if argument is not NoneType else [])
+    return found
+
+
 def _setting_error(error: ValidationError, nested: dict[str, Any]) -> SettingError:
     first = error.errors()[0]
     path = [part for part in first["loc"] if isinstance(part, str)]
@@ -237,5 +246,5 @@ def _setting_error(error: ValidationError, nested: dict[str, Any]) -> SettingErr
     problem = first["msg"].removeprefix("Value error, ")
     if first["type"] == "literal_error":
         annotation = field_models()[field][0].model_fields[field].annotation
-        problem = nearest(str(value), [str(a) for a in get_args(annotation)])
+        problem = nearest(str(value), [str(a) for a in _literals(annotation)])
     return SettingError(field, value, problem)

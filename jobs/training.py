@@ -7,7 +7,6 @@ its surroundings only as a `RunContext`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,16 +19,14 @@ from jobs.ddpm import Schedule, denoising_loss
 from jobs.evaluation import Evaluator, Measurement
 from jobs.images import split as split_images
 from jobs.images import training_pool
+from jobs.losses import Losses
 from jobs.quality import PixelPCA
+from jobs.ranks import Ranks
 from jobs.seeds import derive
 from jobs.settings import Adam
 from jobs.spec import RunSpec
 from jobs.unet import build_unet
-from storage.errors import NotFiniteError
 from storage.layout import TableName
-
-_CHECK_EVERY = 25  # steps between looks at the loss; looking waits for the device
-_LOSSES_SHOWN = 8
 
 Columns = Mapping[str, Sequence[object] | np.ndarray]
 
@@ -116,42 +113,14 @@ def build_optimizer(spec: RunSpec, parameters: Iterator[nn.Parameter]) -> torch.
     return torch.optim.SGD(parameters, lr=settings.lr, momentum=settings.momentum, fused=True)
 
 
-class _Losses:
-    """Keeps the last losses on the device and looks at them from time to time."""
-
-    def __init__(self) -> None:
-        self._unseen: list[Tensor] = []
-        self._recent: list[float] = []
-
-    def append(self, tau: int, loss: Tensor) -> None:
-        self._unseen.append(loss.detach())
-        if len(self._unseen) >= _CHECK_EVERY:
-            self.check(tau)
-
-    def check(self, tau: int) -> None:
-        """Raise NotFiniteError, with the step, if a loss since the last look is not finite."""
-        if not self._unseen:
-            return
-        values = torch.stack(self._unseen).tolist()
-        first = tau - len(values) + 1
-        self._unseen = []
-        for step, value in enumerate(values, start=first):
-            if not math.isfinite(value):
-                before = ", ".join(f"{v:.4g}" for v in self._recent[-_LOSSES_SHOWN:]) or "none"
-                raise NotFiniteError(
-                    f"the training loss is {value} at step {step}; the losses before: {before}. "
-                    "Lower lr, lengthen warmup or set clip"
-                )
-            self._recent.append(value)
-        del self._recent[:-_LOSSES_SHOWN]
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Trainee:
     """What a checkpoint holds, and how one step is done."""
 
     spec: RunSpec
+    ranks: Ranks
     model: nn.Module
+    network: nn.Module  # the model as a step calls it: with gradients averaged over ranks
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     images: Tensor  # (n, C, H, W), float32, on the device
@@ -167,7 +136,7 @@ class _Trainee:
         return int(state["tau"])
 
     def step(self, tau: int) -> Tensor:
-        """One optimiser update; returns the batch's mean loss, not yet looked at."""
+        """One optimiser update; returns this rank's part of the batch's mean loss, not yet looked at."""
         spec, device = self.spec, self.images.device
         index = torch.from_numpy(self.batches(tau)).to(device)
         x0 = self.images[index]  # (batch, C, H, W)
@@ -178,7 +147,11 @@ class _Trainee:
             torch.manual_seed(derive(spec.seed, "dropout", tau))
         if tau <= spec.training.warmup:
             _set_lr(self.optimizer, spec.optimizer.lr * tau / spec.training.warmup)
-        loss = denoising_loss(self.model, self.schedule, x0, noise, t, spec.objective.prediction).mean()
+        rows = self.ranks.rows(len(x0))
+        losses = denoising_loss(
+            self.network, self.schedule, x0[rows], noise[rows], t[rows], spec.objective.prediction
+        )
+        loss = self.ranks.mean(losses, len(x0))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if spec.training.clip is not None:
@@ -192,26 +165,37 @@ def _set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr
 
 
-def _prepare(spec: RunSpec, images: np.ndarray, device: torch.device) -> tuple[_Trainee, Evaluator]:
+def _prepare(
+    spec: RunSpec, images: np.ndarray, device: torch.device, ranks: Ranks
+) -> tuple[_Trainee, Evaluator]:
     split = split_images(images, spec.data)
     pool = training_pool(images, spec.data, split.mean)
     pca = PixelPCA.fit(pool, spec.evaluation.frechet_dims)
     schedule = Schedule.linear(spec.objective).to(device)
     torch.manual_seed(derive(spec.seed, "init"))
     model = build_unet(spec.model, spec.data.shape).to(device)
+    model.bf16 = spec.training.precision == "bf16"
+    if spec.training.channels_last:
+        model.to(memory_format=torch.channels_last)
+    if spec.training.compile:
+        model.compile()
     trainee = _Trainee(
         spec=spec,
+        ranks=ranks,
         model=model,
+        network=ranks.wrap(model, spec.batch_size),
         optimizer=build_optimizer(spec, model.parameters()),
         schedule=schedule,
         images=torch.from_numpy(split.train).to(device),
         batches=_Batches(spec.seed, spec.data.n, spec.batch_size),
         generator=torch.Generator(device=device),
     )
-    return trainee, Evaluator(spec, split, pca, schedule, device)
+    return trainee, Evaluator(spec, split, pca, schedule, device, ranks)
 
 
-def train(spec: RunSpec, images: np.ndarray, context: RunContext, device: torch.device) -> Outcome:
+def train(
+    spec: RunSpec, images: np.ndarray, context: RunContext, device: torch.device, ranks: Ranks | None = None
+) -> Outcome:
     """Train and evaluate a run, from its newest checkpoint if there is one.
 
     Args:
@@ -219,16 +203,19 @@ def train(spec: RunSpec, images: np.ndarray, context: RunContext, device: torch.
         images: the whole prepared data set, uint8 (N, C, H, W), may be memory-mapped.
         context: where rows and checkpoints go, and who may ask to stop.
         device: where to compute.
+        ranks: the processes that train the run together, each of which calls this; None for this one alone. Rank 0
+            alone decides when to stop or to checkpoint, and has the context in which that is kept.
 
     Raises:
         NotFiniteError: the loss is not finite; rows published before are from finite losses.
         DataError: fewer images than the spec needs.
     """
-    trainee, evaluator = _prepare(spec, images, device)
-    state = context.restore()
+    ranks = ranks or Ranks()
+    trainee, evaluator = _prepare(spec, images, device, ranks)
+    state = ranks.broadcast(context.restore())
     tau = trainee.load(state) if state is not None else 0
     taus = set(spec.taus)
-    losses = _Losses()
+    losses = Losses(ranks)
     trainee.model.train()
     while tau < spec.training.steps:
         tau += 1
@@ -237,8 +224,9 @@ def train(spec: RunSpec, images: np.ndarray, context: RunContext, device: torch.
             losses.check(tau)
             _publish(context, spec, tau, evaluator.measure(trainee.model))
         context.progress(tau)
-        stop = context.should_stop() and tau < spec.training.steps
-        if stop or tau == spec.training.steps or context.checkpoint_due():
+        stop, due = ranks.agree(context.should_stop(), context.checkpoint_due())
+        stop = stop and tau < spec.training.steps
+        if stop or due or tau == spec.training.steps:
             losses.check(tau)
             context.save(tau, trainee.state(tau))
         if stop:

@@ -23,16 +23,19 @@ class UNet(nn.Module):
 
     Attributes:
         unet: the diffusers model.
+        bf16: whether it computes under autocast to bfloat16; weights, input and answer are float32 all the same.
     """
 
     def __init__(self, unet: UNet2DModel) -> None:
         super().__init__()
         self.unet = unet
+        self.bf16 = False
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Predict from x (N, C, H, W) and timesteps t (N,); (N, C, H, W)."""
-        prediction: Tensor = self.unet(x, t, return_dict=False)[0]
-        return prediction
+        """Predict from x (N, C, H, W) and timesteps t (N,); (N, C, H, W), in the dtype of x."""
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
+            prediction: Tensor = self.unet(x, t, return_dict=False)[0]
+        return prediction.to(x.dtype)
 
 
 def build_unet(model: settings.UNet, shape: tuple[int, int, int]) -> UNet:

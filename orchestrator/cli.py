@@ -80,6 +80,9 @@ def run(file: SweepFile, overrides: Overrides = None, store: Store = DEFAULT_STO
     layout = selection.open_store(store)
     selection.require_writable(layout)
     made = selection.planned(file, overrides, layout)
+    made.resources.worker_count(
+        len(made.runs)
+    )  # refuses what this machine has not, before anything is written
     _prepare(made, layout)
     _execute(made, layout)
 
@@ -98,6 +101,9 @@ def submit(
     layout = selection.open_store(store)
     selection.require_writable(layout)
     made = selection.planned(file, overrides, layout)
+    made.resources.worker_count(
+        len(made.runs)
+    )  # refuses what this machine has not, before anything is written
     _prepare(made, layout)
     todo = launch.todo(launch.settled(made, layout))
     if not todo:

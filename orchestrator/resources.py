@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from storage.errors import SettingError, nearest
@@ -26,7 +26,8 @@ class Resources(BaseModel):
 
     Attributes:
         workers: worker processes at once; None for as many as the cores hold.
-        threads: CPU threads a worker; on the CPU the last bits of a result depend on it.
+        processes: ranks that train a run together; the last bits of a result depend on it.
+        threads: CPU threads a process; on the CPU the last bits of a result depend on it.
         device: auto, cpu, cuda, cuda:0, …
         checkpoint_seconds: seconds between two checkpoints of a run, more where saving is slow; None for no such ones.
         checkpoint_steps: optimiser updates between two checkpoints of a run; None for no such ones.
@@ -36,11 +37,13 @@ class Resources(BaseModel):
         max_attempts: attempts lost in a row, none of which got further, after which a run has failed.
         retry_seconds: wait after the first of them; doubled after each further one.
         heartbeat_seconds: seconds between two signs of life of a worker.
+        rank_timeout_seconds: how long a rank waits for another before the attempt fails as `lost_worker`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     workers: Annotated[int, Field(ge=1, le=4096)] | None = None
+    processes: Annotated[int, Field(ge=1, le=4096)] = 1
     threads: Annotated[int, Field(ge=1, le=4096)] = 1
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     checkpoint_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = 60.0
@@ -52,6 +55,15 @@ class Resources(BaseModel):
     max_attempts: Annotated[int, Field(ge=1)] = 3
     retry_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
     heartbeat_seconds: Annotated[float, Field(gt=0, le=20)] = 2.0
+    rank_timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 300.0
+
+    @model_validator(mode="after")
+    def _a_device_each(self) -> Self:
+        if self.processes > 1 and ":" in self.device:
+            raise SettingError(
+                "device", self.device, f"processes = {self.processes} need a GPU each; write cuda"
+            )
+        return self
 
     @classmethod
     def parse(cls, values: dict[str, object]) -> Self:
@@ -72,8 +84,20 @@ class Resources(BaseModel):
             raise SettingError(str(first["loc"][0]), first["input"], first["msg"]) from error
 
     def worker_count(self, runs: int) -> int:
-        """Workers to start for so many runs."""
+        """Workers to start for so many runs on this machine.
+
+        Raises:
+            SettingError: runs of several processes need more cores than there are.
+        """
         # macOS can't tell which cores a process may use.
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        available = max(1, cores // self.threads)
-        return max(1, min(runs, self.workers or available))
+        each = self.processes * self.threads
+        workers = max(1, min(runs, self.workers or cores // each))
+        if self.processes > 1 and workers * each > cores:
+            field = "processes" if each > cores else "workers"
+            problem = (
+                f"workers × processes × threads = {workers} × {self.processes} × {self.threads} cores are needed, "
+                f"this machine has {cores}"
+            )
+            raise SettingError(field, getattr(self, field), problem)
+        return workers

@@ -1,15 +1,18 @@
 """The worker's entry point, the one thing every executor launches: `python -m workers RUN_DIRECTORY…`.
 
 A file of run directories, one a line, is given as `@FILE`. Exit codes: 0 all done; 75 (EX_TEMPFAIL) asked to stop or
-out of time, requeue me; anything else is a fault of the worker itself, not of a run.
+out of time, requeue me; anything else is a fault of the worker itself, not of a run. Where torchrun's environment gives
+the process a place among others, or with --processes, each run is trained by several ranks (see `workers.team`).
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 
+from storage.errors import TausweepError
 from storage.objects import location
 from workers.stop import EXIT_REQUEUE, StopFlag
 
@@ -33,45 +36,69 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--retry-seconds", type=float, default=10.0)
     parser.add_argument("--parent", type=int, help="stop when this process is no longer the parent")
     parser.add_argument("--job-id", help="the submission this worker belongs to")
+    parser.add_argument("--processes", type=int, default=1, help="ranks that train each run together")
+    parser.add_argument("--rank-timeout-seconds", type=float, default=300.0)
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(arguments)
     stop = StopFlag(options.wall_seconds)
     stop.install()  # before torch loads: a signal in those seconds must not be lost
     try:
-        return 0 if _work(options, stop) else EXIT_REQUEUE
+        return _work(options, arguments, stop)
     except KeyboardInterrupt:  # a second SIGINT, outside of any attempt
         return EXIT_REQUEUE
+    except TausweepError as error:
+        print(f"worker: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
 
 
-def _work(options: argparse.Namespace, stop: StopFlag) -> bool:
+def _work(options: argparse.Namespace, arguments: list[str], stop: StopFlag) -> int:
     import torch
 
     from storage.attempts import RetryPolicy
     from storage.layout import RunDirectory
     from workers.checkpointing import CheckpointPolicy
     from workers.execute import WorkerOptions, work
+    from workers.follower import follow
+    from workers.process_group import Place, rank_device
+    from workers.team import make_team
 
     torch.set_num_threads(options.threads)
     torch.set_num_interop_threads(1)
-    device = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    keep = options.keep_checkpoints
-    return work(
-        [RunDirectory(location(path).resolve()) for path in _listed(options.runs)],
-        stop,
-        WorkerOptions(
-            device=torch.device(device),
-            heartbeat_seconds=options.heartbeat_seconds,
-            checkpoints=CheckpointPolicy(
-                seconds=options.checkpoint_seconds,
-                steps=options.checkpoint_steps,
-                keep=keep if keep == "evaluations" else tuple(int(tau) for tau in keep.split(",") if tau),
-            ),
-            retries=RetryPolicy(max_attempts=options.max_attempts, retry_seconds=options.retry_seconds),
-            parent=options.parent,
-            job_id=options.job_id,
-        ),
+    name = options.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    place = Place.from_environment(os.environ)
+    if place is not None or options.processes > 1:
+        device = rank_device(device, place.local_rank if place else 0)
+    timeout = options.rank_timeout_seconds
+    if place is not None and place.rank > 0:
+        return follow(place, device=device, timeout_seconds=timeout, parent=options.parent)
+    team = make_team(
+        processes=options.processes,
+        device=device,
+        timeout_seconds=timeout,
+        place=place,
+        arguments=arguments,
     )
+    keep = options.keep_checkpoints
+    worker_options = WorkerOptions(
+        device=device,
+        heartbeat_seconds=options.heartbeat_seconds,
+        checkpoints=CheckpointPolicy(
+            seconds=options.checkpoint_seconds,
+            steps=options.checkpoint_steps,
+            keep=keep if keep == "evaluations" else tuple(int(tau) for tau in keep.split(",") if tau),
+        ),
+        retries=RetryPolicy(max_attempts=options.max_attempts, retry_seconds=options.retry_seconds),
+        parent=options.parent,
+        job_id=options.job_id,
+    )
+    runs = [RunDirectory(location(path).resolve()) for path in _listed(options.runs)]
+    with team:
+        code = 0 if work(runs, stop, worker_options, team) else EXIT_REQUEUE
+        team.end(code)
+    return code
 
 
 def _listed(given: list[str]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from jobs.spec import RunSpec
 from storage.atomic import publish
 from storage.layout import RunDirectory
 from storage.objects import read
-from workers.failure import is_out_of_memory
+from workers.failures import is_out_of_memory
 
 NEWEST = 2
 _UNREADABLE = (pickle.UnpicklingError, EOFError, RuntimeError, TypeError, ValueError, LookupError)

@@ -15,12 +15,9 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 
-from jobs.spec import RunSpec, stored_spec
 from jobs.training import train
-from storage.atomic import read_record
 from storage.attempts import (
     AttemptRecord,
     Claim,
@@ -30,18 +27,20 @@ from storage.attempts import (
     end_attempt,
     run_status,
 )
-from storage.errors import ClaimLostError, DataError
+from storage.errors import ClaimLostError
 from storage.layout import RunDirectory
-from storage.local_files import growing_log, local_copy
+from storage.local_files import growing_log
 from workers.checkpointing import CheckpointPolicy
 from workers.context import AttemptContext
-from workers.failure import failure_of
+from workers.failures import describe
 from workers.heartbeat import Heartbeat
+from workers.inputs import open_images, open_spec
 from workers.provenance import provenance
 from workers.stop import StopFlag
+from workers.team import Team
 
-_TRACEBACK_CHARACTERS = 4000
 _POLL_SECONDS = 2.0
+_ALONE = Team()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,21 +64,17 @@ class WorkerOptions:
     job_id: str | None = None
 
 
-def open_spec(run: RunDirectory) -> RunSpec:
-    """Read a run's spec.
-
-    Raises:
-        IdentityError: it is not the spec of this run.
-        CorruptFileError, SchemaError, SettingError: it can't be read.
-    """
-    return stored_spec(run.run_id, read_record(run.spec, "settings")["settings"])
-
-
-def work(runs: Sequence[RunDirectory], stop: StopFlag, options: WorkerOptions) -> bool:
+def work(runs: Sequence[RunDirectory], stop: StopFlag, options: WorkerOptions, team: Team = _ALONE) -> bool:
     """Execute runs until none is left to do.
 
     A run that another worker executes is waited for: if that worker is preempted or lost, this one goes on with the
     run.
+
+    Args:
+        runs: what to execute.
+        stop: looked at between runs and in them.
+        options: how to work.
+        team: the ranks that train each run with this process.
 
     Returns:
         False if the worker was asked to stop, or its time was over, before all was done.
@@ -93,13 +88,14 @@ def work(runs: Sequence[RunDirectory], stop: StopFlag, options: WorkerOptions) -
                 return False
             status = run_status(run, watch)
             if status.claimable:
-                execute(run, stop, options, watch)
+                execute(run, stop, options, team, watch)
                 stop.look_at_budget()  # not before the first run: each worker does one step at least
                 status = run_status(run, watch)
             if status.waiting or status.state == "running":
                 waiting.append(run)
         open_runs = waiting
         if open_runs and not any(run_status(run, watch).claimable for run in open_runs):
+            team.idle()
             _wait(stop, options)
     return True
 
@@ -111,15 +107,23 @@ def _wait(stop: StopFlag, options: WorkerOptions) -> None:
     time.sleep(_POLL_SECONDS)
 
 
-def execute(run: RunDirectory, stop: StopFlag, options: WorkerOptions, watch: Watch | None = None) -> None:
+def execute(
+    run: RunDirectory,
+    stop: StopFlag,
+    options: WorkerOptions,
+    team: Team = _ALONE,
+    watch: Watch | None = None,
+) -> None:
     """Claim a run and execute one attempt of it; returns at once if another process was faster.
 
     Args:
         run: the run directory.
         stop: who may ask to stop.
         options: how to work.
+        team: the ranks that train the run with this process.
         watch: what this worker has seen of the heartbeats of others.
     """
+    team.assemble()
     record = begin_attempt(
         run,
         job_id=options.job_id,
@@ -131,10 +135,12 @@ def execute(run: RunDirectory, stop: StopFlag, options: WorkerOptions, watch: Wa
         return
     stop.next_run()
     with _output_to_log(run, record.attempt):
-        _attempt(run, record, stop, options)
+        _attempt(run, record, stop, options, team)
 
 
-def _attempt(run: RunDirectory, record: AttemptRecord, stop: StopFlag, options: WorkerOptions) -> None:
+def _attempt(
+    run: RunDirectory, record: AttemptRecord, stop: StopFlag, options: WorkerOptions, team: Team
+) -> None:
     claim = Claim(attempt=record.attempt, process=record.process)
     heartbeat = Heartbeat(run, claim, stop, seconds=options.heartbeat_seconds, parent=options.parent)
     context = AttemptContext(run, record, heartbeat, stop, policy=options.checkpoints)
@@ -144,8 +150,10 @@ def _attempt(run: RunDirectory, record: AttemptRecord, stop: StopFlag, options: 
             spec = open_spec(run)
             print(f"run {run.run_id}, attempt {record.attempt}: {spec.settings()}", flush=True)  # noqa: T201
             context.keep = options.checkpoints.kept(spec)
-            images = _images(run, spec)
-            outcome = train(spec, images, context, options.device)
+            images = open_images(run, spec)
+            team.begin(run)
+            outcome = train(spec, images, context, options.device, team.ranks)
+            team.done()
             ending = {"state": "succeeded" if outcome.finished else stop.reason}
         except ClaimLostError as error:
             print(error, flush=True)  # noqa: T201
@@ -154,7 +162,7 @@ def _attempt(run: RunDirectory, record: AttemptRecord, stop: StopFlag, options: 
             ending = {"state": "preempted"}
         except Exception as error:  # noqa: BLE001 - whatever went wrong in the run belongs in its record
             traceback.print_exc()
-            ending = _failure(error)
+            ending = team.cause(describe(error))
     if ending["state"] == "lost_claim":
         return
     print(context.cost_of_saving(), flush=True)  # noqa: T201
@@ -165,25 +173,6 @@ def _attempt(run: RunDirectory, record: AttemptRecord, stop: StopFlag, options: 
     except ClaimLostError as error:
         print(error, flush=True)  # noqa: T201
     print(f"run {run.run_id}, attempt {record.attempt}: {final.state} at tau = {final.tau}", flush=True)  # noqa: T201
-
-
-def _images(run: RunDirectory, spec: RunSpec) -> np.ndarray:
-    path = run.store.images(spec.data.fingerprint)
-    try:
-        return np.load(local_copy(path), mmap_mode="r")  # type: ignore[no-any-return]
-    except FileNotFoundError as error:
-        raise DataError(
-            f"{path}: the prepared images are not there; submit or resume the sweep again to make them"
-        ) from error
-
-
-def _failure(error: Exception) -> dict[str, Any]:
-    return {
-        "state": "failed",
-        "failure": failure_of(error),
-        "error": f"{type(error).__name__}: {error}",
-        "traceback": "".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:],
-    }
 
 
 @contextmanager

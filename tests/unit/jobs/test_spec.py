@@ -65,6 +65,9 @@ def test_the_order_of_the_settings_does_not_matter(order):
         ("multipliers", [[1, 2], (1, 2), [1.0, "2"]]),
         ("attention", [[False, True], (False, True)]),
         ("clip", [None]),
+        ("precision", [None]),
+        ("channels_last", [None, False]),
+        ("compile", [None, False]),
     ],
 )
 def test_one_value_in_any_spelling_is_one_run(name, spellings):
@@ -101,6 +104,9 @@ OTHER = {
     "steps": 101,
     "warmup": 1,
     "clip": 1.0,
+    "precision": "bf16",
+    "channels_last": True,
+    "compile": True,
     "eval_first": 31,
     "eval_per_decade": 9,
     "loss_t": [50, 150],
@@ -122,6 +128,21 @@ ONE_KIND_ONLY = {"experiment", "model", "objective"}
 def test_the_tests_know_every_setting():
     known = OTHER.keys() | OTHER_OF_FOLDER.keys() | {"momentum"} | ONE_KIND_ONLY
     assert known == {*setting_names(), "fingerprint"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("precision", "bf61", "did you mean 'bf16'"),
+        ("precision", 16, "Allowed: bf16"),
+        ("compile", 1.5, "Allowed: True"),
+        ("channels_last", "yes", "Allowed: True"),
+    ],
+)
+def test_how_a_network_computes_is_one_of_few_words(name, value, words):
+    with pytest.raises(SettingError, match=words) as caught:
+        spec(**{name: value})
+    assert (caught.value.field, caught.value.value) == (name, value)
 
 
 @pytest.mark.parametrize("name", OTHER)
@@ -176,7 +197,12 @@ def test_settings_are_complete(overrides):
     made = spec(**overrides)
     groups = (made.data, made.model, made.objective, made.optimizer, made.training, made.evaluation)
     fields = {name for group in groups for name in type(group).model_fields}
-    assert made.settings().keys() == (fields | {"experiment", "seed"}) - {"clip"}
+    assert made.settings().keys() == (fields | {"experiment", "seed"}) - {
+        "clip",
+        "precision",
+        "channels_last",
+        "compile",
+    }
 
 
 def test_settings_are_json_values_of_the_declared_types():

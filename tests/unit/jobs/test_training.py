@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections import Counter
 from typing import Any
@@ -193,3 +194,58 @@ def test_warm_up_raises_the_learning_rate_linearly_to_its_value() -> None:
     recorder = Recorder(stop_at=9)
     run(spec(warmup=4, lr=0.01), recorder)
     assert recorder.states[9]["optimizer"]["param_groups"][0]["lr"] == pytest.approx(0.01)
+
+
+# --- how the network computes --------------------------------------------------------------------------------------
+
+
+def measured(**changes: Any) -> np.ndarray:
+    """Every metric of a short run, float64 (evaluations × metrics,)."""
+    recorder = Recorder()
+    run(spec(**changes), recorder)
+    return np.array([value for *_, value in recorder.values("metrics", *METRIC)])
+
+
+def test_bf16_trains_to_nearly_the_same_losses_as_float32() -> None:
+    plain, bf16 = measured(), measured(precision="bf16")
+    assert np.isfinite(bf16).all()
+    assert not np.array_equal(bf16, plain)
+    np.testing.assert_allclose(bf16, plain, rtol=0.1)
+
+
+def test_bf16_keeps_weights_and_what_is_published_in_float32() -> None:
+    recorder = Recorder()
+    run(spec(precision="bf16"), recorder)
+    assert {tensor.dtype for tensor in recorder.states[24]["model"].values()} == {torch.float32}
+    assert {part["image"][0].dtype for part in recorder.rows["samples"]} == {np.dtype(np.float32)}
+
+
+def test_channels_last_computes_the_same_to_rounding() -> None:
+    recorder = Recorder()
+    run(spec(channels_last=True), recorder)
+    weight = recorder.states[24]["model"]["unet.conv_in.weight"]
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    np.testing.assert_allclose(measured(channels_last=True), measured(), rtol=1e-3)
+
+
+@pytest.mark.parametrize("settings", [{"precision": "bf16"}, {"channels_last": True}])
+def test_a_resumed_run_gives_the_bits_of_an_undisturbed_one_also_so(settings: dict[str, Any]) -> None:
+    undisturbed, before = Recorder(), Recorder(stop_at=11)
+    run(spec(dropout=0.3, **settings), undisturbed)
+    run(spec(dropout=0.3, **settings), before)
+    after = Recorder(restored=before.states[11])
+    run(spec(dropout=0.3, **settings), after)
+    for name, tensor in undisturbed.states[24]["model"].items():
+        assert torch.equal(after.states[24]["model"][name], tensor)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on the CPU")
+def test_a_compiled_network_computes_the_same_to_rounding() -> None:
+    few = {
+        "steps": 6,
+        "loss_pairs": 4,
+        "samples": 4,
+        "loss_t": [50],
+    }  # each new shape is compiled anew, for a minute
+    np.testing.assert_allclose(measured(compile=True, **few), measured(**few), rtol=1e-3)

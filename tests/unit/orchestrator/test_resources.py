@@ -28,6 +28,8 @@ def test_numbers_may_be_written_as_yaml_reads_1e2():
     [
         ("threds", 1, "no such resource; did you mean 'threads'"),
         ("gpus", 1, "no such resource; .*Allowed: checkpoint_seconds, checkpoint_steps, device"),
+        ("processes", 0, "greater than or equal to 1"),
+        ("rank_timeout_seconds", 0, "greater than 0"),
         ("threads", 0, "greater than or equal to 1"),
         ("threads", None, "integer"),
         ("threads", 1.5, "integer"),
@@ -92,3 +94,24 @@ def test_intervals_and_budgets_can_be_switched_off(name):
 def test_resources_survive_the_sweeps_record():
     given = Resources(workers=3, device="cuda:1", checkpoint_seconds=5, keep_checkpoints=(3, 9))
     assert Resources.parse(given.model_dump(mode="json")) == given
+
+
+def test_processes_count_as_cores_when_workers_were_not_asked_for():
+    cores = len(os.sched_getaffinity(0))
+    assert Resources(processes=cores).worker_count(10_000) == 1
+
+
+def test_a_group_that_the_machine_can_not_hold_is_refused_by_name():
+    cores = len(os.sched_getaffinity(0))
+    words = rf"1 × {cores + 1} × 1 cores are needed, this machine has {cores}"
+    with pytest.raises(SettingError, match=words) as caught:
+        Resources(processes=cores + 1).worker_count(1)
+    assert (caught.value.field, caught.value.value) == ("processes", cores + 1)
+    with pytest.raises(SettingError) as caught:
+        Resources(processes=2, workers=cores).worker_count(10_000)
+    assert (caught.value.field, caught.value.value) == ("workers", cores)
+
+
+def test_several_processes_are_not_given_one_gpu():
+    with pytest.raises(SettingError, match="processes = 2 need a GPU each; write cuda"):
+        Resources.parse({"processes": 2, "device": "cuda:0"})

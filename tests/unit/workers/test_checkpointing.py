@@ -116,14 +116,14 @@ import psutil
 from jobs.spec import RunSpec
 from storage.layout import RunDirectory
 from workers.checkpointing import load_checkpoint
-from workers.failure import failure_of
+from workers.failures import describe
 run = RunDirectory(Path(sys.argv[1]))
 limit = psutil.Process().memory_info().vms + 240_000_000  # the file's 160 MB fit in, its tensor does not
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 try:
     load_checkpoint(run)
 except Exception as error:
-    print(failure_of(error))
+    print(describe(error)["failure"])
 """
     command = [sys.executable, "-c", script, str(run.path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -27,7 +27,8 @@ from storage.layout import RunDirectory, StoreLayout
 from storage.scan import read_table
 from tests.unit.jobs.test_training import TINY
 from workers.checkpointing import CheckpointPolicy
-from workers.execute import WorkerOptions, execute, open_spec, work
+from workers.execute import WorkerOptions, execute, work
+from workers.inputs import open_spec
 from workers.stop import StopFlag
 
 OPTIONS = WorkerOptions(

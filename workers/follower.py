@@ -1,0 +1,94 @@
+"""A rank other than 0: it trains what rank 0 trains, keeps nothing and decides nothing.
+
+Called by the worker's entry point where the environment gives the process such a place.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+import torch
+
+from jobs.training import Columns, train
+from storage.errors import NotFiniteError
+from storage.layout import RunDirectory, TableName
+from storage.objects import location
+from workers.failures import describe
+from workers.inputs import open_images, open_spec
+from workers.process_group import GroupRanks, Place, find_store, ready_key, report
+
+_PARENT_SECONDS = 1.0
+
+
+class _Follower:
+    """The surroundings of a run in a rank that keeps nothing and decides nothing."""
+
+    def restore(self) -> dict[str, Any] | None:
+        """Rank 0 restores."""
+        return None
+
+    def save(self, tau: int, state: dict[str, Any]) -> None:
+        """Rank 0 saves."""
+
+    def checkpoint_due(self) -> bool:
+        """Rank 0 decides."""
+        return False
+
+    def publish(self, table: TableName, columns: Columns) -> None:
+        """Rank 0 publishes."""
+
+    def progress(self, tau: int) -> None:
+        """Rank 0 tells."""
+
+    def should_stop(self) -> bool:
+        """Rank 0 decides."""
+        return False
+
+    def now(self) -> float:
+        """Seconds since 1970-01-01 UTC."""
+        return time.time()
+
+
+def follow(place: Place, *, device: torch.device, timeout_seconds: float, parent: int | None) -> int:
+    """Be a rank other than 0: train what rank 0 trains, until it says that this is all or is gone.
+
+    Args:
+        place: of this process.
+        device: where to compute.
+        timeout_seconds: how long one rank waits for another before it is taken for lost.
+        parent: pid of rank 0 if that has started this process, which then ends with it.
+
+    Returns:
+        The exit code.
+    """
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # rank 0 gets them too, and all ranks stop at the same step
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    store = find_store(place)
+    store.set(ready_key(place.rank), "")
+    ranks = GroupRanks(place, store, device, timeout_seconds)
+    while True:
+        try:
+            order: dict[str, Any] = ranks.broadcast({})
+            if "end" in order:
+                return int(order["end"])
+            if "run" in order:
+                run = RunDirectory(location(order["run"]))
+                spec = open_spec(run)
+                train(spec, open_images(run, spec), _Follower(), device, ranks)
+        except NotFiniteError:
+            continue  # every rank has seen it; rank 0 records it
+        except Exception as error:  # noqa: BLE001 - rank 0 puts it in the run's record
+            report(ranks, describe(error))
+            return 1
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_PARENT_SECONDS)
+    os._exit(1)  # the main thread may wait for rank 0 for minutes

@@ -1,0 +1,36 @@
+"""What a run is made from, as a worker reads it: the spec in its directory and the prepared images in its store."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jobs.spec import RunSpec, stored_spec
+from storage.atomic import read_record
+from storage.errors import DataError
+from storage.layout import RunDirectory
+from storage.local_files import local_copy
+
+
+def open_spec(run: RunDirectory) -> RunSpec:
+    """Read a run's spec.
+
+    Raises:
+        IdentityError: it is not the spec of this run.
+        CorruptFileError, SchemaError, SettingError: it can't be read.
+    """
+    return stored_spec(run.run_id, read_record(run.spec, "settings")["settings"])
+
+
+def open_images(run: RunDirectory, spec: RunSpec) -> np.ndarray:
+    """Map the images of a run, uint8 (N, C, H, W).
+
+    Raises:
+        DataError: they are not in the store.
+    """
+    path = run.store.images(spec.data.fingerprint)
+    try:
+        return np.load(local_copy(path), mmap_mode="r")  # type: ignore[no-any-return]
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path}: the prepared images are not there; submit or resume the sweep again to make them"
+        ) from error
