@@ -154,9 +154,8 @@ def _batches(path: Path, table: TableName) -> Iterator[pa.RecordBatch]:
 
 def write_table(rows: pa.Table, file: BinaryIO) -> None:
     """Write the rows of a part."""
-    # Uncompressed: a part has some hundred rows, of which zstd saves few bytes, and takes as long to set up as all of
-    # the rest; merged files are compressed. Without checksums a flipped bit would be read as another value.
-    pq.write_table(rows, file, compression="none", write_page_checksum=True)
+    # zstd data carries no checksum of its own: without the pages' a flipped bit would be read as another value.
+    pq.write_table(rows, file, compression="zstd", write_page_checksum=True)
 
 
 def write_merged(
