@@ -91,6 +91,6 @@ def _draw_questions(axes: Axes, rows: list[dict[str, Any]], goals: dict[str, flo
             place += 1
         place += 0.9
     seconds = [r["warm"] for r in rows]
-    _frame(axes, ticks, max(seconds), min(seconds))
+    _frame(axes, ticks, 3 * max(seconds), min(seconds))
     axes.set_xlabel("seconds")
     axes.set_title("Asking, in one process (less is better)", loc="left")
