@@ -175,7 +175,8 @@ class RunDirectory:
 
     def parts(self, table: TableName) -> list[Path]:
         """Published parts of a table, in the order they were written."""
-        return [self.part(table, name) for name in self.part_names(table)]
+        folder = self.table(table)
+        return [folder / str(name) for name in self.part_names(table)]
 
     def part_names(self, table: TableName) -> list[PartName]:
         """Names of the published parts of a table, in the order they were written."""
