@@ -27,9 +27,11 @@ from storage.attempts import (
     end_attempt,
     run_status,
 )
-from storage.errors import ClaimLostError
+from storage.compaction import compact
+from storage.errors import ClaimLostError, StoreError
 from storage.layout import RunDirectory
 from storage.local_files import growing_log
+from storage.objects import io_errors
 from workers.checkpointing import CheckpointPolicy
 from workers.context import AttemptContext
 from workers.failures import describe
@@ -40,6 +42,8 @@ from workers.stop import StopFlag
 from workers.team import Team
 
 _POLL_SECONDS = 2.0
+MERGED_RUNS = 32
+"""So many runs a worker finishes before it merges their parts; fewer would make merged files that are small themselves."""
 _ALONE = Team()
 
 
@@ -80,6 +84,7 @@ def work(runs: Sequence[RunDirectory], stop: StopFlag, options: WorkerOptions, t
         False if the worker was asked to stop, or its time was over, before all was done.
     """
     watch = Watch()
+    finished: list[RunDirectory] = []
     open_runs = list(runs)
     while open_runs:
         waiting = []
@@ -91,6 +96,10 @@ def work(runs: Sequence[RunDirectory], stop: StopFlag, options: WorkerOptions, t
                 execute(run, stop, options, team, watch)
                 stop.look_at_budget()  # not before the first run: each worker does one step at least
                 status = run_status(run, watch)
+                finished += [run] if status.state == "succeeded" else []
+                if len(finished) >= MERGED_RUNS:
+                    _merge_parts(finished)
+                    finished.clear()
             if status.waiting or status.state == "running":
                 waiting.append(run)
         open_runs = waiting
@@ -98,6 +107,17 @@ def work(runs: Sequence[RunDirectory], stop: StopFlag, options: WorkerOptions, t
             team.idle()
             _wait(stop, options)
     return True
+
+
+def _merge_parts(runs: Sequence[RunDirectory]) -> None:
+    # Questions must not slow down with the sweep's length until somebody thinks of `tausweep compact`.
+    try:
+        compact(runs[0].store, [run.run_id for run in runs])
+    except (
+        StoreError,
+        *io_errors(),
+    ) as error:  # nothing is lost: the parts stay, and say so to who reads them
+        print(f"parts of finished runs were not merged: {error}", flush=True)  # noqa: T201 - into the job's log
 
 
 def _wait(stop: StopFlag, options: WorkerOptions) -> None:

@@ -248,3 +248,26 @@ def test_the_heartbeat_tells_tau_and_speed(layout: StoreLayout) -> None:
     assert run_status(run).tau >= claim.tau
     stop.stop_worker()
     thread.join()
+
+
+def test_a_worker_merges_the_parts_of_what_it_has_finished(
+    layout: StoreLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.execute.MERGED_RUNS", 2)
+    runs = [prepare(layout, seed=seed) for seed in range(3)]
+    assert work(runs, StopFlag(), OPTIONS)
+    assert [bool(run.parts("metrics")) for run in runs] == [False, False, True]
+    assert len(layout.merged_files("metrics")) == 1
+    assert len({row["run_id"] for row in read_table(layout, "metrics").to_pylist()}) == 3
+
+
+def test_parts_that_can_not_be_merged_stay_and_the_worker_goes_on(
+    layout: StoreLayout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("workers.execute.MERGED_RUNS", 1)
+    foreign = layout.merged("metrics", "0" * 20)
+    publish(foreign, lambda file: file.write(b"not Parquet"))
+    runs = [prepare(layout, seed=seed) for seed in range(2)]
+    assert work(runs, StopFlag(), OPTIONS)
+    assert all(run.parts("metrics") for run in runs)
+    assert f"not merged: {foreign}" in capsys.readouterr().out
