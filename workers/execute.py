@@ -110,13 +110,11 @@ def work(runs: Sequence[RunDirectory], stop: StopFlag, options: WorkerOptions, t
 
 
 def _merge_parts(runs: Sequence[RunDirectory]) -> None:
+    expected: tuple[type[Exception], ...] = (StoreError, *io_errors())
     # Questions must not slow down with the sweep's length until somebody thinks of `tausweep compact`.
     try:
         compact(runs[0].store, [run.run_id for run in runs])
-    except (
-        StoreError,
-        *io_errors(),
-    ) as error:  # nothing is lost: the parts stay, and say so to who reads them
+    except expected as error:  # nothing is lost: the parts stay, and what is wrong is said to who reads them
         print(f"parts of finished runs were not merged: {error}", flush=True)  # noqa: T201 - into the job's log
 
 
