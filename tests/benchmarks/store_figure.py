@@ -13,6 +13,7 @@ from orchestrator.figures import STYLE
 
 COLOURS = {
     "tausweep": "#0072B2",
+    "tausweep, unsynced": "#56B4E9",
     "tausweep, compacted": "#0072B2",
     "tausweep, uncompacted": "#56B4E9",
     "delta": "#D55E00",
@@ -63,7 +64,7 @@ def _draw_writing(axes: Axes, rows: list[dict[str, Any]], goals: dict[str, float
         for row in group:
             rate, name = row["flushes_a_second"], row["contender"]
             label = f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
-            if name != "tausweep" and ours is not None:
+            if not name.startswith("tausweep") and ours is not None:
                 goal = f", goal {wanted[name]:g}×" if name in wanted else ""
                 label += f"  (ours {ours / rate:.1f}×{goal})"
             _bar(axes, place, rate, name, label)

@@ -39,7 +39,7 @@ SETTINGS: dict[str, Any] = {
     "pixel_scale": 2,
     "seed": 0,
 }
-QUICK = ("--heartbeat-seconds", "0.1", "--checkpoint-seconds", "0.3")
+QUICK = ("--heartbeat-seconds", "0.1", "--checkpoint-seconds", "0.3", "--max-attempts", "1")
 
 
 def prepare(layout: StoreLayout, **changes: Any) -> RunDirectory:
