@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from storage.atomic import publish, read_record, write_record
-from storage.attempts import is_live, last_attempt, read_attempt, run_status, write_attempt
+from storage.attempts import Watch, last_attempt, read_attempt, run_status, write_attempt
 from storage.compaction import publish_merged
 from storage.errors import InputError, StoreError
 from storage.files import MergedRun, dataset
@@ -200,7 +200,7 @@ def _record_problem(theirs: RunDirectory, ours: RunDirectory) -> str | None:
     if read_record(theirs.spec) != read_record(ours.spec):
         return "another spec"
     last = last_attempt(ours)
-    if last is not None and is_live(ours, last):
+    if last is not None and Watch().alive(ours, last) is not False:
         return "is being executed"
     for number in set(theirs.attempt_numbers()).intersection(ours.attempt_numbers()):
         one, other = read_attempt(theirs, number), read_attempt(ours, number)

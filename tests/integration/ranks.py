@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ SETTINGS: dict[str, Any] = {
     "seed": 0,
 }
 QUICK = ("--heartbeat-seconds", "0.1", "--checkpoint-seconds", "0.3", "--max-attempts", "1")
+_started: list[subprocess.Popen[str]] = []
 
 
 def prepare(layout: StoreLayout, **changes: Any) -> RunDirectory:
@@ -53,8 +55,8 @@ def prepare(layout: StoreLayout, **changes: Any) -> RunDirectory:
 
 
 def worker(*arguments: object, python: tuple[str, ...] = ("-m", "workers")) -> subprocess.Popen[str]:
-    """Start a worker in a session of its own and return at once."""
-    return subprocess.Popen(
+    """Start a worker in a session of its own and return at once; `end_workers` ends it if the test does not."""
+    process = subprocess.Popen(
         [sys.executable, *python, *map(str, arguments), *QUICK],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -62,6 +64,17 @@ def worker(*arguments: object, python: tuple[str, ...] = ("-m", "workers")) -> s
         start_new_session=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )
+    _started.append(process)
+    return process
+
+
+def end_workers() -> None:
+    """Kill what a test that failed has left behind: a worker of its own session outlives it by hours."""
+    while _started:
+        process = _started.pop()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def finish(process: subprocess.Popen[str], *, code: int = 0, seconds: float = 240) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,17 @@ import torch
 from storage.attempts import read_attempt, run_status
 from storage.layout import RunDirectory, StoreLayout
 from storage.scan import read_table
-from tests.integration.ranks import finish, prepare, store_at, weights, worker
+from tests.integration.ranks import end_workers, finish, prepare, store_at, weights, worker
 from workers.inputs import open_spec
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def no_worker_is_left() -> Iterator[None]:
+    yield
+    end_workers()
+
 
 FEW = "more ranks than images, v"
 RUNS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -11,10 +12,17 @@ import pytest
 
 from storage.attempts import read_attempt, run_status
 from storage.layout import RunDirectory
-from tests.integration.ranks import SETTINGS, finish, prepare, store_at, trains, wait_for, worker
+from tests.integration.ranks import SETTINGS, end_workers, finish, prepare, store_at, trains, wait_for, worker
 from tests.integration.tiny_sweep import science, tausweep
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def no_worker_is_left() -> Iterator[None]:
+    yield
+    end_workers()
+
 
 TWO = ("--processes", 2)
 LONG = {"steps": 20_000, "eval_first": 20_000}

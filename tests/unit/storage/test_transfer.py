@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
@@ -238,6 +239,16 @@ def test_a_run_that_is_being_executed_here_is_not_touched(study, exported):
     attempt(run, 2, state="running", ended=None)
     record = Claim(attempt=2, process={"host": "another-host", "pid": 7, "started": 0.0, "namespace": ""})
     beat(run, record)
+    with pytest.raises(StoreError, match=f"run {run.run_id}: is being executed"):
+        bring(exported, study)
+
+
+def test_the_date_of_a_heartbeat_does_not_make_a_run_a_lost_one(study, exported):
+    run = run_with_state(study, "preempted")
+    attempt(run, 2, state="running", ended=None)
+    record = Claim(attempt=2, process={"host": "another-host", "pid": 7, "started": 0.0, "namespace": ""})
+    beat(run, record)
+    os.utime(run.claim, (0, 0))  # the clock of another host
     with pytest.raises(StoreError, match=f"run {run.run_id}: is being executed"):
         bring(exported, study)
 
