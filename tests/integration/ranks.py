@@ -71,10 +71,8 @@ def worker(*arguments: object, python: tuple[str, ...] = ("-m", "workers")) -> s
 def end_workers() -> None:
     """Kill what a test that failed has left behind: a worker of its own session outlives it by hours."""
     while _started:
-        process = _started.pop()
-        with suppress(ProcessLookupError):
+        with _started.pop() as process, suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
 
 
 def finish(process: subprocess.Popen[str], *, code: int = 0, seconds: float = 240) -> str:
