@@ -122,7 +122,10 @@ def begin_attempt(
     if not write_new_record(run.attempt(record.attempt), record.model_dump(mode="json")):
         return None
     if previous is not None and ended != previous:
-        write_attempt(run, ended)
+        # Read again: until the new record was there, the older attempt may have written where it resumed, or its end.
+        latest = read_attempt(run, previous.attempt)
+        if latest.state == "running":
+            write_attempt(run, lost(run, latest))
     try:
         beat(run, Claim(attempt=record.attempt, process=record.process))
     except ClaimLostError:  # this process slept for longer than the lease in between

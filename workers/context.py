@@ -55,6 +55,8 @@ class AttemptContext:
         self.record = self.record.model_copy(update=found)
         require_ownership(self.run, self.record.attempt)
         write_attempt(self.run, self.record)
+        # Again: if it passes, whoever takes over from now on has read where this attempt resumed.
+        require_ownership(self.run, self.record.attempt)
         self._heartbeat.start_from(self.tau)
         self._saved = self._looked = self._began = time.monotonic()
         return state

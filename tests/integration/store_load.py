@@ -24,6 +24,7 @@ from storage.attempts import (
     end_attempt,
     last_attempt,
     read_claim,
+    require_ownership,
     write_attempt,
 )
 from storage.compaction import compact
@@ -80,7 +81,9 @@ def take(run: RunDirectory, chance: random.Random) -> tuple[AttemptRecord | None
 def execute(run: RunDirectory, record: AttemptRecord, tau: int, until: float, chance: random.Random) -> None:
     """Publish some parts, each after the last, and end."""
     record = record.model_copy(update={"resumed_from_tau": tau})
+    require_ownership(run, record.attempt)
     write_attempt(run, record)
+    require_ownership(run, record.attempt)
     say(run=run.run_id, attempt=record.attempt, resumed=tau)
     writer = PartWriter(run, attempt=record.attempt)
     for _ in range(chance.randrange(30)):

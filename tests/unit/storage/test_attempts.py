@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from storage.atomic import write_new_record
 from storage.attempts import (
     LEASE_SECONDS,
     AttemptRecord,
@@ -63,6 +64,7 @@ def begin(run, **options):
     return begin_attempt(run, job_id=None, provenance={}, **options)
 
 
+AT_ONCE = RetryPolicy(retry_seconds=0)
 LISTENED = Watch(lease=0)
 """A watch that has listened long enough: whatever it looks at was silent for the lease."""
 
@@ -383,7 +385,7 @@ def test_a_process_that_cannot_be_seen_is_judged_by_its_heartbeat_alone(run, dea
 
 def test_who_slept_while_taking_a_run_and_lost_it_has_not_got_it(run, dead, monkeypatch):
     """Another process follows between the new attempt's record and its first heartbeat."""
-    record(run, process=dead)
+    record(run, process=dead, retries=AT_ONCE)
 
     def slow(run, previous):
         record(run, 3)
@@ -570,3 +572,28 @@ def test_a_claim_that_cannot_be_read_is_an_error_that_names_it(run):
     run.claim.write_bytes(b"{")
     with pytest.raises(CorruptFileError, match="claim: not JSON"):
         run_status(run)
+
+
+def test_what_an_attempt_wrote_while_it_was_taken_over_is_kept(run, dead, monkeypatch):
+    """The older attempt writes where it resumed between the look of the newer one and the newer one's record."""
+    record(run, process=dead, retries=AT_ONCE)
+
+    def slow(target, content):
+        record(run, process=dead, retries=AT_ONCE, resumed_from_tau=7)
+        return write_new_record(target, content)
+
+    monkeypatch.setattr("storage.attempts.write_new_record", slow)
+    assert begin(run).attempt == 2
+    assert (read_attempt(run, 1).state, read_attempt(run, 1).resumed_from_tau) == ("failed", 7)
+
+
+def test_an_end_that_was_written_while_it_was_taken_over_is_kept(run, dead, monkeypatch):
+    record(run, process=dead, retries=AT_ONCE)
+
+    def slow(target, content):
+        record(run, process=dead, retries=AT_ONCE, state="succeeded", ended=2.0)
+        return write_new_record(target, content)
+
+    monkeypatch.setattr("storage.attempts.write_new_record", slow)
+    assert begin(run).attempt == 2
+    assert read_attempt(run, 1).state == "succeeded"
