@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -67,11 +68,14 @@ def _kill(
     while todo and time.monotonic() < deadline:
         ranks = todo[0].processes
         campaign = Campaign(folder / f"store {len(stores)}", generator, processes=ranks)
-        for kill in [kill for kill in todo if kill.processes == ranks][:KILLS_A_STORE]:
-            if not campaign.inflict(kill):
-                break
+        kills = [kill for kill in todo if kill.processes == ranks][:KILLS_A_STORE]
+        try:
+            all(campaign.inflict(kill) for kill in kills)  # until it is complete
+            wrong = campaign.finish(expected[ranks])
+        except (AssertionError, subprocess.TimeoutExpired) as error:
+            wrong = [str(error) or type(error).__name__]
+        for kill in campaign.kills:
             todo.remove(kill)
-        wrong = campaign.finish(expected[ranks])
         stores.append(Store(kills=campaign.kills, wrong=wrong))
         print(
             f"store {len(stores)}: {len(campaign.kills)} kills, {wrong or 'equal'}; {len(todo)} left",

@@ -26,7 +26,7 @@ Victim = Literal["orchestrator", "worker", "rank", "all", "whoever comes first"]
 FILES = {"checkpoint": "*.pt", "part": "*.parquet", "record": "*.json", "heartbeat": "claim"}
 POINTS = ("before_write", "before_fsync", "before_rename", "after_rename")
 _LATEST_SECONDS = 8.0  # instants are spread over so long, about what loading torch and training take
-_PATIENCE_SECONDS = 120.0
+_PATIENCE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
