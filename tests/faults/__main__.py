@@ -74,6 +74,7 @@ def _kill(
             wrong = campaign.finish(expected[ranks])
         except (AssertionError, subprocess.TimeoutExpired) as error:
             wrong = [str(error) or type(error).__name__]
+            campaign.abandon()
         for kill in campaign.kills:
             todo.remove(kill)
         stores.append(Store(kills=campaign.kills, wrong=wrong))

@@ -118,6 +118,14 @@ class Campaign:
         attempts(self.store)
         return wrong + differences(self.store, expected)
 
+    def abandon(self) -> None:
+        """Kill what is left of a sweep that came to no end."""
+        if self._process is not None and self._process.poll() is None:
+            for process in psutil.Process(self._process.pid).children(recursive=True):
+                process.kill()
+            self._process.kill()
+            self._process.wait()
+
     def _complete(self) -> bool:
         layout = StoreLayout(self.store)
         states = {run_status(layout.run(run_id)).state for run_id in layout.run_ids()}

@@ -202,27 +202,30 @@ def spec(folder: Path, undisturbed: Path) -> str:
 
 
 def paused_worker(folder: Path, undisturbed: Path) -> str:
-    """An orchestrator and its worker are stopped for longer than the lease, and wake when another has taken over."""
+    """One of two orchestrators is stopped with its worker for longer than the lease, and wakes after the take-over."""
     store = folder / "runs"
     file = write_sweep(folder, workers=1)
-    asleep = start("run", file, store=store)
+    # Both at once: a sweep is planned without the runs that train at that time.
+    asleep, other = start("run", file, store=store), start("run", file, store=store)
 
-    def training() -> list[RunDirectory]:
-        return [run for run in runs(store) if (claim := read_claim(run)) is not None and claim.tau > 10]
+    def trained_by_asleep() -> list[RunDirectory]:
+        pids = [worker.pid for worker in workers_of(psutil.Process(asleep.pid))]
+        claims = [(run, read_claim(run)) for run in runs(store)]
+        return [run for run, claim in claims if claim and claim.process.pid in pids and claim.tau > 10]
 
-    wait_for(lambda: bool(training()))
-    run = training()[0]
+    wait_for(lambda: bool(trained_by_asleep()) or asleep.poll() is not None)
+    run = trained_by_asleep()[0]
     victims = [psutil.Process(asleep.pid), *workers_of(psutil.Process(asleep.pid))]
     for victim in victims:
         victim.suspend()
+    wait_for(lambda: all(victim.status() == psutil.STATUS_STOPPED for victim in victims))
     left = files_of_first(run)
-    other = start("run", file, store=store)
     wait_for(lambda: getattr(last_attempt(run), "attempt", 0) == 2 or other.poll() is not None)
     for victim in victims:
         victim.resume()
     assert [other.wait(PATIENCE_SECONDS), asleep.wait(PATIENCE_SECONDS)] == [0, 0], printed(store)
-    assert files_of_first(run) == left
     assert read_attempt(run, 2).state == "succeeded"
+    assert files_of_first(run) == left
     require_equal(store, undisturbed)
     return "taken over after the lease (60 s); no part of the first attempt was added after that; equal"
 
