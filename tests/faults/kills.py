@@ -27,6 +27,7 @@ FILES = {"checkpoint": "*.pt", "part": "*.parquet", "record": "*.json", "heartbe
 POINTS = ("before_write", "before_fsync", "before_rename", "after_rename")
 _LATEST_SECONDS = 8.0  # instants are spread over so long, about what loading torch and training take
 _PATIENCE_SECONDS = 300.0
+_MOST_STARTS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,23 +93,33 @@ class Campaign:
         Returns:
             False if the sweep was complete before it could be hit.
         """
-        if self._complete():
-            return False
+        for _ in range(_MOST_STARTS):
+            if self._complete():
+                return False
+            self._keep_running()
+            time.sleep(self._random.uniform(0, _LATEST_SECONDS))
+            if self._at_an_instant(kill) if kill.where == "any instant" else self._at_a_point(kill.where):
+                self.kills.append(kill)
+                return True
+        raise AssertionError(f"{kill}: started {_MOST_STARTS} times, and neither hit nor complete")
+
+    def _keep_running(self) -> None:
         if self._process is None or self._process.poll() is not None:
-            known = StoreLayout(self.store).sweep("faulty").exists()
             # Both are promised to go on.
-            command = ("resume", "faulty") if known and self._random.random() < 0.5 else ("run", self._file)
+            resume = self._known() and self._random.random() < 0.5
+            command = ("resume", "faulty") if resume else ("run", self._file)
             self._process = start(*command, store=self.store, order=self._order)
-        time.sleep(self._random.uniform(0, _LATEST_SECONDS))
-        hit = self._at_an_instant(kill) if kill.where == "any instant" else self._at_a_point(kill.where)
-        if hit:
-            self.kills.append(kill)
-        return hit
+
+    def _known(self) -> bool:
+        """Whether the sweep has got so far that it can be resumed by its name."""
+        return StoreLayout(self.store).sweep("faulty").exists()
 
     def finish(self, expected: Science) -> list[str]:
         """Let the sweep come to its end and compare; what is wrong, nothing if all is well."""
         if self._process is not None:
             self._process.wait(_PATIENCE_SECONDS)
+        if not self._known():
+            tausweep("run", self._file, store=self.store)
         done = tausweep("resume", "faulty", "--failed", store=self.store, check=False)
         wrong = (
             []
