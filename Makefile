@@ -1,11 +1,12 @@
-# The only spellings: make quickstart, make test, make lint, make types. VENV and STORE may be given.
+# The only spellings: make quickstart, make test, make lint, make types. VENV and STORE may be given. `make faults`
+# takes FAULT_KILLS, FAULT_SEED and FAULT_SECONDS from the environment or the command line.
 VENV ?= .venv
 STORE ?= runs
 PYTHON ?= python3
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: quickstart test lint types bench clean
+.PHONY: quickstart test lint types bench faults clean
 
 quickstart: $(BIN)/.installed
 	$(BIN)/tausweep run quickstart --store $(STORE)
@@ -26,6 +27,9 @@ types: $(BIN)/.installed-dev
 
 bench: $(BIN)/.installed-bench
 	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+faults: $(BIN)/.installed-dev
+	$(BIN)/python -m tests.faults
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from storage.errors import CorruptFileError, SchemaError
+from storage.failpoints import failpoint
 from storage.objects import filesystem, is_object, key, put, put_new, read
 
 SCHEMA_VERSION = 1
@@ -63,11 +64,19 @@ def _content(write: Callable[[BinaryIO], object]) -> bytes:
     return buffer.getvalue()
 
 
-def _write_synced(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def _write_synced(path: Path, target: Path, write: Callable[[BinaryIO], object]) -> None:
+    failpoint("before_write", target)
     with path.open("wb") as file:
         write(file)
         file.flush()
+        failpoint("before_fsync", target)
         os.fsync(file.fileno())
+    failpoint("before_rename", target)
+
+
+def _sync_renamed(target: Path) -> None:
+    failpoint("after_rename", target)
+    sync_folder(target.parent)
 
 
 def publish(target: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -81,9 +90,9 @@ def publish(target: Path, write: Callable[[BinaryIO], object]) -> None:
         put(target, _content(write))
         return
     with _temporary(target) as temporary:
-        _write_synced(temporary, write)
+        _write_synced(temporary, target, write)
         temporary.replace(target)
-    sync_folder(target.parent)
+    _sync_renamed(target)
 
 
 def publish_path(target: Path, write: Callable[[Path], object]) -> None:
@@ -112,14 +121,14 @@ def publish_new(target: Path, write: Callable[[BinaryIO], object]) -> bool:
     if is_object(target):
         return put_new(target, _content(write))
     with _temporary(target) as temporary:
-        _write_synced(temporary, write)
+        _write_synced(temporary, target, write)
         try:
             os.link(temporary, target)
         except FileExistsError:
             # On NFS the answer to a link that was made can be lost and the request repeated (link(2)).
             if temporary.stat().st_nlink != 2:
                 return False
-    sync_folder(target.parent)
+    _sync_renamed(target)
     return True
 
 
