@@ -167,7 +167,11 @@ def settle(run: RunDirectory, watch: Watch, *, stopped: bool = False) -> bool:
         False if it is not known yet whether the worker is gone: look again.
     """
     record = last_attempt(run)
-    if record is None or record.state != "running":
+    if record is None:
+        return True
+    if record.state != "running":
+        if own_claim(run, record):  # killed between its last word and giving the claim back
+            run.claim.unlink(missing_ok=True)
         return True
     alive = watch.alive(run, record)
     if alive is False:

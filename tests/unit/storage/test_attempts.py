@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from storage.atomic import write_new_record
+from storage.atomic import write_new_record, write_record
 from storage.attempts import (
     LEASE_SECONDS,
     AttemptRecord,
@@ -597,3 +597,17 @@ def test_an_end_that_was_written_while_it_was_taken_over_is_kept(run, dead, monk
     monkeypatch.setattr("storage.attempts.write_new_record", slow)
     assert begin(run).attempt == 2
     assert read_attempt(run, 1).state == "succeeded"
+
+
+def test_the_claim_of_an_attempt_that_was_killed_after_its_last_word_is_taken_away(run):
+    record(run, state="succeeded", ended=2.0)
+    write_record(run.claim, Claim(attempt=1, process=ELSEWHERE).model_dump(mode="json"))
+    assert settle(run, Watch())
+    assert not run.claim.exists()
+
+
+def test_the_claim_of_a_newer_attempt_is_not(run):
+    record(run, state="succeeded", ended=2.0)
+    write_record(run.claim, Claim(attempt=2, process=ELSEWHERE).model_dump(mode="json"))
+    assert settle(run, Watch())
+    assert run.claim.exists()
