@@ -143,9 +143,8 @@ def resume(
     made = selection.stored(sweep, layout, where)
     states = ("cancelled", "failed") if failed else ("cancelled",)
     chosen = [r for r in made.runs if r.status.state in states or r.status.failure == "lost_worker"]
-    with output.console.status(
-        "looking for heartbeats"
-    ):  # a minute, where workers of other machines are silent
+    # A minute, where workers of other machines are silent.
+    with output.console.status("looking for heartbeats"):
         launch.reopen([layout.run(run.run_id) for run in chosen])
     _execute(made, layout)
 

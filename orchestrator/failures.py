@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.output import console, print_json
-from storage.attempts import Failure, lost, read_attempt, run_status
+from storage.attempt_records import Failure, read_attempt
+from storage.attempts import lost, run_status
 from storage.errors import InputError, nearest
 from storage.layout import StoreLayout
 

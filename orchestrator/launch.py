@@ -21,9 +21,11 @@ from orchestrator.executors.local import LocalExecutor
 from orchestrator.plan import Plan, PlannedRun
 from orchestrator.staging import Progress, stage
 from storage.atomic import publish, read_record, write_new_record, write_record
-from storage.attempts import Watch, last_attempt, run_status, settle, write_attempt
+from storage.attempt_records import last_attempt, write_attempt
+from storage.attempts import run_status, settle
 from storage.errors import TausweepError
 from storage.layout import RunDirectory, StoreLayout
+from storage.liveness import Watch
 from storage.local_files import local_log
 from storage.objects import each, is_object
 from workers.stop import EXIT_REQUEUE

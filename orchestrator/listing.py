@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.output import console, print_json, print_table
 from orchestrator.plan import Plan, PlannedRun
-from storage.attempts import STATES
+from storage.attempt_records import STATES
 from storage.layout import StoreLayout
 
 _SHOWN = 200

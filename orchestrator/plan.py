@@ -15,7 +15,8 @@ from orchestrator.staging import ImageSet, identify
 from orchestrator.submission import submitted_runs
 from orchestrator.sweepfile import Sweep, expand
 from storage.atomic import read_record
-from storage.attempts import RunState, RunStatus, run_status
+from storage.attempt_records import RunState
+from storage.attempts import RunStatus, run_status
 from storage.errors import TausweepError
 from storage.layout import RunDirectory, StoreLayout
 from storage.objects import each

@@ -3,7 +3,7 @@
 One writer a run: an attempt is begun by making `attempts/<k>.json`, which of many racing workers exactly one can do.
 The `claim` beside it carries the heartbeat. An attempt whose heartbeat stopped may be followed by attempt k + 1; the
 existence of that file is the fence that keeps the older writer from publishing any more. The scheduler is not asked:
-truth is on disk. What other layers need of attempts they import from here.
+truth is on disk.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict
 
 from storage.atomic import write_new_record, write_record
 from storage.attempt_records import (
-    STATES,
     AttemptRecord,
     Claim,
     Failure,
@@ -26,38 +25,12 @@ from storage.attempt_records import (
     last_attempt,
     own_claim,
     read_attempt,
-    read_claim,
     write_attempt,
 )
 from storage.errors import ClaimLostError
 from storage.layout import RunDirectory
-from storage.liveness import LEASE_SECONDS, Watch, is_live, last_heard
+from storage.liveness import Watch, is_live, last_heard
 from storage.retries import lost_in_a_row, seconds_to_wait
-
-__all__ = [
-    "LEASE_SECONDS",
-    "STATES",
-    "AttemptRecord",
-    "Claim",
-    "Failure",
-    "Process",
-    "RetryPolicy",
-    "RunState",
-    "RunStatus",
-    "Watch",
-    "beat",
-    "begin_attempt",
-    "end_attempt",
-    "is_live",
-    "last_attempt",
-    "lost",
-    "read_attempt",
-    "read_claim",
-    "require_ownership",
-    "run_status",
-    "settle",
-    "write_attempt",
-]
 
 
 def beat(run: RunDirectory, claim: Claim) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import pyarrow as pa
 
 from storage.atomic import read_record
-from storage.attempts import AttemptRecord, read_attempt, run_status
+from storage.attempt_records import AttemptRecord, read_attempt
+from storage.attempts import run_status
 from storage.layout import StoreLayout
 from storage.objects import each
 

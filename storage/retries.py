@@ -37,9 +37,9 @@ def seconds_to_wait(history: Sequence[AttemptRecord], now: float) -> float | Non
         return None
     wait: float = min(last.retries.retry_seconds * 2 ** min(lost - 1, 32), LONGEST_WAIT_SECONDS)
     passed = now - last.ended
-    return (
-        0.0 if passed < 0 else max(0.0, wait - passed)
-    )  # ended in the future: clocks differ, and it is only manners
+    if passed < 0:  # ended in the future: clocks differ, and the wait is only manners
+        return 0.0
+    return max(0.0, wait - passed)
 
 
 def lost_in_a_row(history: Sequence[AttemptRecord]) -> int:

@@ -16,11 +16,13 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from storage.atomic import publish, read_record, write_record
-from storage.attempts import Watch, last_attempt, read_attempt, run_status, write_attempt
+from storage.attempt_records import last_attempt, read_attempt, write_attempt
+from storage.attempts import run_status
 from storage.compaction import publish_merged
 from storage.errors import InputError, StoreError
 from storage.files import MergedRun, dataset
 from storage.layout import TABLES, RunDirectory, StoreLayout, TableName
+from storage.liveness import Watch
 from storage.objects import read
 from storage.records import cuts_table
 from storage.scan import closed_connection, literal, read_table, take_snapshot

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from storage.atomic import make_folder, read_record, sync_folder
-from storage.attempts import is_live, last_attempt, read_attempt, read_claim
+from storage.attempt_records import last_attempt, read_attempt, read_claim
 from storage.errors import StoreError, TausweepError
 from storage.files import open_merged, read_through
 from storage.layout import TABLES, PartName, RunDirectory, StoreLayout, TableName, is_temporary
+from storage.liveness import is_live
 
 Kind = Literal["damaged", "missing", "orphan", "stale claim", "temporary"]
 TEMPORARY_SECONDS = 3600.0

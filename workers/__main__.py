@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _work(options: argparse.Namespace, arguments: list[str], stop: StopFlag) -> int:
     import torch
 
-    from storage.attempts import RetryPolicy
+    from storage.attempt_records import RetryPolicy
     from storage.layout import RunDirectory
     from workers.checkpointing import CheckpointPolicy
     from workers.execute import WorkerOptions, work

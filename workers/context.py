@@ -9,7 +9,8 @@ import time
 from typing import Any
 
 from jobs.training import Columns
-from storage.attempts import AttemptRecord, require_ownership, write_attempt
+from storage.attempt_records import AttemptRecord, write_attempt
+from storage.attempts import require_ownership
 from storage.layout import RunDirectory, TableName
 from storage.parts import PartWriter
 from workers.checkpointing import CheckpointPolicy, load_checkpoint, save_checkpoint

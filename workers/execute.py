@@ -18,18 +18,12 @@ from typing import Any
 import torch
 
 from jobs.training import train
-from storage.attempts import (
-    AttemptRecord,
-    Claim,
-    RetryPolicy,
-    Watch,
-    begin_attempt,
-    end_attempt,
-    run_status,
-)
+from storage.attempt_records import AttemptRecord, Claim, RetryPolicy
+from storage.attempts import begin_attempt, end_attempt, run_status
 from storage.compaction import compact
 from storage.errors import ClaimLostError, StoreError
 from storage.layout import RunDirectory
+from storage.liveness import Watch
 from storage.local_files import growing_log
 from storage.objects import io_errors
 from workers.checkpointing import CheckpointPolicy

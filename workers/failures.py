@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-from storage.attempts import Failure
+from storage.attempt_records import Failure
 from storage.errors import DataError, NotFiniteError
 
 _TRACEBACK_CHARACTERS = 4000

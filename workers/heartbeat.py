@@ -11,7 +11,8 @@ import threading
 import time
 from types import TracebackType
 
-from storage.attempts import Claim, beat
+from storage.attempt_records import Claim
+from storage.attempts import beat
 from storage.errors import ClaimLostError
 from storage.layout import RunDirectory
 from storage.objects import io_errors

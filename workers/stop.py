@@ -1,7 +1,7 @@
 """Why and when a worker is asked to stop.
 
-Signals, the end of a time budget, a vanished parent, a cancelled run and a lost claim all only set a flag here; the training loop looks at it
-after each step, checkpoints, and returns. Nothing is written from a signal handler.
+Signals, the end of a time budget, a vanished parent, a cancelled run and a lost claim all only set a flag here; the
+training loop looks at it after each step, checkpoints, and returns. Nothing is written from a signal handler.
 """
 
 from __future__ import annotations

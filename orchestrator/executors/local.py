@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from orchestrator.executors.base import Handle, JobRequest, worker_arguments
-from storage.attempts import Process
+from storage.attempt_records import Process
 from storage.errors import TausweepError
 from storage.local_files import local_log
 

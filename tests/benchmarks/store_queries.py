@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from jobs.spec import RunSpec
 from storage.atomic import SCHEMA_VERSION, write_record
-from storage.attempts import AttemptRecord, Process
+from storage.attempt_records import AttemptRecord, Process
 from storage.files import write_table
 from storage.layout import PartName, StoreLayout
 from storage.scan import read_table

@@ -15,18 +15,8 @@ import torch
 
 from jobs.spec import stored_spec
 from storage.atomic import publish, publish_new, publish_path, read_record, write_record
-from storage.attempts import (
-    AttemptRecord,
-    Claim,
-    Process,
-    beat,
-    begin_attempt,
-    end_attempt,
-    last_attempt,
-    read_claim,
-    run_status,
-    write_attempt,
-)
+from storage.attempt_records import AttemptRecord, Claim, Process, last_attempt, read_claim, write_attempt
+from storage.attempts import beat, begin_attempt, end_attempt, run_status
 from storage.compaction import compact
 from storage.errors import ClaimLostError, CorruptFileError, InputError, SchemaError, StoreError
 from storage.layout import TABLES, RunDirectory, StoreLayout

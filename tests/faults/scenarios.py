@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from storage.attempts import last_attempt, read_attempt, read_claim
+from storage.attempt_records import last_attempt, read_attempt, read_claim
 from storage.layout import RunDirectory, StoreLayout
 from tests.faults.sweeps import attempts, differences, start, workers_of, write_sweep
 from tests.integration.tiny_sweep import science, states, tausweep

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from jobs.spec import stored_spec
-from storage.attempts import read_attempt
+from storage.attempt_records import read_attempt
 from storage.failpoints import VARIABLE
 from storage.layout import StoreLayout
 from storage.verification import check

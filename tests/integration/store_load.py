@@ -14,22 +14,12 @@ from contextlib import redirect_stdout
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from storage.attempts import (
-    AttemptRecord,
-    Claim,
-    RetryPolicy,
-    Watch,
-    beat,
-    begin_attempt,
-    end_attempt,
-    last_attempt,
-    read_claim,
-    require_ownership,
-    write_attempt,
-)
+from storage.attempt_records import AttemptRecord, Claim, RetryPolicy, last_attempt, read_claim, write_attempt
+from storage.attempts import beat, begin_attempt, end_attempt, require_ownership
 from storage.compaction import compact
 from storage.errors import ClaimLostError
 from storage.layout import RunDirectory, StoreLayout
+from storage.liveness import Watch
 from storage.parts import PartWriter
 
 COMPACTION_SECONDS = 1.0

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from storage.attempts import read_attempt, run_status
+from storage.attempt_records import read_attempt
+from storage.attempts import run_status
 from storage.layout import RunDirectory, StoreLayout
 from storage.scan import read_table
 from tests.integration.ranks import end_workers, finish, prepare, store_at, weights, worker

@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from storage.attempts import read_attempt, run_status
+from storage.attempt_records import read_attempt
+from storage.attempts import run_status
 from storage.layout import RunDirectory
 from tests.integration.ranks import SETTINGS, end_workers, finish, prepare, store_at, trains, wait_for, worker
 from tests.integration.tiny_sweep import science, tausweep

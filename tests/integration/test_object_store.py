@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from storage.attempts import read_claim
+from storage.attempt_records import read_claim
 from storage.layout import StoreLayout
 from tests.integration.tiny_sweep import science, start, states, tausweep, write_sweep
 

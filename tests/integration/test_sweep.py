@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage.atomic import read_record, write_record
-from storage.attempts import read_claim
+from storage.attempt_records import read_claim
 from storage.layout import StoreLayout
 from storage.sql import query
 from tests.integration.tiny_sweep import science, start, states, tausweep, write_sweep

@@ -20,14 +20,8 @@ from orchestrator.plan import Plan, make_plan, read_spec
 from orchestrator.staging import identify
 from orchestrator.sweepfile import Sweep, expand, read_sweep
 from storage.atomic import write_new_record
-from storage.attempts import (
-    AttemptRecord,
-    Failure,
-    RetryPolicy,
-    begin_attempt,
-    end_attempt,
-    write_attempt,
-)
+from storage.attempt_records import AttemptRecord, Failure, RetryPolicy, write_attempt
+from storage.attempts import begin_attempt, end_attempt
 from storage.layout import RunDirectory, StoreLayout
 from storage.parts import PartWriter
 

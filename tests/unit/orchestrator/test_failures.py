@@ -8,7 +8,7 @@ import pytest
 from finished_store import begin, end, fail, finish, lose
 
 from orchestrator.failures import group_failures, print_groups
-from storage.attempts import Failure
+from storage.attempt_records import Failure
 
 TRACE = """Traceback (most recent call last):
   File "training.py", line 17, in train

@@ -13,7 +13,7 @@ from orchestrator.launch import cancel, prepare, todo
 from orchestrator.plan import Plan, make_plan, read_spec, stored_plan
 from orchestrator.sweepfile import expand, read_sweep
 from storage.atomic import read_record, write_record
-from storage.attempts import STATES, Process
+from storage.attempt_records import STATES, Process
 from storage.errors import DataError, IdentityError, SchemaError
 
 

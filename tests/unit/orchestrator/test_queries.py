@@ -12,7 +12,7 @@ import pytest
 from finished_store import SWEEP, prepared, tausweep, write_parts, write_sweep
 
 from orchestrator.plan import read_spec
-from storage.attempts import AttemptRecord, Process, write_attempt
+from storage.attempt_records import AttemptRecord, Process, write_attempt
 from storage.layout import StoreLayout
 from storage.parts import PartWriter
 from storage.scan import read_table

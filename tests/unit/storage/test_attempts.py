@@ -11,27 +11,19 @@ from contextlib import ExitStack
 import pytest
 
 from storage.atomic import write_new_record, write_record
-from storage.attempts import (
-    LEASE_SECONDS,
+from storage.attempt_records import (
     AttemptRecord,
     Claim,
     Process,
     RetryPolicy,
-    Watch,
-    beat,
-    begin_attempt,
-    end_attempt,
-    is_live,
     last_attempt,
-    lost,
     read_attempt,
     read_claim,
-    require_ownership,
-    run_status,
-    settle,
     write_attempt,
 )
+from storage.attempts import beat, begin_attempt, end_attempt, lost, require_ownership, run_status, settle
 from storage.errors import ClaimLostError, CorruptFileError, SchemaError
+from storage.liveness import LEASE_SECONDS, Watch, is_live
 from storage.parts import PartWriter
 
 ELSEWHERE = Process(host="another-host", pid=1, started=0.0, namespace="pid:[1]")

@@ -9,7 +9,9 @@ import time
 
 import pytest
 
-from storage.attempts import LEASE_SECONDS, AttemptRecord, Claim, Process, Watch, beat, write_attempt
+from storage.attempt_records import AttemptRecord, Claim, Process, write_attempt
+from storage.attempts import beat
+from storage.liveness import LEASE_SECONDS, Watch
 
 ELSEWHERE = Process(host="another-host", pid=1, started=0.0, namespace="pid:[1]")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from storage.attempts import AttemptRecord, Process, RetryPolicy
+from storage.attempt_records import AttemptRecord, Process, RetryPolicy
 from storage.retries import LONGEST_WAIT_SECONDS, lost_in_a_row, seconds_to_wait
 
 NOW = 1_800_000_000.0

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.atomic import write_record
-from storage.attempts import AttemptRecord, Process, write_attempt
+from storage.attempt_records import AttemptRecord, Process, write_attempt
 from storage.errors import CorruptFileError, InputError, SchemaError
 from storage.layout import TABLES, PartName, StoreLayout
 from storage.parts import PartWriter

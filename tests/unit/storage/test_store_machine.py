@@ -28,18 +28,12 @@ from hypothesis.stateful import (
 
 from storage import scan
 from storage.atomic import write_record
-from storage.attempts import (
-    RetryPolicy,
-    Watch,
-    begin_attempt,
-    end_attempt,
-    last_attempt,
-    read_attempt,
-    write_attempt,
-)
+from storage.attempt_records import RetryPolicy, last_attempt, read_attempt, write_attempt
+from storage.attempts import begin_attempt, end_attempt
 from storage.compaction import compact
 from storage.errors import ClaimLostError
 from storage.layout import RunDirectory, StoreLayout
+from storage.liveness import Watch
 from storage.parts import PartWriter
 from storage.scan import read_table
 from storage.sql import query

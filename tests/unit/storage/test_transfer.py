@@ -10,7 +10,8 @@ from test_scan import attempt, measure, measured, publish_each_table
 
 from jobs.spec import stored_spec
 from storage.atomic import publish, read_record, write_record
-from storage.attempts import Claim, beat, run_status
+from storage.attempt_records import Claim
+from storage.attempts import beat, run_status
 from storage.compaction import compact
 from storage.errors import IdentityError, InputError, StoreError
 from storage.layout import TABLES, PartName, StoreLayout

@@ -13,7 +13,8 @@ from test_scan import ELSEWHERE, attempt, measure, publish_each_table
 
 from jobs.spec import stored_spec
 from storage.atomic import publish, write_record
-from storage.attempts import Claim, beat
+from storage.attempt_records import Claim
+from storage.attempts import beat
 from storage.compaction import compact
 from storage.layout import TABLES, PartName, StoreLayout
 from storage.parts import PartWriter

@@ -22,7 +22,8 @@ import torch
 from jobs.images import digits, fingerprint_digits
 from jobs.spec import RunSpec
 from storage.atomic import publish, write_record
-from storage.attempts import last_attempt, read_attempt, read_claim, run_status, write_attempt
+from storage.attempt_records import last_attempt, read_attempt, read_claim, write_attempt
+from storage.attempts import run_status
 from storage.layout import RunDirectory, StoreLayout
 from storage.scan import read_table
 from tests.unit.jobs.test_training import TINY
