@@ -1,4 +1,4 @@
-"""Attempts, claims and states: who may execute a run, who must stop, and what the files say of it."""
+"""Who may execute a run, who must stop, and who writes the end of an attempt that was lost."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import time
 from contextlib import ExitStack
 
 import pytest
+from attempt_making import AT_ONCE, ELSEWHERE, LISTENED, METRIC, age, begin, record
 
 from storage.atomic import write_new_record, write_record
 from storage.attempt_records import (
-    AttemptRecord,
     Claim,
     Process,
     RetryPolicy,
@@ -22,176 +22,14 @@ from storage.attempt_records import (
     write_attempt,
 )
 from storage.attempts import beat, begin_attempt, end_attempt, lost, require_ownership, run_status, settle
-from storage.errors import ClaimLostError, CorruptFileError, SchemaError
-from storage.liveness import LEASE_SECONDS, Watch, is_live
+from storage.errors import ClaimLostError
+from storage.liveness import Watch
 from storage.parts import PartWriter
-
-ELSEWHERE = Process(host="another-host", pid=1, started=0.0, namespace="pid:[1]")
-METRIC = {
-    "tau": [1],
-    "images_seen": [1],
-    "t": [None],
-    "metric": ["f_mem"],
-    "value": [0.0],
-    "wall_time": [0.0],
-}
-
-
-@pytest.fixture(scope="module")
-def dead():
-    """A process of this machine that has ended."""
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    process = Process.of(child.pid)
-    child.communicate()
-    return process
 
 
 @pytest.fixture
 def run(store, make_run):
     return make_run(store)
-
-
-def begin(run, **options):
-    """A worker's claim on the run."""
-    return begin_attempt(run, job_id=None, provenance={}, **options)
-
-
-AT_ONCE = RetryPolicy(retry_seconds=0)
-LISTENED = Watch(lease=0)
-"""A watch that has listened long enough: whatever it looks at was silent for the lease."""
-
-
-def record(run, number=1, *, process=ELSEWHERE, **fields):
-    """Write an attempt's record as a worker on another machine would."""
-    made = AttemptRecord(attempt=number, started=time.time(), process=process, **fields)
-    write_attempt(run, made)
-    return made
-
-
-def age(path, seconds=LEASE_SECONDS + 1):
-    """Let a file's last change lie in the past."""
-    then = time.time() - seconds
-    os.utime(path, (then, then))
-
-
-# --- the state of a run --------------------------------------------------------------------------------------------
-
-ENDINGS = {  # (what the newest record says, retry): state, and state while the run is marked as cancelled
-    ("succeeded", False): ("succeeded", "succeeded"),
-    ("failed", False): ("failed", "cancelled"),
-    ("failed", True): ("pending", "cancelled"),
-    ("cancelled", False): ("cancelled", "cancelled"),
-    ("cancelled", True): ("pending", "cancelled"),
-    ("preempted", False): ("preempted", "cancelled"),
-}
-
-
-def test_a_run_that_was_never_started_is_pending(run):
-    assert run_status(run).state == "pending"
-
-
-def test_a_run_cancelled_before_it_was_started_is_cancelled(run):
-    run.cancel.touch()
-    assert run_status(run).state == "cancelled"
-
-
-@pytest.mark.parametrize("marked", [False, True], ids=["", "marked as cancelled"])
-@pytest.mark.parametrize(("state", "retry"), ENDINGS)
-def test_the_newest_record_gives_the_state(run, state, retry, marked):
-    record(run, 1, state="failed", failure="error")
-    record(run, 2, state=state, retry=retry, ended=time.time())
-    if marked:
-        run.cancel.touch()
-    assert run_status(run).state == ENDINGS[state, retry][marked]
-
-
-@pytest.mark.parametrize("marked", [False, True], ids=["", "marked as cancelled"])
-def test_a_live_attempt_is_running_until_it_has_stopped(run, marked):
-    begin(run)
-    if marked:
-        run.cancel.touch()
-    assert run_status(run).state == "running"
-
-
-@pytest.mark.parametrize(
-    ("marked", "tries", "state"),
-    [(False, 1, "failed"), (False, 2, "pending"), (True, 1, "cancelled"), (True, 2, "cancelled")],
-)
-def test_an_attempt_that_died_without_a_word_is_followed_by_another_until_it_has_failed(
-    run, dead, marked, tries, state
-):
-    record(run, process=dead, retries=RetryPolicy(max_attempts=tries))
-    if marked:
-        run.cancel.touch()
-    assert run_status(run).state == state
-
-
-@pytest.mark.parametrize("state", ["pending", "submitted", "preempted"])
-def test_a_run_is_claimable_where_nobody_must_ask_for_it_again(run, state):
-    assert run_status(run).model_copy(update={"state": state}).claimable
-
-
-@pytest.mark.parametrize("state", ["running", "succeeded", "failed", "cancelled"])
-def test_a_run_that_runs_or_has_ended_is_not_claimable(run, state):
-    assert not run_status(run).model_copy(update={"state": state}).claimable
-
-
-def test_a_lost_worker_is_told_of_with_its_machine(run, dead):
-    record(run, process=dead)
-    status = run_status(run)
-    assert (status.failure, status.host) == ("lost_worker", dead.host)
-    assert f"pid {dead.pid}" in status.error
-
-
-def test_a_failure_comes_with_its_class_and_message(run):
-    record(run, state="failed", failure="not_finite", error="loss = nan at tau = 7", tau=7)
-    status = run_status(run)
-    assert (status.failure, status.error, status.tau) == ("not_finite", "loss = nan at tau = 7", 7)
-
-
-def test_an_old_failure_is_no_failure_of_a_run_that_succeeded_later(run):
-    record(run, 1, state="failed", failure="error", error="first")
-    record(run, 2, state="succeeded", tau=100)
-    status = run_status(run)
-    assert (status.attempt, status.failure, status.error, status.tau) == (2, None, None, 100)
-
-
-def test_the_heartbeat_tells_how_far_and_how_fast_a_run_is(run):
-    attempt = begin(run)
-    beat(run, Claim(attempt=1, process=attempt.process, tau=42, steps_per_second=3.5))
-    status = run_status(run)
-    assert (status.tau, status.steps_per_second) == (42, 3.5)
-
-
-def test_the_heartbeat_of_an_older_attempt_tells_nothing_of_the_newer(run):
-    record(run, 1)
-    beat(run, Claim(attempt=1, process=ELSEWHERE, tau=42, steps_per_second=3.5))
-    record(run, 2)
-    status = run_status(run)
-    assert (status.state, status.tau, status.steps_per_second) == ("running", 0, None)
-
-
-def test_before_its_first_heartbeat_a_resumed_attempt_is_where_it_resumed(run):
-    attempt = begin(run)
-    write_attempt(run, attempt.model_copy(update={"resumed_from_tau": 30}))
-    assert run_status(run).tau == 30
-
-
-@pytest.mark.parametrize("cancelled", [False, True])
-@pytest.mark.parametrize("state", ["none", "live", "dead", "failed", "succeeded"])
-def test_status_writes_nothing(run, dead, snapshot, state, cancelled):
-    if state == "live":
-        begin(run)
-    elif state != "none":
-        record(run, process=dead, state="running" if state == "dead" else state)
-    if cancelled:
-        run.cancel.touch()
-    before = snapshot(run.path)
-    run_status(run)
-    assert snapshot(run.path) == before
-
-
-# --- claiming ------------------------------------------------------------------------------------------------------
 
 
 def test_the_first_attempt_is_number_one_and_running(run):
@@ -338,43 +176,6 @@ def test_an_attempt_that_ends_while_another_looks_is_not_taken_for_lost(run, dea
     assert run.attempt_numbers() == [1]
 
 
-# --- who is alive --------------------------------------------------------------------------------------------------
-
-
-def test_a_dead_process_of_this_machine_is_noticed_at_once(run, dead):
-    attempt = record(run, process=dead)
-    beat(run, Claim(attempt=1, process=dead))
-    assert not is_live(run, attempt)
-
-
-def test_a_zombie_is_dead(run):
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        attempt = record(run, process=Process.of(child.pid))
-        assert is_live(run, attempt)
-        child.kill()
-        while attempt.process.alive():  # until the kernel has ended it; nobody has waited for it
-            time.sleep(0.01)
-        assert child.returncode is None
-        assert not is_live(run, attempt)
-
-
-def test_a_pid_that_was_given_anew_is_not_the_old_process(run):
-    me = Process.of(os.getpid())
-    assert me.alive()
-    assert not me.model_copy(update={"started": me.started - 3600}).alive()
-
-
-@pytest.mark.parametrize(
-    "field", [{"host": "another-host"}, {"namespace": "pid:[1]"}], ids=["host", "container"]
-)
-def test_a_process_that_cannot_be_seen_is_judged_by_its_heartbeat_alone(run, dead, field):
-    attempt = record(run, process=dead.model_copy(update=field))
-    beat(run, Claim(attempt=1, process=attempt.process))
-    assert is_live(run, attempt)
-    age(run.claim)
-    assert not is_live(run, attempt)
-
-
 def test_who_slept_while_taking_a_run_and_lost_it_has_not_got_it(run, dead, monkeypatch):
     """Another process follows between the new attempt's record and its first heartbeat."""
     record(run, process=dead, retries=AT_ONCE)
@@ -388,37 +189,29 @@ def test_who_slept_while_taking_a_run_and_lost_it_has_not_got_it(run, dead, monk
     assert read_claim(run) is None
 
 
-def test_a_heartbeat_counts_for_the_length_of_the_lease(run):
-    attempt = record(run)
-    beat(run, Claim(attempt=1, process=ELSEWHERE))
-    heard = run.claim.stat().st_mtime
-    assert is_live(run, attempt, now=heard + LEASE_SECONDS - 0.01)
-    assert not is_live(run, attempt, now=heard + LEASE_SECONDS)
+def test_what_an_attempt_wrote_while_it_was_taken_over_is_kept(run, dead, monkeypatch):
+    """The older attempt writes where it resumed between the look of the newer one and the newer one's record."""
+    record(run, process=dead, retries=AT_ONCE)
+
+    def slow(target, content):
+        record(run, process=dead, retries=AT_ONCE, resumed_from_tau=7)
+        return write_new_record(target, content)
+
+    monkeypatch.setattr("storage.attempts.write_new_record", slow)
+    assert begin(run).attempt == 2
+    assert (read_attempt(run, 1).state, read_attempt(run, 1).resumed_from_tau) == ("failed", 7)
 
 
-def test_before_the_first_heartbeat_the_records_date_counts(run):
-    attempt = record(run)
-    assert is_live(run, attempt)
-    age(run.attempt(1))
-    assert not is_live(run, attempt)
+def test_an_end_that_was_written_while_it_was_taken_over_is_kept(run, dead, monkeypatch):
+    record(run, process=dead, retries=AT_ONCE)
 
+    def slow(target, content):
+        record(run, process=dead, retries=AT_ONCE, state="succeeded", ended=2.0)
+        return write_new_record(target, content)
 
-def test_the_heartbeat_of_an_older_attempt_keeps_no_newer_one_alive(run):
-    record(run, 1)
-    beat(run, Claim(attempt=1, process=ELSEWHERE))
-    attempt = record(run, 2)
-    age(run.attempt(2))
-    assert not is_live(run, attempt)
-
-
-@pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled", "preempted"])
-def test_an_ended_attempt_is_not_live_however_fresh_its_claim(run, state):
-    attempt = record(run)
-    beat(run, Claim(attempt=1, process=ELSEWHERE))
-    assert not is_live(run, attempt.model_copy(update={"state": state}))
-
-
-# --- the fence -----------------------------------------------------------------------------------------------------
+    monkeypatch.setattr("storage.attempts.write_new_record", slow)
+    assert begin(run).attempt == 2
+    assert read_attempt(run, 1).state == "succeeded"
 
 
 @pytest.fixture
@@ -467,9 +260,6 @@ def test_a_lost_record_keeps_what_the_attempt_had_told(run):
     assert gone.model_dump(include=kept) == attempt.model_dump(include=kept)
 
 
-# --- writing the end of a lost attempt ------------------------------------------------------------------------------
-
-
 def test_the_end_of_a_dead_worker_is_written_at_once(run, dead):
     record(run, process=dead)
     beat(run, Claim(attempt=1, process=dead))
@@ -502,93 +292,6 @@ def test_an_attempt_that_ended_by_itself_is_not_settled_again(run, dead, snapsho
     before = snapshot(run.path)
     assert settle(run, LISTENED)
     assert snapshot(run.path) == before
-
-
-# --- asking for a run again, and cancelling ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("state", ["failed", "cancelled"])
-def test_a_retry_opens_an_ended_run_for_one_more_attempt(run, state):
-    write_attempt(run, record(run, state=state).model_copy(update={"retry": True}))
-    assert run_status(run).claimable
-    assert begin(run).attempt == 2
-    assert run_status(run).state == "running"
-    write_attempt(run, read_attempt(run, 2).model_copy(update={"state": "failed"}))
-    assert not run_status(run).claimable
-
-
-def test_a_cancelled_run_is_not_claimable_even_if_it_was_to_be_tried_again(run):
-    record(run, state="failed", retry=True)
-    run.cancel.touch()
-    assert not run_status(run).claimable
-
-
-def test_taking_the_marker_away_gives_a_preempted_run_back(run):
-    record(run, state="preempted")
-    run.cancel.touch()
-    assert run_status(run).state == "cancelled"
-    run.cancel.unlink()
-    assert run_status(run).claimable
-
-
-# --- damaged records -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("content", [b"", b'{"schema": 1, "attem', b"[]"])
-def test_a_damaged_record_is_an_error_that_names_it(run, content):
-    record(run)
-    run.attempt(1).write_bytes(content)
-    with pytest.raises(CorruptFileError, match=r"1\.json"):
-        run_status(run)
-
-
-@pytest.mark.parametrize(
-    ("change", "field"),
-    [
-        ('"state": "runing"', "state"),
-        ('"attempt": "one"', "attempt"),
-        ('"unknown": 1', "unknown"),
-        ('"process": {}', "process.host"),
-    ],
-)
-def test_a_record_with_a_wrong_field_is_refused_with_file_and_field(run, change, field):
-    record(run)
-    text = run.attempt(1).read_text()
-    run.attempt(1).write_text(text.rstrip().removesuffix("}") + f", {change}}}")
-    with pytest.raises(SchemaError, match=rf"1\.json: {field}: "):
-        last_attempt(run)
-
-
-def test_a_claim_that_cannot_be_read_is_an_error_that_names_it(run):
-    begin(run)
-    run.claim.write_bytes(b"{")
-    with pytest.raises(CorruptFileError, match="claim: not JSON"):
-        run_status(run)
-
-
-def test_what_an_attempt_wrote_while_it_was_taken_over_is_kept(run, dead, monkeypatch):
-    """The older attempt writes where it resumed between the look of the newer one and the newer one's record."""
-    record(run, process=dead, retries=AT_ONCE)
-
-    def slow(target, content):
-        record(run, process=dead, retries=AT_ONCE, resumed_from_tau=7)
-        return write_new_record(target, content)
-
-    monkeypatch.setattr("storage.attempts.write_new_record", slow)
-    assert begin(run).attempt == 2
-    assert (read_attempt(run, 1).state, read_attempt(run, 1).resumed_from_tau) == ("failed", 7)
-
-
-def test_an_end_that_was_written_while_it_was_taken_over_is_kept(run, dead, monkeypatch):
-    record(run, process=dead, retries=AT_ONCE)
-
-    def slow(target, content):
-        record(run, process=dead, retries=AT_ONCE, state="succeeded", ended=2.0)
-        return write_new_record(target, content)
-
-    monkeypatch.setattr("storage.attempts.write_new_record", slow)
-    assert begin(run).attempt == 2
-    assert read_attempt(run, 1).state == "succeeded"
 
 
 def test_the_claim_of_an_attempt_that_was_killed_after_its_last_word_is_taken_away(run):

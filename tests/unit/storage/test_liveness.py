@@ -8,12 +8,11 @@ import sys
 import time
 
 import pytest
+from attempt_making import ELSEWHERE, age, record
 
-from storage.attempt_records import AttemptRecord, Claim, Process, write_attempt
+from storage.attempt_records import Claim, Process
 from storage.attempts import beat
-from storage.liveness import LEASE_SECONDS, Watch
-
-ELSEWHERE = Process(host="another-host", pid=1, started=0.0, namespace="pid:[1]")
+from storage.liveness import LEASE_SECONDS, Watch, is_live
 
 
 class Clock:
@@ -39,12 +38,6 @@ def watch(clock):
 @pytest.fixture
 def run(store, make_run):
     return make_run(store)
-
-
-def record(run, number=1, **fields):
-    made = AttemptRecord(attempt=number, started=time.time(), **({"process": ELSEWHERE} | fields))
-    write_attempt(run, made)
-    return made
 
 
 def listen(watch, clock, run, attempt, *, seconds, step=2.0):
@@ -162,3 +155,70 @@ def test_watching_writes_nothing(run, watch, snapshot):
     before = snapshot(run.path)
     watch.alive(run, attempt)
     assert snapshot(run.path) == before
+
+
+# --- looking once, by the date -----------------------------------------------------------------------------------
+
+
+def test_a_dead_process_of_this_machine_is_noticed_at_once(run, dead):
+    attempt = record(run, process=dead)
+    beat(run, Claim(attempt=1, process=dead))
+    assert not is_live(run, attempt)
+
+
+def test_a_zombie_is_dead(run):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        attempt = record(run, process=Process.of(child.pid))
+        assert is_live(run, attempt)
+        child.kill()
+        while attempt.process.alive():  # until the kernel has ended it; nobody has waited for it
+            time.sleep(0.01)
+        assert child.returncode is None
+        assert not is_live(run, attempt)
+
+
+def test_a_pid_that_was_given_anew_is_not_the_old_process(run):
+    me = Process.of(os.getpid())
+    assert me.alive()
+    assert not me.model_copy(update={"started": me.started - 3600}).alive()
+
+
+@pytest.mark.parametrize(
+    "field", [{"host": "another-host"}, {"namespace": "pid:[1]"}], ids=["host", "container"]
+)
+def test_a_process_that_cannot_be_seen_is_judged_by_its_heartbeat_alone(run, dead, field):
+    attempt = record(run, process=dead.model_copy(update=field))
+    beat(run, Claim(attempt=1, process=attempt.process))
+    assert is_live(run, attempt)
+    age(run.claim)
+    assert not is_live(run, attempt)
+
+
+def test_a_heartbeat_counts_for_the_length_of_the_lease(run):
+    attempt = record(run)
+    beat(run, Claim(attempt=1, process=ELSEWHERE))
+    heard = run.claim.stat().st_mtime
+    assert is_live(run, attempt, now=heard + LEASE_SECONDS - 0.01)
+    assert not is_live(run, attempt, now=heard + LEASE_SECONDS)
+
+
+def test_before_the_first_heartbeat_the_records_date_counts(run):
+    attempt = record(run)
+    assert is_live(run, attempt)
+    age(run.attempt(1))
+    assert not is_live(run, attempt)
+
+
+def test_the_heartbeat_of_an_older_attempt_keeps_no_newer_one_alive(run):
+    record(run, 1)
+    beat(run, Claim(attempt=1, process=ELSEWHERE))
+    attempt = record(run, 2)
+    age(run.attempt(2))
+    assert not is_live(run, attempt)
+
+
+@pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled", "preempted"])
+def test_an_ended_attempt_is_not_live_however_fresh_its_claim(run, state):
+    attempt = record(run)
+    beat(run, Claim(attempt=1, process=ELSEWHERE))
+    assert not is_live(run, attempt.model_copy(update={"state": state}))

@@ -1,0 +1,19 @@
+"""Fixtures of this folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from storage.attempt_records import Process
+
+
+@pytest.fixture(scope="module")
+def dead():
+    """A process of this machine that has ended."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process = Process.of(child.pid)
+    child.communicate()
+    return process
