@@ -25,11 +25,12 @@ from storage.files import (
     open_merged,
     read_part,
     read_through,
+    replaced_parts,
     write_merged,
 )
 from storage.layout import TABLES, PartName, StoreLayout, TableName
 from storage.records import cuts_table
-from storage.scan import closed_connection, literal, read_table
+from storage.scan import closed_connection, equal, literal, read_table
 from storage.schemas import KEYS, MERGED_ORDER, SCHEMAS
 
 _FILE_BYTES = 512 << 20  # of parts; a merged file is smaller, for it has one footer and longer pages
@@ -102,11 +103,7 @@ def _groups(
     layout: StoreLayout, table: TableName, finished: Mapping[str, int]
 ) -> Iterator[dict[str, MergedRun]]:
     """What each new merged file is to hold."""
-    replaced: dict[str, set[PartName]] = {}
-    for path in layout.merged_files(table):
-        file = open_merged(path, table)
-        for run_id in file.runs:
-            replaced.setdefault(run_id, set()).update(file.parts(run_id))
+    replaced = replaced_parts(open_merged(path, table) for path in layout.merged_files(table))
     runs = {}
     for run_id, attempt in finished.items():
         parts = layout.run(run_id).part_names(table)
@@ -181,10 +178,8 @@ def _require_merged(
                 live.append(read_part(layout.run(run_id).part(table, name), table))
             except FileNotFoundError:  # removed by another compaction meanwhile
                 continue
-    same_key = " AND ".join(f"merged.{key} IS NOT DISTINCT FROM live.{key}" for key in KEYS[table])
-    same_row = " AND ".join(
-        f"merged.{name} IS NOT DISTINCT FROM live.{name}" for name in SCHEMAS[table].names
-    )
+    same_key = equal("merged", "live", KEYS[table])
+    same_row = equal("merged", "live", SCHEMAS[table].names)
     ids = ", ".join(map(literal, parts))
     with closed_connection() as connection:
         connection.register("live", pa.concat_tables(live))

@@ -123,6 +123,15 @@ def open_merged(path: Path, table: TableName) -> MergedFile:
     return MergedFile(path=path, fragment=fragment, runs=runs)
 
 
+def replaced_parts(files: Iterable[MergedFile]) -> dict[str, set[PartName]]:
+    """The runs that merged files hold, and the parts of each that they replace."""
+    replaced: dict[str, set[PartName]] = {}
+    for file in files:
+        for run_id in file.runs:
+            replaced.setdefault(run_id, set()).update(file.parts(run_id))
+    return replaced
+
+
 def dataset(fragments: Iterable[pds.ParquetFileFragment], table: TableName) -> pds.Dataset:
     """Opened files as one data set; page checksums are verified wherever it is read."""
     files = list(fragments)

@@ -148,6 +148,11 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def equal(left: str, right: str, columns: Iterable[str]) -> str:
+    """A condition in SQL: two tables agree in some columns, nulls being equal to nulls."""
+    return " AND ".join(f"{left}.{name} IS NOT DISTINCT FROM {right}.{name}" for name in columns)
+
+
 def _among(connection: duckdb.DuckDBPyConnection, name: str, run_ids: set[str]) -> str:
     """A condition on run_id."""
     if len(run_ids) <= _PUSHED_DOWN:

@@ -25,7 +25,7 @@ from storage.layout import TABLES, RunDirectory, StoreLayout, TableName
 from storage.liveness import Watch
 from storage.objects import read
 from storage.records import cuts_table
-from storage.scan import closed_connection, literal, read_table, take_snapshot
+from storage.scan import closed_connection, equal, literal, read_table, take_snapshot
 from storage.schemas import KEYS, SCHEMAS
 
 _CHUNK_BYTES = 16 << 20
@@ -178,10 +178,8 @@ def _compare(
     source: StoreLayout, target: StoreLayout, table: TableName, run_ids: Sequence[str], sql: str
 ) -> pa.Table:
     """Ask about the rows of both stores; the attempt rule is applied to theirs only."""
-    same_key = " AND ".join(f"theirs.{key} IS NOT DISTINCT FROM ours.{key}" for key in KEYS[table])
-    same_row = " AND ".join(
-        f"theirs.{name} IS NOT DISTINCT FROM ours.{name}" for name in SCHEMAS[table].names
-    )
+    same_key = equal("theirs", "ours", KEYS[table])
+    same_row = equal("theirs", "ours", SCHEMAS[table].names)
     theirs = read_table(source, table, run_ids)
     held = take_snapshot(target, table, run_ids)
     fragments = [*held.parts.values(), *(file.fragment for file in held.merged)]

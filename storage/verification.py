@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, Literal
 from storage.atomic import make_folder, read_record, sync_folder
 from storage.attempt_records import last_attempt, read_attempt, read_claim
 from storage.errors import StoreError, TausweepError
-from storage.files import open_merged, read_through
+from storage.files import open_merged, read_through, replaced_parts
 from storage.layout import TABLES, PartName, RunDirectory, StoreLayout, TableName, is_temporary
 from storage.liveness import is_live
 
@@ -73,15 +74,11 @@ def check(layout: StoreLayout, check_spec: CheckSpec) -> Iterator[Finding]:
 
 def _held(layout: StoreLayout, table: TableName) -> dict[str, set[PartName]]:
     """Runs with rows in merged files, and the parts that these replace; files that can't be read hold nothing."""
-    held: dict[str, set[PartName]] = {}
+    files = []
     for path in layout.merged_files(table):
-        try:
-            file = open_merged(path, table)
-        except (StoreError, FileNotFoundError):
-            continue
-        for run_id in file.runs:
-            held.setdefault(run_id, set()).update(file.parts(run_id))
-    return held
+        with suppress(StoreError, FileNotFoundError):
+            files.append(open_merged(path, table))
+    return replaced_parts(files)
 
 
 def _unreadable(
