@@ -65,6 +65,10 @@ def take(run: RunDirectory, chance: random.Random) -> tuple[AttemptRecord | None
             write_attempt(run, previous.model_copy(update={"retry": True}))
     # As if a running attempt had not been heard of for long.
     record = begin_attempt(run, job_id=None, provenance={}, watch=Watch(lease=0), retries=AT_ONCE)
+    if record is not None and previous is not None and record.attempt != previous.attempt + 1:
+        # It follows an attempt that began meanwhile, and may be followed before it has said where it resumed: only
+        # from 0 is surely not later than that.
+        return record, 0
     return record, max(0, known - chance.randrange(4))
 
 

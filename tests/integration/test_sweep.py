@@ -94,8 +94,11 @@ def test_the_parts_open_in_plain_pyarrow_pandas_and_duckdb(undisturbed: Path) ->
         files = sorted(undisturbed.glob(f"runs/*/{table}/*.parquet"))
         plain = pq.read_table(files[0])
         assert plain.num_rows == len(pd.read_parquet(files[0])) > 0
-        rows = duckdb.execute(f"SELECT count(*) FROM read_parquet('{undisturbed}/runs/*/{table}/*.parquet')")
-        assert rows.fetchone() == (sum(pq.read_metadata(f).num_rows for f in files),)
+        # A connection of its own: one that is shared stays in use until a result is read to its end.
+        with duckdb.connect() as connection:
+            pattern = f"{undisturbed}/runs/*/{table}/*.parquet"
+            counted = connection.execute(f"SELECT count(*) FROM read_parquet('{pattern}')").fetchall()
+        assert counted == [(sum(pq.read_metadata(f).num_rows for f in files),)]
 
 
 def test_kill_9_of_a_worker_costs_a_try_and_the_sweep_is_completed(
