@@ -66,8 +66,8 @@ def take(run: RunDirectory, chance: random.Random) -> tuple[AttemptRecord | None
     # As if a running attempt had not been heard of for long.
     record = begin_attempt(run, job_id=None, provenance={}, watch=Watch(lease=0), retries=AT_ONCE)
     if record is not None and previous is not None and record.attempt != previous.attempt + 1:
-        # It follows an attempt that began meanwhile, and may be followed before it has said where it resumed: only
-        # from 0 is surely not later than that.
+        # The attempt before this one began after we had looked, and may have recorded where it resumes without having
+        # said so: only 0 is surely not later than that.
         return record, 0
     return record, max(0, known - chance.randrange(4))
 
