@@ -19,13 +19,19 @@ _TRACEBACK_CHARACTERS = 4000
 
 
 # torch has no class of its own for these.
-_CPU_ALLOCATOR = "DefaultCPUAllocator: can't allocate memory"
+_NO_MEMORY_ON_THE_CPU = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "std::bad_alloc",  # what is not a tensor; in backward() it comes as a RuntimeError
+)
 _GLOO = "/gloo/"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out: Python's, numpy's, torch's on a device or torch's on the CPU."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or _CPU_ALLOCATOR in str(error)
+    told = str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        words in told for words in _NO_MEMORY_ON_THE_CPU
+    )
 
 
 def describe(error: Exception) -> dict[str, Any]:

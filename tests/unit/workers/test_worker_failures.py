@@ -22,6 +22,7 @@ GLOO = (
         (DataError("x"), "bad_data"),
         (MemoryError("x"), "out_of_memory"),
         (torch.OutOfMemoryError("x"), "out_of_memory"),
+        (RuntimeError("std::bad_alloc"), "out_of_memory"),
         (torch.distributed.DistNetworkError("x"), "lost_worker"),
         (RuntimeError(GLOO), "lost_worker"),
     ],
