@@ -72,6 +72,13 @@ def follow(place: Place, *, device: torch.device, timeout_seconds: float, parent
     store = find_store(place)
     store.set(ready_key(place.rank), "")
     ranks = GroupRanks(place, store, device, timeout_seconds)
+    try:
+        return _train_until_the_end(ranks, device)
+    finally:
+        ranks.leave()
+
+
+def _train_until_the_end(ranks: GroupRanks, device: torch.device) -> int:
     while True:
         try:
             order: dict[str, Any] = ranks.broadcast({})

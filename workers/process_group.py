@@ -130,6 +130,12 @@ class GroupRanks(Ranks):
         )
         self._flags = torch.zeros(1, dtype=torch.uint8)
 
+    @staticmethod
+    def leave() -> None:
+        """Leave the group, if there is one: torch's threads, left to the end of the process, abort it now and then."""
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+
     def wrap(self, network: nn.Module, batch: int) -> nn.Module:
         """The network under DistributedDataParallel, its dropout masks those of the whole batch."""
         share_dropout(network, self.rows(batch), batch)

@@ -109,11 +109,12 @@ class Leader(Team):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Kill the ranks that this one started; they hold nothing."""
+        """Kill the ranks that this one started, which hold nothing, and leave the group."""
         for child in self._children.values():
             child.kill()
             child.wait()
         self._children = {}
+        GroupRanks.leave()
 
     def assemble(self) -> None:
         """Start or join the ranks, if that is not done or they are not to be used any more.
@@ -132,8 +133,6 @@ class Leader(Team):
 
     def _start(self) -> None:
         self.__exit__(None, None, None)
-        if distributed.is_initialized():
-            distributed.destroy_process_group()
         # The port is bound before anybody is told of it, so no other process can take it; nobody outside can reach it.
         listener = socket.create_server((_LOOPBACK, 0))
         port = listener.getsockname()[1]

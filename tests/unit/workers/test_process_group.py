@@ -1,16 +1,23 @@
-"""A rank's place in torchrun's environment, and its device."""
+"""A rank's place in torchrun's environment, its device, and how it leaves the group."""
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 import torch
+from torch import distributed
 
 from storage.errors import InputError
-from workers.process_group import Place, rank_device
+from workers.follower import follow
+from workers.process_group import GroupRanks, Place, rank_device
 from workers.team import Team, make_team
 
 CPU = torch.device("cpu")
 PLACE = Place(rank=1, size=4, local_rank=0, address="host0", port=29500)
+ALONE = Place(rank=0, size=1, local_rank=0, address="127.0.0.1", port=0)
 
 
 def test_a_place_is_read_from_the_environment_it_makes() -> None:
@@ -51,6 +58,39 @@ def test_a_rank_without_a_gpu_of_its_own_is_refused() -> None:
 
 def team(processes: int, place: Place | None) -> Team:
     return make_team(processes=processes, device=CPU, timeout_seconds=1, place=place, arguments=[])
+
+
+@pytest.fixture
+def in_a_group() -> GroupRanks:
+    """This process in a group of its own."""
+    ranks = GroupRanks(ALONE, distributed.HashStore(), CPU, timeout_seconds=5)
+    yield ranks
+    ranks.leave()
+
+
+def test_a_worker_leaves_the_group_at_its_end(in_a_group: GroupRanks) -> None:
+    with team(2, None):
+        assert distributed.is_initialized()
+    assert not distributed.is_initialized(), "torch's threads, left alone, abort a process now and then"
+
+
+def test_a_rank_leaves_the_group_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.follower.find_store", lambda place: distributed.HashStore())
+    monkeypatch.setattr(GroupRanks, "broadcast", lambda ranks, value: {"end": 75})
+    with ignored_signals():
+        assert follow(ALONE, device=CPU, timeout_seconds=5, parent=None) == 75
+    assert not distributed.is_initialized()
+
+
+@contextmanager
+def ignored_signals() -> Iterator[None]:
+    """Put back the handlers that a follower takes away."""
+    before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_a_worker_of_one_process_has_no_ranks_to_lead() -> None:
