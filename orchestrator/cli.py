@@ -10,20 +10,23 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import Annotated, cast, get_args
 
 import typer
 
-from orchestrator import store_commands
-from orchestrator.options import DEFAULT_STORE, AsJson, SkipBad, Store, SweepName
+from orchestrator import store_commands, submit_commands
+from orchestrator.options import (
+    DEFAULT_STORE,
+    AsJson,
+    Overrides,
+    SkipBad,
+    Store,
+    SweepFile,
+    SweepName,
+    Where,
+)
 from storage.errors import InputError, StoreError, TausweepError, nearest
-from storage.layout import StoreLayout
 from storage.objects import io_errors
-
-if TYPE_CHECKING:
-    from orchestrator.plan import Plan
-
-_EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     help="Sweeps of diffusion-model trainings, from one file to the scaling law of memorisation.",
@@ -33,18 +36,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-SweepFile = Annotated[
-    str, typer.Argument(metavar="SWEEP.yaml", help="Sweep file, or the name of a shipped sweep.")
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[key=value …]", help="Override settings: n=8,16 lr=1e-3 name=try."),
-]
-Where = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[key=value …]", help="Only runs with these settings: n=32 optimizer=adam."),
-]
 
 
 @app.callback()
@@ -75,7 +66,7 @@ def run(file: SweepFile, overrides: Overrides = None, store: Store = DEFAULT_STO
 
     Ctrl-C leaves a sweep that the same command continues.
     """
-    from orchestrator import selection
+    from orchestrator import execution, selection
 
     layout = selection.open_store(store)
     selection.require_writable(layout)
@@ -83,70 +74,23 @@ def run(file: SweepFile, overrides: Overrides = None, store: Store = DEFAULT_STO
     made.resources.worker_count(
         len(made.runs)
     )  # refuses what this machine has not, before anything is written
-    _prepare(made, layout)
-    _execute(made, layout)
+    submit_commands.prepare(made, layout)
+    execution.execute(made, layout)
 
 
-@app.command()
-def submit(
-    file: SweepFile,
-    overrides: Overrides = None,
-    executor: Annotated[str, typer.Option(help="local, slurm or ray.")] = "local",
-    store: Store = DEFAULT_STORE,
-) -> None:
-    """Execute a sweep in the background and return at once."""
-    from orchestrator import launch, listing, output, selection, submission
-
-    submission.require_executor(executor)
-    layout = selection.open_store(store)
-    selection.require_writable(layout)
-    made = selection.planned(file, overrides, layout)
-    made.resources.worker_count(
-        len(made.runs)
-    )  # refuses what this machine has not, before anything is written
-    _prepare(made, layout)
-    todo = launch.todo(launch.settled(made, layout))
-    if not todo:
-        output.console.print(f"{made.sweep}: nothing to do; {listing.summary(made)}")
-        return
-    job_id, pid = submission.detach(made.sweep, layout)
-    output.console.print(
-        f"{made.sweep}: {len(todo)} runs submitted to this machine, job {job_id} (pid {pid})\n"
-        f"output: {layout.job_log(job_id)}\nfollow with: tausweep status {made.sweep} --watch --store {store}",
-        soft_wrap=True,
-    )
+app.command()(submit_commands.submit)
 
 
 @app.command(hidden=True)
 def execute(sweep: SweepName, store: Store = DEFAULT_STORE) -> None:
     """Execute what is to do of a stored sweep: the process that `submit` leaves behind."""
-    from orchestrator import selection
+    from orchestrator import execution, selection
 
     layout = selection.open_store(store)
-    _execute(selection.stored(sweep, layout), layout)
+    execution.execute(selection.stored(sweep, layout), layout)
 
 
-@app.command()
-def resume(
-    sweep: SweepName,
-    where: Where = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Also runs that failed by themselves.")] = False,
-    store: Store = DEFAULT_STORE,
-) -> None:
-    """Continue a sweep at once: unfinished, cancelled and lost runs.
-
-    Lost are runs whose worker was killed. Runs that failed by themselves are taken up only with --failed.
-    """
-    from orchestrator import launch, output, selection
-
-    layout = selection.open_store(store)
-    made = selection.stored(sweep, layout, where)
-    states = ("cancelled", "failed") if failed else ("cancelled",)
-    chosen = [r for r in made.runs if r.status.state in states or r.status.failure == "lost_worker"]
-    # A minute, where workers of other machines are silent.
-    with output.console.status("looking for heartbeats"):
-        launch.reopen([layout.run(run.run_id) for run in chosen])
-    _execute(made, layout)
+app.command()(submit_commands.resume)
 
 
 @app.command()
@@ -213,22 +157,7 @@ def logs(
         output.console.print(f"{made.sweep}: no run has failed; {listing.summary(made)}")
 
 
-@app.command()
-def cancel(sweep: SweepName, where: Where = None, store: Store = DEFAULT_STORE) -> None:
-    """Stop runs with a checkpoint, and keep others from starting.
-
-    `resume` takes them up again.
-    """
-    from orchestrator import launch, output, selection
-
-    layout = selection.open_store(store)
-    made = selection.stored(sweep, layout, where)
-    chosen = [run for run in made.runs if run.status.state not in ("succeeded", "cancelled")]
-    for run in chosen:
-        launch.cancel(layout.run(run.run_id))
-    output.console.print(f"{made.sweep}: {len(chosen)} of {len(made.runs)} runs cancelled")
-
-
+app.command()(submit_commands.cancel)
 app.command()(store_commands.query)
 app.command()(store_commands.compact)
 app.command()(store_commands.export)
@@ -287,38 +216,6 @@ def figures(
         output.console.print(str(path), soft_wrap=True)
     for name, reason in skipped.items():
         output.console.print(f"{name}: not drawn, {reason}", soft_wrap=True)
-
-
-def _prepare(made: Plan, layout: StoreLayout) -> None:
-    from orchestrator import launch, output
-
-    with output.counting("preparing images") as progress:
-        launch.prepare(made, layout, progress)
-
-
-def _execute(made: Plan, layout: StoreLayout) -> None:
-    """Execute with progress, and say how it ended: exit code 0, 1 if a run failed, 130 if stopped."""
-    from orchestrator import launch, listing, output
-
-    made = launch.settled(made, layout)
-    todo = launch.todo(made)
-    if todo:
-        workers = made.resources.worker_count(len(todo))
-        output.console.print(
-            f"{made.sweep}: {len(todo)} of {len(made.runs)} runs to do, {workers} workers, store {layout.root}",
-        )
-        try:
-            with output.ProgressView(made) as view:
-                made = launch.execute(made, layout, view.update)
-        except KeyboardInterrupt:
-            output.console.print(
-                f"stopped; the same command, or `tausweep resume {made.sweep}`, goes on from here"
-            )
-            raise typer.Exit(_EXIT_INTERRUPTED) from None
-    output.console.print(f"{made.sweep}: {listing.summary(made)}")
-    if made.count("failed"):
-        output.console.print(f"see why: tausweep logs {made.sweep} --failed --store {layout.root}")
-        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -6,13 +6,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jobs.spec import RunSpec, stored_spec
 from orchestrator.resources import Resources
 from orchestrator.staging import ImageSet, identify
-from orchestrator.submission import submitted_runs
+from orchestrator.submission import given_jobs
 from orchestrator.sweepfile import Sweep, expand
 from storage.atomic import read_record
 from storage.attempt_records import RunState
@@ -24,12 +24,17 @@ from storage.objects import each
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRun:
-    """One run of a plan: its spec, its parameter count p and what the store says of it."""
+    """One run of a plan: its spec, its parameter count p and what the store says of it.
+
+    Attributes:
+        scheduler_state: the scheduler's own word on the job that has the run, if one has.
+    """
 
     spec: RunSpec
     run_id: str
     p: int
     status: RunStatus
+    scheduler_state: str | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -129,19 +134,28 @@ def read_spec(run: RunDirectory) -> RunSpec:
 
 def _planned(specs: Sequence[RunSpec], layout: StoreLayout, sweep: str) -> list[PlannedRun]:
     counts = _parameter_counts(specs, layout)
-    submitted = submitted_runs(sweep, layout)
-
-    def status(run_id: str) -> RunStatus:
-        found = run_status(layout.run(run_id))
-        waits = found.state == "pending" and run_id in submitted
-        return found.model_copy(update={"state": "submitted"}) if waits else found
-
     run_ids = [spec.run_id for spec in specs]
-    states = each(layout.root, status, run_ids)
-    return [
+    states = each(layout.root, lambda run_id: run_status(layout.run(run_id)), run_ids)
+    runs = [
         PlannedRun(spec=spec, run_id=run_id, p=counts[_model_key(spec)], status=state)
         for spec, run_id, state in zip(specs, run_ids, states, strict=True)
     ]
+    return with_jobs(runs, sweep, layout)
+
+
+def with_jobs(runs: Iterable[PlannedRun], sweep: str, layout: StoreLayout) -> list[PlannedRun]:
+    """Runs with what their jobs add: those that wait in one are submitted, and the scheduler's own word."""
+    jobs = given_jobs(sweep, layout)
+    living = {run_id for job in jobs if job.alive is not False for run_id in job.run_ids}
+    words = {run_id: job.word for job in jobs for run_id in job.run_ids}
+
+    def seen(run: PlannedRun) -> PlannedRun:
+        word = None if run.status.state == "succeeded" else words.get(run.run_id)
+        waits = run.status.state == "pending" and run.run_id in living
+        status = run.status.model_copy(update={"state": "submitted"}) if waits else run.status
+        return replace(run, status=status, scheduler_state=word)
+
+    return [seen(run) for run in runs]
 
 
 def _model_key(spec: RunSpec) -> str:

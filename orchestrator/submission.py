@@ -1,21 +1,29 @@
-"""Submitting without staying: a process of its own that resumes the sweep, its output in the store."""
+"""The jobs that runs were given to, by any executor; and submitting without staying on this machine.
+
+What is known of a job is a record in the store; whether it lives is asked of its executor, all jobs in one question.
+"""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import uuid
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 
-from orchestrator.executors.base import Handle
+from orchestrator.executors.base import Executor, Handle
 from orchestrator.executors.local import LocalExecutor
 from storage.atomic import read_record
+from storage.attempts import run_status
 from storage.errors import InputError, nearest
 from storage.layout import RunDirectory, StoreLayout
 from storage.local_files import local_log
 from storage.objects import location
 
 EXECUTORS = ("local", "slurm", "ray")
-_AVAILABLE = ("local",)
+_AVAILABLE = ("local", "slurm")
 
 
 def require_executor(name: str) -> None:
@@ -28,23 +36,84 @@ def require_executor(name: str) -> None:
         raise InputError(f"--executor {name}: {nearest(name, EXECUTORS)}")
     if name not in _AVAILABLE:
         raise InputError(
-            f"--executor {name}: not available in this version; use --executor local. Nothing was submitted"
+            f"--executor {name}: not available in this version; use {' or '.join(_AVAILABLE)}. Nothing was submitted"
         )
+    if name == "slurm":
+        try:
+            import submitit  # noqa: F401 - looked for before anything is written
+        except ImportError as error:
+            raise InputError(
+                "--executor slurm: needs a package that is not installed: pip install 'tausweep[slurm]'"
+            ) from error
 
 
-def submitted_runs(sweep: str, layout: StoreLayout) -> set[str]:
-    """Ids of runs that a living job of a sweep was given, whether it has begun them or not."""
-    found: set[str] = set()
+@cache
+def executor_of(name: str) -> Executor:
+    """The executor of a name, one object a process: it remembers what its scheduler said."""
+    if name == "local":
+        return LocalExecutor()
+    from orchestrator.executors.slurm import SlurmExecutor
+
+    return SlurmExecutor()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenJob:
+    """A job and the runs it was given.
+
+    Attributes:
+        alive: whether it waits or runs; None if its scheduler does not answer.
+        word: the scheduler's own word, such as `PENDING (Resources)`.
+    """
+
+    handle: Handle
+    run_ids: list[str]
+    alive: bool | None
+    word: str | None
+
+
+def _recorded(sweep: str, layout: StoreLayout) -> Iterator[tuple[Handle, list[str]]]:
     for job_id in layout.job_ids():
         try:
             given = layout.job_runs(job_id).read_text().splitlines()
         except FileNotFoundError:  # removed when the job has ended
             continue
         record = read_record(layout.job(job_id), "sweep", "executor", "details")
-        handle = Handle(executor=record["executor"], job_id=job_id, details=record["details"])
-        if record["sweep"] == sweep and LocalExecutor().alive([handle]) != [False]:
-            found |= {RunDirectory(location(line)).run_id for line in given}
-    return found
+        if record["sweep"] == sweep:
+            handle = Handle(executor=record["executor"], job_id=job_id, details=record["details"])
+            yield handle, [RunDirectory(location(line)).run_id for line in given]
+
+
+def given_jobs(sweep: str, layout: StoreLayout) -> list[GivenJob]:
+    """The jobs of a sweep that are not known to have ended, and those whose end nobody has noted yet."""
+    of_executor: dict[str, list[tuple[Handle, list[str]]]] = defaultdict(list)
+    for handle, run_ids in _recorded(sweep, layout):
+        of_executor[handle.executor].append((handle, run_ids))
+    jobs = []
+    for name, given in of_executor.items():
+        handles = [handle for handle, _ in given]
+        executor = executor_of(name)
+        alive, words = executor.alive(handles), executor.words(handles)
+        for (handle, run_ids), lives, word in zip(given, alive, words, strict=True):
+            jobs.append(GivenJob(handle=handle, run_ids=run_ids, alive=lives, word=word))
+    return jobs
+
+
+def cancel_jobs(sweep: str, layout: StoreLayout) -> int:
+    """Cancel the jobs of a scheduler of whose runs none is to be executed any more; says how many."""
+    wanted: dict[str, list[Handle]] = defaultdict(list)
+    for job in given_jobs(sweep, layout):
+        states = [run_status(layout.run(run_id)).state for run_id in job.run_ids]
+        # A run that is executed now stops by itself at its next heartbeat.
+        if (
+            job.alive is not False
+            and job.handle.executor != "local"
+            and set(states) <= {"cancelled", "succeeded"}
+        ):
+            wanted[job.handle.executor].append(job.handle)
+    for name, handles in wanted.items():
+        executor_of(name).cancel(handles)
+    return sum(map(len, wanted.values()))
 
 
 def detach(sweep: str, layout: StoreLayout) -> tuple[str, int]:

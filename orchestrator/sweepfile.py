@@ -219,7 +219,8 @@ def _resources(source: YamlFile) -> Resources:
     try:
         return Resources.parse(_section(source, "resources"))
     except SettingError as error:
-        raise SweepFileError(f"{source.place('resources', error.field)}: resources: {error}") from error
+        place = source.place("resources", *error.field.split("."))
+        raise SweepFileError(f"{place}: resources: {error}") from error
 
 
 def _override(sweep: Sweep, text: str) -> Sweep:
@@ -232,9 +233,15 @@ def _override(sweep: Sweep, text: str) -> Sweep:
         return replace(sweep, name=value)
     key, values = parse_assignment(text)
     if key.startswith("resources."):
-        change = {key.removeprefix("resources."): values[0] if len(values) == 1 else values}
+        field, _, inner = key.removeprefix("resources.").partition(".")
+        change: Any = values[0] if len(values) == 1 else values
+        now = sweep.resources.model_dump(exclude_unset=True)
+        if inner and field == "slurm":
+            change = now.get(field, {}) | {inner: change}
+        elif inner:
+            field = f"{field}.{inner}"
         try:
-            return replace(sweep, resources=Resources.parse(sweep.resources.model_dump() | change))
+            return replace(sweep, resources=Resources.parse(now | {field: change}))
         except SettingError as error:
             raise InputError(f"{text!r}: {error}") from error
     if key not in setting_names():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,8 +79,20 @@ def parse_value(text: str) -> Any:
         raise ValueError(f"not a value: {text!r}") from error
 
 
+def _without_base_60() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
+    """What plain words of a file may mean, but 4:00:00 is a text: YAML 1.1 takes it for the number 14400."""
+    resolvers = {key: list(found) for key, found in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+    for found in resolvers.values():
+        for index, (tag, pattern) in enumerate(found):
+            if tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
+                found[index] = (tag, re.compile(rf"(?![^:]*:)(?:{pattern.pattern})", pattern.flags))
+    return resolvers
+
+
 class _Loader(yaml.SafeLoader):
     """YAML's safe loader; where a text does not fit its type, its error says the line too."""
+
+    yaml_implicit_resolvers = _without_base_60()
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:

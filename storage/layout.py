@@ -89,7 +89,7 @@ _EXPLAINED = re.compile(
         (
             rf"runs/{_RUN_ID.pattern}/({'|'.join(_RUN_FILES)})",
             rf"compacted/({'|'.join(TABLES)})/{_MERGED.pattern}",
-            r"sweeps/[^/.][^/]*\.json|jobs/[^/.][^/]*\.(json|runs|log)|data/[0-9a-f]+\.(npy|json)|figures/.+",
+            r"sweeps/[^/.][^/]*\.json|jobs/([^/.][^/]*\.(json|runs|log)|scheduler/.+)|data/[0-9a-f]+\.(npy|json)|figures/.+",
         )
     )
 )
@@ -281,6 +281,11 @@ class StoreLayout:
     def job_log(self, job_id: str) -> Path:
         """What the job itself printed, outside any attempt."""
         return self.jobs / f"{job_id}.log"
+
+    @property
+    def scheduler_files(self) -> Path:
+        """Folder of what a scheduler itself needs and prints: batch scripts, and output before a worker runs."""
+        return self.jobs / "scheduler"
 
     def job_ids(self) -> list[str]:
         """Ids of the recorded jobs, sorted."""

@@ -50,6 +50,19 @@ def pytest_make_collect_report(collector):
     return _refuse_skip((yield))
 
 
+def slurm_answers() -> bool:
+    """Whether there is a SLURM to submit to."""
+    try:
+        return subprocess.run(["sinfo"], capture_output=True, check=False, timeout=20).returncode == 0
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return False
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("slurm") and not slurm_answers():
+        pytest.skip("no SLURM answers; start one with deploy/slurm/dev-cluster up and export what it prints")
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> StoreLayout:
     """An empty store; its path has a space in it, as users' paths do."""

@@ -65,7 +65,7 @@ def follow(place: Place, *, device: torch.device, timeout_seconds: float, parent
     Returns:
         The exit code.
     """
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # rank 0 gets them too, and all ranks stop at the same step
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

@@ -59,8 +59,8 @@ class StopFlag:
         self._run = None
 
     def install(self) -> None:
-        """Set the flag at SIGTERM, SIGUSR1 (SLURM's early warning) and SIGINT; a second SIGINT quits at once."""
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+        """Set the flag at SIGTERM, at SIGUSR1 and SIGUSR2 (early warnings) and at SIGINT; a second SIGINT quits at once."""
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT):
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the handler's signature

@@ -52,6 +52,9 @@ class Executor(Protocol):
     def alive(self, handles: Sequence[Handle]) -> list[bool | None]:
         """For each job whether it still runs or waits; None where that can't be known, which changes no state."""
 
+    def words(self, handles: Sequence[Handle]) -> list[str | None]:
+        """The scheduler's own word on each job, such as `PENDING (Resources)`; None where there is none."""
+
     def cancel(self, handles: Sequence[Handle]) -> None:
         """Ask jobs to checkpoint and end."""
 

@@ -62,6 +62,10 @@ class LocalExecutor:
         process = Process.model_validate(handle.details)
         return process.alive() if process.visible() else None
 
+    def words(self, handles: Sequence[Handle]) -> list[str | None]:
+        """Nothing: there is no scheduler."""
+        return [None] * len(handles)
+
     def exit_code(self, handle: Handle) -> int | None:
         """Exit code of a job that this object started; negative for a signal; None while it runs."""
         return self._children[handle.job_id].poll()

@@ -185,11 +185,23 @@ def test_a_wrong_format_of_figures_is_refused(study):
     refused(tausweep("figures", "tiny", "--format", "gif", store=study.root), "--format gif", "png")
 
 
-@pytest.mark.parametrize("executor", ["slurm", "lokal"])
+@pytest.mark.parametrize("executor", ["ray", "lokal"])
 def test_an_executor_that_is_not_there_is_refused_before_anything_is_written(executor, file, store):
     refused(
         tausweep("submit", file, "--executor", executor, store=store.root), f"--executor {executor}", "local"
     )
+    assert not store.root.exists()
+
+
+def test_slurm_is_refused_where_there_is_none_before_anything_is_written(file, store, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    refused(tausweep("submit", file, "--executor", "slurm", store=store.root), "--executor slurm", "scontrol")
+    assert not store.root.exists()
+
+
+@pytest.mark.parametrize("option", [("--profile", "one-gpu"), ("--dry-run",), ("--canary",), ("--watch",)])
+def test_what_only_slurm_has_is_refused_elsewhere(option, file, store):
+    refused(tausweep("submit", file, *option, store=store.root), option[0], "--executor slurm")
     assert not store.root.exists()
 
 

@@ -144,7 +144,7 @@ def test_a_second_sigint_quits_at_once_and_the_run_goes_on_later(layout: StoreLa
     try:
         assert not work([run], stop, OPTIONS)
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, before if number == signal.SIGINT else signal.SIG_DFL)
     assert read_attempt(run, 1).state == "preempted"
     assert (run.checkpoint_taus(), run.parts("metrics")) == ([], [])

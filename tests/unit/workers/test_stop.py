@@ -13,10 +13,12 @@ from storage.atomic import publish
 from workers.budget import MARGIN_SECONDS, Budget
 from workers.stop import StopFlag
 
+NUMBERS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
+
 
 @pytest.fixture
 def flag() -> StopFlag:
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in NUMBERS}
     stop = StopFlag()
     stop.install()
     yield stop
@@ -24,7 +26,7 @@ def flag() -> StopFlag:
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+@pytest.mark.parametrize("number", NUMBERS)
 def test_a_signal_asks_the_worker_to_stop(flag: StopFlag, number: signal.Signals) -> None:
     assert flag.reason is None
     os.kill(os.getpid(), number)

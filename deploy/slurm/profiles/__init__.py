@@ -1,0 +1,1 @@
+"""Profiles of SLURM sites that ship with tausweep."""

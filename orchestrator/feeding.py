@@ -1,0 +1,217 @@
+"""Hands runs to a scheduler, as many as it takes, and goes on handing as room appears.
+
+A run is given again only if no job that has it may live. Which job executes a run is decided by claims, so that a run
+that two jobs were given, by two commands at once, is executed once all the same.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Protocol
+
+from orchestrator.executors.base import Executor, Handle, JobRequest
+from orchestrator.launch import refresh, todo
+from orchestrator.plan import Plan, PlannedRun, with_jobs
+from orchestrator.resources import Resources
+from orchestrator.submission import GivenJob, given_jobs
+from storage.atomic import publish, write_record
+from storage.compaction import compact
+from storage.errors import TausweepError
+from storage.layout import StoreLayout
+
+POLL_SECONDS = 15.0
+MERGED_RUNS = 32
+"""So many runs finish before their parts are merged; see `workers.execute.MERGED_RUNS`."""
+
+Watcher = Callable[[Plan], None]
+
+
+class Limits(Protocol):
+    """What a scheduler takes: jobs in one call, and jobs in all (None for any number)."""
+
+    @property
+    def array_tasks(self) -> int:
+        """Jobs of one call."""
+
+    @property
+    def jobs(self) -> int | None:
+        """Jobs that may still be submitted."""
+
+
+class Scheduler(Executor, Protocol):
+    """An executor whose jobs wait for their turn."""
+
+    def limits(self, resources: Resources) -> Limits:
+        """What may be submitted now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fed:
+    """What one round handed over.
+
+    Attributes:
+        jobs: submitted jobs.
+        runs: runs in them.
+        left: runs that are still to be handed over.
+        why: what stopped it; None if nothing is left.
+    """
+
+    jobs: list[Handle]
+    runs: int
+    left: int
+    why: str | None = None
+
+
+def cut(runs: Sequence[PlannedRun], size: int) -> list[list[PlannedRun]]:
+    """Divide runs, the dearest first, into jobs of at most so many that cost about the same."""
+    count = -(-len(runs) // size)
+    return [list(runs[start::count]) for start in range(count)]
+
+
+def open_runs(plan: Plan, jobs: Sequence[GivenJob]) -> list[PlannedRun]:
+    """Runs that are to be executed and that no job which may live was given."""
+    given = {run_id for job in jobs if job.alive is not False for run_id in job.run_ids}
+    return [run for run in todo(plan) if run.run_id not in given]
+
+
+def _promised(jobs: Sequence[GivenJob]) -> int:
+    """How many jobs may run at once by what was submitted before."""
+    arrays: dict[str, tuple[int, int]] = {}
+    for job in jobs:
+        if job.alive is not False:
+            array = str(job.handle.details.get("array"))
+            most = job.handle.details.get("parallel") or 1
+            arrays[array] = (most, arrays.get(array, (0, 0))[1] + 1)
+    return sum(min(most, count) for most, count in arrays.values())
+
+
+def _batches(
+    chunks: list[list[PlannedRun]], array_tasks: int, parallel: int | None
+) -> Iterator[tuple[list[list[PlannedRun]], int | None]]:
+    """Arrays, each with how many of its jobs may run at once: together no more than are allowed."""
+    batches = [chunks[start : start + array_tasks] for start in range(0, len(chunks), array_tasks)]
+    if parallel is None:
+        yield from ((batch, None) for batch in batches)
+        return
+    batches = batches[:parallel]
+    for index, batch in enumerate(batches):
+        share = parallel // len(batches) + (index < parallel % len(batches))
+        yield batch, share
+
+
+def feed(plan: Plan, layout: StoreLayout, executor: Scheduler) -> Fed:
+    """Submit what is to do and was not submitted yet, within the site's limits and the sweep's own.
+
+    Args:
+        plan: the sweep's, prepared, with present states.
+        layout: the store.
+        executor: the scheduler.
+
+    Raises:
+        TausweepError: the first submission was refused; nothing was submitted or marked so.
+    """
+    jobs = given_jobs(plan.sweep, layout)
+    _forget_ended(layout, jobs)
+    runs = open_runs(plan, jobs)
+    if not runs:
+        return Fed(jobs=[], runs=0, left=0)
+    resources = plan.resources
+    chunks = cut(runs, resources.slurm.runs_per_job)
+    limits = executor.limits(resources)
+    parallel = None if resources.workers is None else resources.workers - _promised(jobs)
+    why = None
+    if limits.jobs is not None and limits.jobs < len(chunks):
+        why = f"the site lets this user submit {limits.jobs} more jobs now"
+        chunks = chunks[: limits.jobs]
+    if parallel is not None and parallel < 1:
+        return Fed(
+            jobs=[], runs=0, left=len(runs), why=f"workers = {resources.workers} are submitted already"
+        )
+    handles: list[Handle] = []
+    done = 0
+    for batch, share in _batches(chunks, limits.array_tasks, parallel):
+        asked = resources if share is None else resources.model_copy(update={"workers": share})
+        try:
+            handles += _submit(plan.sweep, layout, executor, batch, asked)
+        except TausweepError as error:
+            if not handles:
+                raise
+            why = str(error)
+            break
+        done += sum(map(len, batch))
+    left = len(runs) - done
+    if left and why is None:
+        why = f"arrays of {limits.array_tasks} jobs with workers = {resources.workers} at once in all"
+    return Fed(jobs=handles, runs=done, left=left, why=why if left else None)
+
+
+def _submit(
+    sweep: str, layout: StoreLayout, executor: Scheduler, batch: list[list[PlannedRun]], resources: Resources
+) -> list[Handle]:
+    stem = f"{sweep}-{uuid.uuid4().hex[:8]}"
+    requests = []
+    for index, runs in enumerate(batch):
+        job_id = f"{stem}-{index}"
+        listing = "".join(f"{layout.run(run.run_id).path.resolve()}\n" for run in runs).encode()
+        publish(layout.job_runs(job_id), lambda file, listing=listing: file.write(listing))  # type: ignore[misc]
+        requests.append(JobRequest(job_id=job_id, layout=layout, resources=resources))
+    try:
+        handles = executor.submit(requests)
+    except BaseException:
+        for request in requests:
+            layout.job_runs(request.job_id).unlink(missing_ok=True)
+        raise
+    submitted = time.time()
+    for handle in handles:
+        write_record(layout.job(handle.job_id), {"sweep": sweep, "submitted": submitted, **asdict(handle)})
+    return handles
+
+
+def _forget_ended(layout: StoreLayout, jobs: Sequence[GivenJob]) -> None:
+    for job in jobs:
+        if job.alive is False:
+            layout.job_runs(job.handle.job_id).unlink(missing_ok=True)
+
+
+def watch_jobs(plan: Plan, layout: StoreLayout, executor: Scheduler, watch: Watcher) -> Plan:
+    """Feed a sweep until it is done, and merge the parts of what has finished.
+
+    Returns:
+        The plan with its final states.
+    """
+    merged = {run.run_id for run in plan.runs if run.status.state == "succeeded"}
+    while True:
+        plan = refresh(plan, layout)
+        feed(plan, layout, executor)
+        plan = replace(plan, runs=with_jobs(plan.runs, plan.sweep, layout))
+        watch(plan)
+        done = {run.run_id for run in plan.runs if run.status.state == "succeeded"}
+        over = not any(run.status.waiting or run.status.state == "running" for run in plan.runs)
+        if len(done - merged) >= MERGED_RUNS or (over and len(plan.runs) >= MERGED_RUNS):
+            compact(layout, done - merged)
+            merged = done
+        if over:
+            _forget_ended(layout, given_jobs(plan.sweep, layout))
+            return plan
+        time.sleep(POLL_SECONDS)
+
+
+def canary(plan: Plan, layout: StoreLayout, executor: Scheduler, watch: Watcher) -> None:
+    """Execute one run of a sweep, the cheapest, and wait for its end; does nothing if one has succeeded already.
+
+    Raises:
+        TausweepError: it did not succeed; nothing else was submitted.
+    """
+    if plan.count("succeeded") or not todo(plan):
+        return
+    first = min(todo(plan), key=lambda run: run.cost_left)
+    one = watch_jobs(replace(plan, runs=[first]), layout, executor, watch).runs[0]
+    if one.status.state != "succeeded":
+        told = one.status.error or one.status.state
+        raise TausweepError(
+            f"the canary, run {one.run_id}, ended as {one.status.state}: {told}. Nothing else was submitted; see "
+            f"`tausweep logs {one.run_id}`"
+        )
