@@ -13,11 +13,9 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
-import submitit
-from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from orchestrator.executors import slurm_queue
 from orchestrator.executors.base import Handle, JobRequest, worker_arguments
@@ -26,6 +24,9 @@ from orchestrator.resources import Resources
 from storage.errors import InputError, SettingError, TausweepError
 from storage.layout import StoreLayout
 from storage.objects import is_object
+
+if TYPE_CHECKING:
+    import submitit
 
 _NO_CAP = 1_000_000
 
@@ -138,6 +139,8 @@ class SlurmExecutor:
         self.queue = slurm_queue.Queue()
 
     def _submitit(self, layout: StoreLayout, resources: Resources, name: str) -> submitit.SlurmExecutor:
+        import submitit  # half a second, which commands that submit nothing need not spend
+
         try:
             executor = submitit.SlurmExecutor(folder=layout.scheduler_files.resolve())
         except RuntimeError as error:
@@ -151,6 +154,8 @@ class SlurmExecutor:
         Raises:
             TausweepError: sbatch refused; with its words, and nothing was submitted.
         """
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
+
         first = requests[0]
         layout, resources = first.layout, first.resources
         executor = self._submitit(layout, resources, first.job_id.rpartition("-")[0])

@@ -85,7 +85,7 @@ def test_a_rank_leaves_the_group_at_its_end(monkeypatch: pytest.MonkeyPatch) -> 
 @contextmanager
 def ignored_signals() -> Iterator[None]:
     """Put back the handlers that a follower takes away."""
-    before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)}
+    before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)}
     try:
         yield
     finally:
