@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.output import console, print_json
-from storage.attempt_records import Failure, read_attempt
+from storage.atomic import read_record
+from storage.attempt_records import Failure, last_attempt, read_attempt
 from storage.attempts import lost, run_status
 from storage.errors import InputError, nearest
 from storage.layout import StoreLayout
@@ -103,13 +104,38 @@ def print_log(layout: StoreLayout, target: str, *, as_json: bool) -> None:
     if len(found) > 1:
         raise InputError(f"{target}: {len(found)} runs begin so ({', '.join(found[:5])} …); give more digits")
     run = layout.run(found[0])
-    numbers = run.attempt_numbers()
-    if not numbers:
-        raise InputError(f"{found[0]}: the run has not been started, there is no log")
-    log = run.log(numbers[-1])
+    record = last_attempt(run)
+    if record is None:
+        jobs = [log for job in _jobs_of(layout, run.run_id) for log in job_logs(layout, job)]
+        raise InputError(
+            f"{found[0]}: the run has not been started, there is no log"
+            + "".join(f"\nits job printed: {path}" for path in jobs)
+        )
+    log = run.log(record.attempt)
     content = log.read_text(errors="replace") if log.exists() else ""
+    beside = [str(path) for path in job_logs(layout, record.job_id)]
     if as_json:
-        print_json({"run_id": run.run_id, "attempt": numbers[-1], "path": str(log), "log": content})
+        told = {"run_id": run.run_id, "attempt": record.attempt, "path": str(log), "job_logs": beside}
+        print_json({**told, "log": content})
         return
-    console.print(f"{log} (attempt {numbers[-1]} of {len(numbers)})", soft_wrap=True)
+    console.print(f"{log} (attempt {record.attempt} of {len(run.attempt_numbers())})", soft_wrap=True)
     console.print(content or "nothing was printed", soft_wrap=True)
+    for path in beside:
+        console.print(f"its job printed: {path}", soft_wrap=True)
+
+
+def job_logs(layout: StoreLayout, job_id: str | None) -> list[Path]:
+    """What a job itself printed, outside of its runs: the worker, and what the scheduler kept. Empty files are left out."""
+    if job_id is None or not layout.job(job_id).exists():
+        return []
+    output = read_record(layout.job(job_id), "details")["details"].get("output")
+    logs = [layout.job_log(job_id), *([Path(output)] if output else [])]
+    return [log for log in logs if log.exists() and log.stat().st_size]
+
+
+def _jobs_of(layout: StoreLayout, run_id: str) -> Iterator[str]:
+    """Jobs that were given a run and are not known to have ended."""
+    for job_id in layout.job_ids():
+        listing = layout.job_runs(job_id)
+        if listing.exists() and run_id in listing.read_text():
+            yield job_id

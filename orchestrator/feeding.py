@@ -9,9 +9,10 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
+from orchestrator.ended_jobs import note_ended, what_happened
 from orchestrator.executors.base import Executor, Handle, JobRequest
 from orchestrator.launch import refresh, todo
 from orchestrator.plan import Plan, PlannedRun, with_jobs
@@ -25,6 +26,8 @@ from storage.layout import StoreLayout
 POLL_SECONDS = 15.0
 MERGED_RUNS = 32
 """So many runs finish before their parts are merged; see `workers.execute.MERGED_RUNS`."""
+
+_IDLE_JOBS = 3  # that end without having begun a run: the fault is not a run's
 
 Watcher = Callable[[Plan], None]
 
@@ -57,12 +60,14 @@ class Fed:
         runs: runs in them.
         left: runs that are still to be handed over.
         why: what stopped it; None if nothing is left.
+        idle: jobs that have ended without beginning a run, though there was one to begin.
     """
 
     jobs: list[Handle]
     runs: int
     left: int
     why: str | None = None
+    idle: list[GivenJob] = field(default_factory=list)
 
 
 def cut(runs: Sequence[PlannedRun], size: int) -> list[list[PlannedRun]]:
@@ -114,10 +119,10 @@ def feed(plan: Plan, layout: StoreLayout, executor: Scheduler) -> Fed:
         TausweepError: the first submission was refused; nothing was submitted or marked so.
     """
     jobs = given_jobs(plan.sweep, layout)
-    _forget_ended(layout, jobs)
+    idle = note_ended(jobs, layout)
     runs = open_runs(plan, jobs)
     if not runs:
-        return Fed(jobs=[], runs=0, left=0)
+        return Fed(jobs=[], runs=0, left=0, idle=idle)
     resources = plan.resources
     chunks = cut(runs, resources.slurm.runs_per_job)
     limits = executor.limits(resources)
@@ -127,9 +132,8 @@ def feed(plan: Plan, layout: StoreLayout, executor: Scheduler) -> Fed:
         why = f"the site lets this user submit {limits.jobs} more jobs now"
         chunks = chunks[: limits.jobs]
     if parallel is not None and parallel < 1:
-        return Fed(
-            jobs=[], runs=0, left=len(runs), why=f"workers = {resources.workers} are submitted already"
-        )
+        why = f"workers = {resources.workers} are submitted already"
+        return Fed(jobs=[], runs=0, left=len(runs), why=why, idle=idle)
     handles: list[Handle] = []
     done = 0
     for batch, share in _batches(chunks, limits.array_tasks, parallel):
@@ -145,7 +149,7 @@ def feed(plan: Plan, layout: StoreLayout, executor: Scheduler) -> Fed:
     left = len(runs) - done
     if left and why is None:
         why = f"arrays of {limits.array_tasks} jobs with workers = {resources.workers} at once in all"
-    return Fed(jobs=handles, runs=done, left=left, why=why if left else None)
+    return Fed(jobs=handles, runs=done, left=left, why=why if left else None, idle=idle)
 
 
 def _submit(
@@ -170,22 +174,23 @@ def _submit(
     return handles
 
 
-def _forget_ended(layout: StoreLayout, jobs: Sequence[GivenJob]) -> None:
-    for job in jobs:
-        if job.alive is False:
-            layout.job_runs(job.handle.job_id).unlink(missing_ok=True)
-
-
 def watch_jobs(plan: Plan, layout: StoreLayout, executor: Scheduler, watch: Watcher) -> Plan:
     """Feed a sweep until it is done, and merge the parts of what has finished.
 
     Returns:
         The plan with its final states.
+
+    Raises:
+        TausweepError: jobs end one after the other before they begin a run, or the first submission was refused.
     """
+    idle = 0
     merged = {run.run_id for run in plan.runs if run.status.state == "succeeded"}
     while True:
         plan = refresh(plan, layout)
-        feed(plan, layout, executor)
+        fed = feed(plan, layout, executor)
+        idle = idle + len(fed.idle) if fed.idle else idle
+        if idle >= _IDLE_JOBS:
+            raise TausweepError(what_happened(fed.idle[-1]))
         plan = replace(plan, runs=with_jobs(plan.runs, plan.sweep, layout))
         watch(plan)
         done = {run.run_id for run in plan.runs if run.status.state == "succeeded"}
@@ -194,7 +199,7 @@ def watch_jobs(plan: Plan, layout: StoreLayout, executor: Scheduler, watch: Watc
             compact(layout, done - merged)
             merged = done
         if over:
-            _forget_ended(layout, given_jobs(plan.sweep, layout))
+            note_ended(given_jobs(plan.sweep, layout), layout)
             return plan
         time.sleep(POLL_SECONDS)
 

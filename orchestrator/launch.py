@@ -61,11 +61,21 @@ def prepare(plan: Plan, layout: StoreLayout, progress: Progress | None = None) -
         "axes": plan.axes,
         "run_ids": [run.run_id for run in plan.runs],
         "resources": plan.resources.model_dump(mode="json"),
+        "executor": plan.executor,
     }
     path = layout.sweep(plan.sweep)
     if path.exists() and {k: v for k, v in read_record(path).items() if k != "updated"} == sweep:
         return
     write_record(path, {**sweep, "updated": time.time()})
+
+
+def remember_executor(plan: Plan, layout: StoreLayout) -> None:
+    """Keep with a stored sweep to which executor it is handed now, and with which resources."""
+    path = layout.sweep(plan.sweep)
+    record = read_record(path)
+    told = {"executor": plan.executor, "resources": plan.resources.model_dump(mode="json")}
+    if record | told != record:
+        write_record(path, record | told)
 
 
 def reopen(runs: Sequence[RunDirectory]) -> None:

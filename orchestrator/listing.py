@@ -60,9 +60,9 @@ def print_runs(plan: Plan, *, as_json: bool) -> None:
     columns = ["run", *plan.axes, "state", "tau", "steps/s", "attempt", "failure"]
     shown = plan.runs[:_SHOWN]
     rows = [_status_row(plan, run) for run in shown]
-    if any(run.scheduler_state for run in shown):
+    if any(run.status.scheduler_state for run in shown):
         columns.append("scheduler")
-        rows = [[*row, run.scheduler_state] for row, run in zip(rows, shown, strict=True)]
+        rows = [[*row, run.status.scheduler_state] for row, run in zip(rows, shown, strict=True)]
     print_table(columns, rows)
     _print_rest(plan)
     console.print(f"\n{summary(plan)}; {plan.steps_left:,} steps to do")
@@ -78,10 +78,7 @@ def _json(plan: Plan) -> dict[str, Any]:
         "sweep": plan.sweep,
         "counts": {"runs": len(plan.runs), **counts(plan)},
         "steps_left": plan.steps_left,
-        "runs": [
-            {**run.settings, **run.status.model_dump(mode="json"), "scheduler_state": run.scheduler_state}
-            for run in plan.runs
-        ],
+        "runs": [{**run.settings, **run.status.model_dump(mode="json")} for run in plan.runs],
     }
 
 

@@ -24,17 +24,12 @@ from storage.objects import each
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRun:
-    """One run of a plan: its spec, its parameter count p and what the store says of it.
-
-    Attributes:
-        scheduler_state: the scheduler's own word on the job that has the run, if one has.
-    """
+    """One run of a plan: its spec, its parameter count p and what the store says of it."""
 
     spec: RunSpec
     run_id: str
     p: int
     status: RunStatus
-    scheduler_state: str | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -65,6 +60,7 @@ class Plan:
         images: image sets to prepare; empty for a plan made from a store.
         resources: what it may use.
         source: path of the sweep file.
+        executor: to which it was handed last, or is now.
     """
 
     sweep: str
@@ -73,6 +69,7 @@ class Plan:
     images: list[ImageSet]
     resources: Resources
     source: str
+    executor: str = "local"
 
     def count(self, *states: RunState) -> int:
         """How many runs are in one of these states."""
@@ -120,6 +117,7 @@ def stored_plan(name: str, layout: StoreLayout) -> Plan:
         images=[],
         resources=Resources.parse(record["resources"]),
         source=record["source"],
+        executor=record.get("executor", "local"),  # stores of before there was another
     )
 
 
@@ -150,10 +148,12 @@ def with_jobs(runs: Iterable[PlannedRun], sweep: str, layout: StoreLayout) -> li
     words = {run_id: job.word for job in jobs for run_id in job.run_ids}
 
     def seen(run: PlannedRun) -> PlannedRun:
-        word = None if run.status.state == "succeeded" else words.get(run.run_id)
-        waits = run.status.state == "pending" and run.run_id in living
-        status = run.status.model_copy(update={"state": "submitted"}) if waits else run.status
-        return replace(run, status=status, scheduler_state=word)
+        change: dict[str, str] = {}
+        if run.status.state == "pending" and run.run_id in living:
+            change["state"] = "submitted"
+        if run.status.state != "succeeded" and (word := words.get(run.run_id)):
+            change["scheduler_state"] = word
+        return replace(run, status=run.status.model_copy(update=change))
 
     return [seen(run) for run in runs]
 

@@ -51,7 +51,7 @@ def submit(
     selection.require_writable(layout)
     made = selection.planned(file, overrides, layout)
     if executor == "slurm":
-        made = _on_site(made, layout, profile)
+        made = replace(_on_site(made, layout, profile), executor=executor)
         if dry_run:
             _print_dry_run(made, layout)
             return
@@ -78,7 +78,10 @@ def resume(
     sweep: SweepName,
     where: Where = None,
     failed: Annotated[bool, typer.Option("--failed", help="Also runs that failed by themselves.")] = False,
-    executor: ExecutorName = "local",
+    executor: Annotated[
+        str | None,
+        typer.Option("--executor", help="local, slurm or ray; by default the one that has the sweep."),
+    ] = None,
     profile: ProfileName = None,
     watch: WatchJobs = False,
     store: Store = DEFAULT_STORE,
@@ -89,12 +92,17 @@ def resume(
     """
     from orchestrator import execution, launch, output, selection, submission
 
+    layout = selection.open_store(store)
+    if executor is not None:
+        submission.require_executor(executor)
+    made = selection.stored(sweep, layout, where)
+    executor = executor or made.executor
     submission.require_executor(executor)
     _require_slurm(executor, {"--profile": profile, "--watch": watch})
-    layout = selection.open_store(store)
-    made = selection.stored(sweep, layout, where)
+    made = replace(made, executor=executor)
     if executor == "slurm":
         made = _on_site(made, layout, profile, stored=True)
+    launch.remember_executor(made, layout)
     states = ("cancelled", "failed") if failed else ("cancelled",)
     chosen = [r for r in made.runs if r.status.state in states or r.status.failure == "lost_worker"]
     # A minute, where workers of other machines are silent.
@@ -203,7 +211,7 @@ def _print_fed(made: Plan, layout: StoreLayout, fed: Fed) -> None:
     if fed.left:
         output.console.print(
             f"{fed.left} runs are left: {fed.why}. Hand them over with\n"
-            f"  tausweep resume {made.sweep} --executor slurm --store {layout.root}\n"
+            f"  tausweep resume {made.sweep} --store {layout.root}\n"
             "as jobs end, or have --watch do it",
             soft_wrap=True,
         )

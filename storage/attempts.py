@@ -179,6 +179,8 @@ class RunStatus(BaseModel):
         tau: last step known; steps_per_second: from the newest heartbeat.
         failure, error: of a failed run, and of one that lost its worker.
         retry_in: seconds until a run that lost its worker may be begun again; None for all others.
+        scheduler_state: the scheduler's own word on the newest attempt's job, such as TIMEOUT; on the job that has the
+            run now, such as `PENDING (Resources)`, from who knows the jobs.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -195,6 +197,7 @@ class RunStatus(BaseModel):
     ended: float | None = None
     host: str | None = None
     job_id: str | None = None
+    scheduler_state: str | None = None
 
     @property
     def waiting(self) -> bool:
@@ -248,4 +251,5 @@ def run_status(run: RunDirectory, watch: Watch | None = None) -> RunStatus:
         ended=record.ended,
         host=record.process.host,
         job_id=record.job_id,
+        scheduler_state=record.scheduler_state,
     )

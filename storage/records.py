@@ -43,6 +43,7 @@ _ATTEMPT_COLUMNS: dict[str, pa.DataType] = {
     "retry": pa.bool_(),
     "damaged_checkpoints": pa.list_(pa.int64()),
     "saving_seconds": pa.float64(),
+    "scheduler_state": pa.string(),
 }
 _SWEEP_COLUMNS: dict[str, pa.DataType] = {
     "sweep": pa.string(),
@@ -99,9 +100,7 @@ def attempts_table(layout: StoreLayout, run_ids: Iterable[str]) -> pa.Table:
     """One row an attempt: its record without the traceback, and the plain values of its provenance."""
     rows = []
     for run_id, record in _attempts(layout, run_ids):
-        row = record.model_dump(
-            mode="json", exclude={"process", "provenance", "traceback", "scheduler_state", "retries"}
-        )
+        row = record.model_dump(mode="json", exclude={"process", "provenance", "traceback", "retries"})
         row["run_id"] = run_id
         row["host"], row["pid"] = record.process.host, record.process.pid
         row["seconds"] = None if record.ended is None else record.ended - record.started

@@ -11,6 +11,7 @@ import getpass
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,6 +166,7 @@ class SlurmExecutor:
             jobs = executor.map_array(SlurmJob.__call__, tasks)
         except (FailedSubmissionError, FailedJobError, subprocess.CalledProcessError) as error:
             raise TausweepError(f"sbatch refused: {_words(error)}") from error
+        submitted = time.time()
         self.queue.forget()
         return [
             Handle(
@@ -175,6 +177,7 @@ class SlurmExecutor:
                     "array": job.job_id.partition("_")[0],
                     "parallel": resources.workers or len(requests),
                     "user": getpass.getuser(),
+                    "submitted": submitted,
                     "output": str(job.paths.stdout),
                     "resources": resources.model_dump(mode="json"),
                 },
@@ -190,12 +193,11 @@ class SlurmExecutor:
         return executor._make_submission_file_text(executor._submitit_command_str, "dry-run")
 
     def alive(self, handles: Sequence[Handle]) -> list[bool | None]:
-        """Whether each job waits or runs, by one question; None where SLURM does not answer."""
-        found: list[bool | None] = []
-        for handle in handles:
-            jobs = self.queue.jobs(handle.details["user"])
-            found.append(None if jobs is None else handle.details["slurm_id"] in jobs)
-        return found
+        """Whether each job waits or runs, by one question; None where SLURM does not answer, or not yet."""
+        return [
+            self.queue.alive(told["user"], told["slurm_id"], told["submitted"])
+            for told in (handle.details for handle in handles)
+        ]
 
     def words(self, handles: Sequence[Handle]) -> list[str | None]:
         """SLURM's word on each job: from the queue, with the reason if it waits; from accounting, if that is on."""

@@ -18,6 +18,7 @@ from storage.errors import InputError, TausweepError
 _TIMEOUT_SECONDS = 60.0
 _KEPT_SECONDS = 20.0  # an answer; schedulers of thousands of users are asked by all of them
 _LONGEST_SILENCE_SECONDS = 600.0
+_CLOCKS_DIFFER_SECONDS = 5.0  # of the machines from which one user submits and asks
 _IDS_A_QUESTION = 500
 
 calls: dict[str, int] = {}
@@ -47,6 +48,21 @@ def ask(*command: str, timeout: float = _TIMEOUT_SECONDS) -> str:
     return done.stdout
 
 
+_OVER = {
+    "BOOT_FAIL",
+    "CANCELLED",
+    "COMPLETED",
+    "DEADLINE",
+    "FAILED",
+    "NODE_FAIL",
+    "OUT_OF_MEMORY",
+    "PREEMPTED",
+    "REVOKED",
+    "TIMEOUT",
+}
+"""States that a job stays in. A word that is not known here is taken for a job that lives: it is not given again."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobState:
     """SLURM's own word on a job: `RUNNING`, or `PENDING` and why."""
@@ -54,42 +70,63 @@ class JobState:
     state: str
     reason: str | None = None
 
+    @property
+    def alive(self) -> bool:
+        """Whether the job waits or runs."""
+        return self.state not in _OVER
+
     def __str__(self) -> str:
         return f"{self.state} ({self.reason})" if self.reason else self.state
 
 
 class Queue:
-    """Jobs that wait or run, asked for all of a user's at once."""
+    """What the controller knows of jobs, asked for all of a user's at once.
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    It forgets jobs some minutes after their end (MinJobAge). Times are seconds since 1970-01-01 UTC.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._answers: dict[str, dict[str, JobState]] = {}
+        self._answers: dict[str, tuple[float, dict[str, JobState]]] = {}
         self._asked: dict[str, float] = {}
         self._silent: dict[str, int] = {}
-        self.problem: str | None = None
 
     def jobs(self, user: str) -> dict[str, JobState] | None:
-        """Id → state of the jobs of a user that wait or run, array tasks one by one; None if nobody answers."""
+        """Id → state of a user's jobs, array tasks one by one; None if nobody answers."""
+        answer = self._ask(user)
+        return None if answer is None else answer[1]
+
+    def alive(self, user: str, job: str, submitted: float) -> bool | None:
+        """Whether a job waits or runs; None if nobody answers, or the answer is older than the job."""
+        answer = self._ask(user)
+        if answer is None:
+            return None
+        asked, jobs = answer
+        if job in jobs:
+            return jobs[job].alive
+        return None if asked < submitted + _CLOCKS_DIFFER_SECONDS else False
+
+    def forget(self) -> None:
+        """Ask again at the next question: jobs were submitted or cancelled."""
+        self._asked.clear()
+
+    def _ask(self, user: str) -> tuple[float, dict[str, JobState]] | None:
         silent = self._silent.get(user, 0)
         pause = min(_KEPT_SECONDS * 2**silent, _LONGEST_SILENCE_SECONDS)
         if user in self._asked and self._clock() - self._asked[user] < pause:
             return self._answers.get(user)
         self._asked[user] = self._clock()
         try:
-            told = ask("squeue", "--noheader", "--array", f"--user={user}", "--format=%i|%T|%r")
-        except TausweepError as error:
-            self.problem = str(error)
+            told = ask(
+                "squeue", "--noheader", "--array", "--states=all", f"--user={user}", "--format=%i|%T|%r"
+            )
+        except TausweepError:
             self._silent[user] = silent + 1
             self._answers.pop(user, None)
             return None
-        self.problem = None
         self._silent[user] = 0
-        self._answers[user] = _parse_queue(told)
+        self._answers[user] = self._asked[user], _parse_queue(told)
         return self._answers[user]
-
-    def forget(self) -> None:
-        """Ask again at the next question: jobs were submitted or cancelled."""
-        self._asked.clear()
 
 
 def _parse_queue(text: str) -> dict[str, JobState]:

@@ -1,0 +1,56 @@
+"""Jobs of a scheduler that have ended: its word is kept with the attempts they made, and those that made none are told.
+
+Called by whoever feeds the scheduler; commands that only look change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from orchestrator.submission import GivenJob
+from storage.attempt_records import last_attempt, write_attempt
+from storage.attempts import run_status
+from storage.layout import StoreLayout
+
+_TAIL = 1500  # characters of a log
+
+
+def note_ended(jobs: Iterable[GivenJob], layout: StoreLayout) -> list[GivenJob]:
+    """Keep the scheduler's word on jobs that have ended, and forget which runs they were given.
+
+    Returns:
+        Those that nobody cancelled and that began none of their runs, although one was to begin.
+    """
+    idle = []
+    for job in jobs:
+        if job.alive is not False:
+            continue
+        begun = [_note(job, layout, run_id) for run_id in job.run_ids]
+        cancelled = (job.word or "").startswith("CANCELLED")
+        if not any(begun) and not cancelled and any(_waits(layout, run_id) for run_id in job.run_ids):
+            idle.append(job)
+        layout.job_runs(job.handle.job_id).unlink(missing_ok=True)
+    return idle
+
+
+def what_happened(job: GivenJob) -> str:
+    """A job that began no run, in words, with the end of what it printed."""
+    output = Path(job.handle.details["output"])
+    told = output.read_text(errors="replace")[-_TAIL:].strip() if output.exists() else ""
+    state = f" as {job.word}" if job.word else ""
+    return f"job {job.handle.details['slurm_id']} ended{state} before it began a run; see {output}\n{told}".rstrip()
+
+
+def _note(job: GivenJob, layout: StoreLayout, run_id: str) -> bool:
+    run = layout.run(run_id)
+    record = last_attempt(run)
+    if record is None or record.job_id != job.handle.job_id:
+        return False
+    if record.state != "running" and job.word is not None:
+        write_attempt(run, record.model_copy(update={"scheduler_state": job.word}))
+    return True
+
+
+def _waits(layout: StoreLayout, run_id: str) -> bool:
+    return run_status(layout.run(run_id)).waiting

@@ -1,0 +1,255 @@
+"""Sweeps on a real SLURM: preempted, cut off by time limits, requeued, their nodes killed; and what users are told.
+
+The cluster is that of deploy/slurm/dev-cluster: two nodes n1 and n2, partition urgent preempts partition main.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from storage.attempt_records import read_attempt
+from storage.layout import StoreLayout
+from tests.faults.sweeps import attempts, findings
+from tests.integration.slurm_site import (
+    DEV_CLUSTER,
+    jobs_of,
+    queue,
+    restarts,
+    running,
+    slurm,
+    urgent,
+    wait_for,
+    without,
+)
+from tests.integration.tiny_sweep import science, start, states, tausweep
+
+pytestmark = [pytest.mark.slow, pytest.mark.slurm]
+
+SWEEP = """
+name: {name}
+settings:
+  data: digits
+  multipliers: [1, 1]
+  batch: min(512, n)
+  steps: {steps}
+  eval_first: 10
+  eval_per_decade: 4
+  samples: 12
+  ddim_steps: 3
+  loss_pairs: 16
+  frechet_dims: 3
+  gallery: 2
+  dropout: 0.2
+  lr: 4e-3
+grid: {{n: [{n}], W: [4], seed: [{seeds}]}}
+resources:
+  heartbeat_seconds: 0.5
+  checkpoint_seconds: 5
+  retry_seconds: 1
+  {resources}
+"""
+
+
+def write_sweep(
+    folder: Path,
+    name: str = "site",
+    *,
+    steps: int = 20,
+    n: tuple[int, ...] = (4,),
+    seeds: int = 1,
+    resources: str = "",
+) -> Path:
+    path = folder / f"{name}.yaml"
+    path.write_text(
+        SWEEP.format(
+            name=name,
+            steps=steps,
+            n=", ".join(map(str, n)),
+            seeds=", ".join(map(str, range(seeds))),
+            resources=resources,
+        )
+    )
+    return path
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_in_the_queue() -> Iterator[None]:
+    yield
+    for job in queue():
+        slurm("scancel", "--quiet", job)
+    wait_for(lambda: not queue(), what="the end of all jobs")
+
+
+def states_of(sweep: str, store: Path) -> dict[str, str]:
+    told = json.loads(tausweep("status", sweep, "--json", store=store).stdout)
+    return {run["run_id"]: run["state"] for run in told["runs"]}
+
+
+def succeeded(store: Path) -> int:
+    return states(store).get("succeeded", 0)
+
+
+def test_a_sweep_survives_preemption_time_limits_requeues_and_the_death_of_a_node(tmp_path: Path) -> None:
+    limits = 'slurm: {time: "0:01:00", margin_seconds: 12, runs_per_job: 3}'
+    file = write_sweep(tmp_path, "d24", steps=700, n=(4, 6, 8), seeds=8, resources=limits)
+    store = tmp_path / "cluster"
+    began = start("submit", file, "--executor", "slurm", "--watch", store=store)
+    wait_for(lambda: len(running()) == 8, what="the start of all jobs")
+    wait_for(lambda: states(store).get("running", 0) >= 6)
+    first = running()
+    preempted = set(queue("--nodelist=n1", "--states=RUNNING"))
+    job = urgent(tmp_path, node="n1", seconds=5)
+    wait_for(lambda: not queue(f"--jobs={job}"), what="the end of the urgent job")
+    assert all(restarts(job) for job in preempted), "half of the jobs were preempted, and go on"
+    wait_for(lambda: len(running()) >= 6, what="the start of what was preempted")
+
+    asked = running()[-1]
+    before = restarts(asked)
+    slurm("scontrol", "requeue", asked)
+    wait_for(lambda: asked not in jobs_of("d24") or restarts(asked) > before, what="the requeue")
+
+    on_n2 = queue("--nodelist=n2", "--states=RUNNING")
+    pid = int((Path(os.environ["SLURM_CONF"]).parents[1] / "run" / "n2.pid").read_text())
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: "down" in slurm("sinfo", "-hn", "n2", "-o", "%T"), what="that n2 is down")
+    slurm(str(DEV_CLUSTER), "up")
+
+    output, _ = began.communicate(timeout=900)
+    assert began.returncode == 0, output
+    tausweep("run", file, store=tmp_path / "local")
+    assert states(store) == {"succeeded": 24}
+    assert science(store) == science(tmp_path / "local")
+    assert findings(store) == []
+    layout = StoreLayout(store)
+    ends = Counter(
+        read_attempt(run, number).state
+        for run in map(layout.run, layout.run_ids())
+        for number in run.attempt_numbers()
+    )
+    began_again = {job: restarts(job) for job in first}
+    print(f"{attempts(store)} attempts, {dict(ends)}; restarts {began_again}; on n2 as it died: {on_n2}")
+    assert sum(began_again.values()) >= 12
+    assert ends["preempted"] >= 8
+
+
+def test_a_run_over_two_nodes_is_the_run_of_two_processes(tmp_path: Path) -> None:
+    file = write_sweep(tmp_path, steps=60, n=(8,), resources="processes: 2\n  slurm: {nodes: 2}")
+    store = tmp_path / "cluster"
+    tausweep("submit", file, "--executor", "slurm", "--watch", store=store)
+    tausweep("run", file, store=tmp_path / "local")
+    assert states(store) == {"succeeded": 1}
+    assert science(store) == science(tmp_path / "local")
+    layout = StoreLayout(store)
+    (run_id,) = layout.run_ids()
+    job = json.loads(layout.job(layout.job_ids()[0]).read_text())
+    assert "NodeList=n[1-2]" in slurm("scontrol", "show", "job", job["details"]["slurm_id"])
+    assert read_attempt(layout.run(run_id), 1).provenance["processes"] == 2
+
+
+def test_without_scontrol_on_the_nodes_a_job_is_followed_by_another(tmp_path: Path) -> None:
+    path = without(tmp_path / "bin", "scontrol")
+    limits = f'slurm: {{time: "0:01:00", margin_seconds: 35, setup: ["export PATH={path}"]}}'
+    file = write_sweep(tmp_path, steps=1500, resources=limits)
+    store = tmp_path / "cluster"
+    tausweep("submit", file, "--executor", "slurm", "--watch", store=store)
+    layout = StoreLayout(store)
+    run = layout.run(layout.run_ids()[0])
+    records = [read_attempt(run, number) for number in run.attempt_numbers()]
+    assert len(records) > 1
+    assert [record.state for record in records] == ["preempted"] * (len(records) - 1) + ["succeeded"]
+    for earlier, later in pairwise(records):
+        assert later.resumed_from_tau == earlier.tau
+    assert "goes on as" in "".join(log.read_text() for log in layout.scheduler_files.rglob("*.out"))
+
+
+def test_status_tells_why_a_job_waits_and_cancel_ends_it(tmp_path: Path) -> None:
+    file = write_sweep(tmp_path, steps=100_000, seeds=3, resources="workers: 2")
+    store = tmp_path / "cluster"
+    tausweep("submit", file, "--executor", "slurm", store=store)
+    wait_for(lambda: states(store).get("running", 0) == 2)
+    told = json.loads(tausweep("status", "site", "--json", store=store).stdout)
+    words = {run["state"]: run["scheduler_state"] for run in told["runs"]}
+    assert words == {"running": "RUNNING", "submitted": "PENDING (JobArrayTaskLimit)"}
+    assert "PENDING (JobArrayTaskLimit)" in tausweep("status", "site", store=store).stdout
+    again = tausweep("submit", file, "--executor", "slurm", store=store)
+    assert "nothing to submit" in again.stdout
+    for run_id, state in states_of("site", store).items():
+        done = tausweep("logs", run_id, store=store, check=False)
+        assert done.returncode == (0 if state == "running" else 2)
+        assert "Traceback" not in done.stderr
+    tausweep("cancel", "site", store=store)
+    wait_for(lambda: not queue(), what="the end of the jobs")
+    assert set(states_of("site", store).values()) == {"cancelled"}
+    layout = StoreLayout(store)
+    begun = [layout.run(i) for i in layout.run_ids() if layout.run(i).attempt_numbers()]
+    assert len(begun) == 2
+    for run in begun:
+        assert run.checkpoint_taus(), "what runs is cancelled with a checkpoint"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ('slurm: {partition: "secret"}', "invalid partition specified: secret"),
+        ('slurm: {account: "nobody"}', "Invalid account or account/partition combination"),
+        ('slurm: {qos: "golden"}', "Invalid qos specification"),
+        ('slurm: {constraint: "a100"}', "Invalid feature specification"),
+        ("slurm: {gpus: 1}", "Invalid generic resource (gres) specification"),
+        ("slurm: {cpus: 99}", "Requested node configuration is not available"),
+    ],
+)
+def test_what_sbatch_refuses_is_told_and_nothing_is_submitted(
+    tmp_path: Path, options: str, words: str
+) -> None:
+    file = write_sweep(tmp_path, resources=options)
+    store = tmp_path / "runs"
+    done = tausweep("submit", file, "--executor", "slurm", store=store, check=False)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert words in done.stderr
+    assert queue() == []
+    assert set(states_of("site", store).values()) == {"pending"}
+    assert list(StoreLayout(store).jobs.glob("*.runs")) == []
+
+
+def test_a_canary_that_fails_keeps_the_rest_from_being_submitted(tmp_path: Path) -> None:
+    file = write_sweep(tmp_path, seeds=3)
+    file.write_text(file.read_text().replace("lr: 4e-3", "lr: 1e30\n  optimizer: sgd"))
+    store = tmp_path / "runs"
+    done = tausweep("submit", file, "--executor", "slurm", "--canary", store=store, check=False)
+    assert done.returncode == 1
+    assert "canary" in done.stderr
+    assert Counter(states_of("site", store).values()) == {"failed": 1, "pending": 2}
+    assert queue() == []
+
+
+def test_jobs_that_end_before_they_begin_a_run_stop_the_watching(tmp_path: Path) -> None:
+    file = write_sweep(tmp_path, seeds=3, resources='slurm: {setup: ["echo no such module >&2", "exit 3"]}')
+    done = tausweep("submit", file, "--executor", "slurm", "--watch", store=tmp_path / "runs", check=False)
+    assert done.returncode == 1
+    assert "ended as FAILED before it began a run" in done.stderr
+    assert "no such module" in done.stderr
+
+
+def test_the_end_of_a_killed_job_is_told_and_resume_goes_on(tmp_path: Path) -> None:
+    file = write_sweep(tmp_path, steps=400)
+    store = tmp_path / "runs"
+    tausweep("submit", file, "--executor", "slurm", store=store)
+    wait_for(lambda: states(store).get("running", 0) == 1)
+    slurm("scancel", "--signal=KILL", "--full", *running())
+    wait_for(lambda: not queue(), what="the end of the job")
+    tausweep("resume", "site", "--watch", store=store)
+    layout = StoreLayout(store)
+    run = layout.run(layout.run_ids()[0])
+    records = [read_attempt(run, number) for number in run.attempt_numbers()]
+    assert [record.failure for record in records] == ["lost_worker", None]
+    assert records[0].scheduler_state is not None
+    assert states(store) == {"succeeded": 1}
