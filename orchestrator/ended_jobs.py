@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from orchestrator.submission import GivenJob
 from storage.attempt_records import last_attempt, write_attempt
-from storage.attempts import run_status
-from storage.layout import StoreLayout
+from storage.attempts import lost, run_status
+from storage.layout import RunDirectory, StoreLayout
+from storage.liveness import is_live
 
 _TAIL = 1500  # characters of a log
 
@@ -26,7 +28,9 @@ def note_ended(jobs: Iterable[GivenJob], layout: StoreLayout) -> list[GivenJob]:
     for job in jobs:
         if job.alive is not False:
             continue
-        begun = [_note(job, layout, run_id) for run_id in job.run_ids]
+        begun = [_note(job, layout.run(run_id)) for run_id in job.run_ids]
+        if "silent" in begun:  # its worker may live although its job does not: looked at again next time
+            continue
         cancelled = (job.word or "").startswith("CANCELLED")
         if not any(begun) and not cancelled and any(_waits(layout, run_id) for run_id in job.run_ids):
             idle.append(job)
@@ -42,14 +46,17 @@ def what_happened(job: GivenJob) -> str:
     return f"job {job.handle.details['slurm_id']} ended{state} before it began a run; see {output}\n{told}".rstrip()
 
 
-def _note(job: GivenJob, layout: StoreLayout, run_id: str) -> bool:
-    run = layout.run(run_id)
+def _note(job: GivenJob, run: RunDirectory) -> Literal["", "ended", "silent"]:
+    """What an ended job did with a run: nothing, an attempt that has ended, or one of which that is not known yet."""
     record = last_attempt(run)
     if record is None or record.job_id != job.handle.job_id:
-        return False
-    if record.state != "running" and job.word is not None:
-        write_attempt(run, record.model_copy(update={"scheduler_state": job.word}))
-    return True
+        return ""
+    if record.state == "running":
+        if is_live(run, record):
+            return "silent"
+        record = lost(run, record)
+    write_attempt(run, record.model_copy(update={"scheduler_state": job.word}))
+    return "ended"
 
 
 def _waits(layout: StoreLayout, run_id: str) -> bool:
