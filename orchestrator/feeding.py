@@ -183,14 +183,14 @@ def watch_jobs(plan: Plan, layout: StoreLayout, executor: Scheduler, watch: Watc
     Raises:
         TausweepError: jobs end one after the other before they begin a run, or the first submission was refused.
     """
-    idle = 0
+    idle: list[GivenJob] = []
     merged = {run.run_id for run in plan.runs if run.status.state == "succeeded"}
     while True:
         plan = refresh(plan, layout)
-        fed = feed(plan, layout, executor)
-        idle = idle + len(fed.idle) if fed.idle else idle
-        if idle >= _IDLE_JOBS:
-            raise TausweepError(what_happened(fed.idle[-1]))
+        idle += note_ended(given_jobs(plan.sweep, layout), layout)
+        if len(idle) >= _IDLE_JOBS:
+            raise TausweepError(what_happened(idle[-1]))
+        feed(plan, layout, executor)
         plan = replace(plan, runs=with_jobs(plan.runs, plan.sweep, layout))
         watch(plan)
         done = {run.run_id for run in plan.runs if run.status.state == "succeeded"}

@@ -15,7 +15,8 @@ from storage.errors import SettingError, SweepFileError, nearest
 _SHIPPED = "deploy.slurm.profiles"
 
 
-def _shipped() -> Mapping[str, Path]:
+def shipped_profiles() -> Mapping[str, Path]:
+    """Name → file of the profiles that ship with tausweep."""
     return {
         Path(file.name).stem: Path(str(file))
         for file in files(_SHIPPED).iterdir()
@@ -34,7 +35,7 @@ def read_profile(name: str) -> dict[str, Any]:
     """
     path = Path(name)
     if path.suffix not in (".yaml", ".yml") and not path.is_file():
-        shipped = _shipped()
+        shipped = shipped_profiles()
         if name not in shipped:
             raise SweepFileError(
                 f"--profile {name}: no such file, and no profile of this name ships with tausweep; "

@@ -62,6 +62,8 @@ def parameters(resources: Resources) -> dict[str, Any]:
         raise SettingError(
             "slurm.time", asked.time, f"margin_seconds = {asked.margin_seconds:g} leave no time"
         )
+    if asked.warning >= asked.minutes * 60:
+        raise SettingError("slurm.warn_seconds", asked.warning, f"time = {asked.time} is over before")
     # One job step: ranks on one node are started by the worker itself, those on several by srun.
     tasks = ranks if asked.nodes > 1 else 1
     cpus = (asked.cpus or resources.threads) * (1 if asked.nodes > 1 else ranks)
@@ -77,7 +79,7 @@ def parameters(resources: Resources) -> dict[str, Any]:
         "gpus_per_node": asked.gpus and asked.gpus // asked.nodes,
         "mem": asked.mem,
         "setup": list(asked.setup) or None,
-        "signal_delay_s": asked.warn_seconds,
+        "signal_delay_s": asked.warning,
         "array_parallelism": resources.workers or _NO_CAP,
         "additional_parameters": {"requeue": True, **asked.sbatch},
         "stderr_to_stdout": True,

@@ -151,7 +151,9 @@ def _requeue(layout: StoreLayout, job_id: str, ended_by: int | None) -> None:
         done = subprocess.run(
             ["scontrol", "requeue", slurm_id], capture_output=True, text=True, check=False, timeout=60
         )
-        if done.returncode == 0 or "pending execution" in done.stderr:
+        # As the requeue takes effect, this job's processes are ended, and the one that asked for it is one of them.
+        killed = done.returncode < 0 and _state(slurm_id) != "RUNNING"
+        if done.returncode == 0 or killed or "pending execution" in done.stderr:
             return
         print(f"scontrol requeue: {done.stderr.strip()}", file=sys.stderr, flush=True)  # noqa: T201
     try:

@@ -101,8 +101,8 @@ class SlurmOptions(BaseModel):
         cpus: of each process; None for as many as `threads`.
         mem: of each node, such as 16G.
         runs_per_job: runs that a job executes, one after the other.
-        warn_seconds: before the time limit at which SLURM signals the job. The worker's own budget usually ends it
-            before.
+        warn_seconds: before the time limit at which SLURM signals the job, or up to half a minute earlier; None for 60,
+            and less where the limit is below ten minutes. The worker's own budget usually ends it before.
         margin_seconds: kept free between the worker's budget and the time limit.
         setup: shell commands before the worker, such as `module load cuda`.
         python: command that starts Python for the worker, such as `apptainer exec --nv tausweep.sif python3`; None
@@ -122,7 +122,7 @@ class SlurmOptions(BaseModel):
     cpus: Annotated[int, Field(ge=1, le=4096)] | None = None
     mem: Annotated[str, Field(pattern=r"^[0-9]+[KMGT]?B?$")] | None = None
     runs_per_job: Annotated[int, Field(ge=1)] = 1
-    warn_seconds: Annotated[int, Field(ge=1)] = 60
+    warn_seconds: Annotated[int, Field(ge=1)] | None = None
     margin_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
     setup: tuple[Line, ...] = ()
     python: Line | None = None
@@ -132,6 +132,11 @@ class SlurmOptions(BaseModel):
     def minutes(self) -> int:
         """The time limit in minutes, as SLURM rounds it."""
         return minutes(self.time)
+
+    @property
+    def warning(self) -> int:
+        """Seconds before the time limit at which SLURM signals the job."""
+        return self.warn_seconds or min(60, 6 * self.minutes)
 
     @classmethod
     def parse(cls, values: object, prefix: str = "slurm.") -> Self:

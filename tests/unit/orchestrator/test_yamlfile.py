@@ -140,3 +140,19 @@ def test_a_value_on_the_command_line_is_what_yaml_says(value):
 def test_a_value_that_is_not_yaml_is_a_value_error(text):
     with pytest.raises(ValueError, match="not a value"):
         parse_value(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("4:00:00", "4:00:00"),
+        ("1:30", "1:30"),
+        ("1:30.5", "1:30.5"),
+        ("12", 12),
+        ("1_000", 1000),
+        ("0x10", 16),
+        ("1.5", 1.5),
+    ],
+)
+def test_a_time_is_no_number_to_the_base_of_sixty(read, text, value):
+    assert read(f"time: {text}\n").content == {"time": value}
