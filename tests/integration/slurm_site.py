@@ -28,11 +28,6 @@ def running() -> list[str]:
     return queue("--states=RUNNING")
 
 
-def jobs_of(sweep: str) -> list[str]:
-    """Ids of the jobs of a sweep that wait or run."""
-    return queue(f"--name={sweep}")
-
-
 def restarts(job: str) -> int:
     """How often SLURM has begun a job again."""
     match = re.search(r"Restarts=(\d+)", slurm("scontrol", "show", "job", job))

@@ -21,7 +21,6 @@ from storage.sql import query
 from tests.faults.sweeps import attempts, findings
 from tests.integration.slurm_site import (
     DEV_CLUSTER,
-    jobs_of,
     queue,
     restarts,
     running,
@@ -99,23 +98,23 @@ def succeeded(store: Path) -> int:
 
 
 def test_a_sweep_survives_preemption_time_limits_requeues_and_the_death_of_a_node(tmp_path: Path) -> None:
-    limits = 'slurm: {time: "0:01:00", margin_seconds: 12, runs_per_job: 3}'
+    limits = 'slurm: {time: "0:01:00", margin_seconds: 12, runs_per_job: 3, cpus: 2}'
     file = write_sweep(tmp_path, "d24", steps=700, n=(4, 6, 8), seeds=8, resources=limits)
     store = tmp_path / "cluster"
     began = start("submit", file, "--executor", "slurm", "--watch", store=store)
-    wait_for(lambda: len(running()) == 8, what="the start of all jobs")
-    wait_for(lambda: states(store).get("running", 0) >= 6)
+    wait_for(lambda: len(running()) == 4, what="the start of all jobs")
+    wait_for(lambda: states(store).get("running", 0) == 4)
     first = running()
     preempted = set(queue("--nodelist=n1", "--states=RUNNING"))
     job = urgent(tmp_path, node="n1", seconds=5)
     wait_for(lambda: not queue(f"--jobs={job}"), what="the end of the urgent job")
     assert all(restarts(job) for job in preempted), "half of the jobs were preempted, and go on"
-    wait_for(lambda: len(running()) >= 6, what="the start of what was preempted")
+    wait_for(lambda: len(running()) == 4, what="the start of what was preempted")
 
     asked = running()[-1]
     before = restarts(asked)
     slurm("scontrol", "requeue", asked)
-    wait_for(lambda: asked not in jobs_of("d24") or restarts(asked) > before, what="the requeue")
+    wait_for(lambda: restarts(asked) > before, what="the requeue")
 
     on_n2 = queue("--nodelist=n2", "--states=RUNNING")
     pid = int((Path(os.environ["SLURM_CONF"]).parents[1] / "run" / "n2.pid").read_text())
@@ -137,7 +136,7 @@ def test_a_sweep_survives_preemption_time_limits_requeues_and_the_death_of_a_nod
     )
     began_again = {job: restarts(job) for job in first}
     print(f"{attempts(store)} attempts, {dict(ends)}; restarts {began_again}; on n2 as it died: {on_n2}")
-    assert sum(began_again.values()) >= 12
+    assert sum(began_again.values()) >= 8
     assert ends["preempted"] >= 8
 
 

@@ -108,6 +108,11 @@ def test_no_field_is_dropped():
     assert set(SlurmOptions.model_fields) == set(MAPPED) | elsewhere
 
 
+@pytest.mark.parametrize(("time", "seconds"), [("1", 6), ("5", 30), ("10", 60), ("1-0", 60)])
+def test_the_warning_comes_a_minute_before_the_limit_or_later_where_that_is_short(time, seconds):
+    assert parameters(resources({"time": time}))["signal_delay_s"] == seconds
+
+
 def test_ranks_of_one_node_are_the_worker_s_and_those_of_several_are_tasks():
     alone = parameters(resources(processes=4, threads=2))
     assert (alone["nodes"], alone["ntasks_per_node"], alone["cpus_per_task"]) == (1, 1, 8)
@@ -133,6 +138,7 @@ def test_workers_are_the_jobs_that_run_at_once():
         (resources({"nodes": 2, "gpus": 3}, processes=2), r"gpus = 3 can't be spread evenly"),
         (resources({"gpus": 1}, device="cpu"), r"slurm\.gpus = 1: device = cpu needs none"),
         (resources(device="cuda"), r"device = 'cuda': slurm\.gpus must say how many"),
+        (resources({"time": "1", "warn_seconds": 60}), r"slurm\.warn_seconds = 60: time = 1 is over before"),
         (resources({"gpus": 1}, processes=2), r"slurm\.gpus = 1: processes = 2 need one each"),
         (
             resources({"time": "1", "margin_seconds": 60}),
