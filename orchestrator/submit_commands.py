@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,6 @@ from storage.errors import InputError
 from storage.layout import StoreLayout
 
 if TYPE_CHECKING:
-    from orchestrator.feeding import Fed, Scheduler
     from orchestrator.plan import Plan
 
 ExecutorName = Annotated[str, typer.Option("--executor", help="local, slurm or ray.")]
@@ -41,7 +40,7 @@ def submit(
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Execute a sweep in the background and return at once."""
-    from orchestrator import launch, listing, output, selection, submission
+    from orchestrator import launch, listing, output, selection, slurm_submission, submission
 
     submission.require_executor(executor)
     _require_slurm(
@@ -51,12 +50,12 @@ def submit(
     selection.require_writable(layout)
     made = selection.planned(file, overrides, layout)
     if executor == "slurm":
-        made = replace(_on_site(made, layout, profile), executor=executor)
+        made = replace(slurm_submission.on_site(made, layout, profile), executor=executor)
         if dry_run:
-            _print_dry_run(made, layout)
+            slurm_submission.print_dry_run(made, layout)
             return
         prepare(made, layout)
-        _to_slurm(made, layout, canary=canary, watch=watch)
+        slurm_submission.submit(made, layout, canary=canary, watch=watch)
         return
     made.resources.worker_count(
         len(made.runs)
@@ -90,7 +89,7 @@ def resume(
 
     Lost are runs whose worker was killed. Runs that failed by themselves are taken up only with --failed.
     """
-    from orchestrator import execution, launch, output, selection, submission
+    from orchestrator import execution, launch, output, selection, slurm_submission, submission
 
     layout = selection.open_store(store)
     if executor is not None:
@@ -101,7 +100,7 @@ def resume(
     _require_slurm(executor, {"--profile": profile, "--watch": watch})
     made = replace(made, executor=executor)
     if executor == "slurm":
-        made = _on_site(made, layout, profile, stored=True)
+        made = slurm_submission.on_site(made, layout, profile, stored=True)
     launch.remember_executor(made, layout)
     states = ("cancelled", "failed") if failed else ("cancelled",)
     chosen = [r for r in made.runs if r.status.state in states or r.status.failure == "lost_worker"]
@@ -109,7 +108,7 @@ def resume(
     with output.console.status("looking for heartbeats"):
         launch.reopen([layout.run(run.run_id) for run in chosen])
     if executor == "slurm":
-        _to_slurm(made, layout, canary=False, watch=watch)
+        slurm_submission.submit(made, layout, canary=False, watch=watch)
     else:
         execution.execute(made, layout)
 
@@ -144,115 +143,3 @@ def _require_slurm(executor: str, options: dict[str, object]) -> None:
     given = [name for name, value in options.items() if value]
     if given and executor != "slurm":
         raise InputError(f"{given[0]}: only with --executor slurm; {executor} has no use for it")
-
-
-def _on_site(made: Plan, layout: StoreLayout, profile: str | None, *, stored: bool = False) -> Plan:
-    """The plan with the site's profile in its resources; refuses what no job can have, before anything is written."""
-    from orchestrator.executors.slurm import parameters, require_shared
-    from orchestrator.profiles import read_profile, with_profile
-
-    require_shared(layout)
-    resources = made.resources
-    if profile is not None:
-        fields = read_profile(profile)
-        if stored:  # the record does not tell what the sweep file had set itself
-            fields = resources.slurm.model_dump() | fields
-            resources = resources.model_copy(update={"slurm": type(resources.slurm)()})
-        resources = with_profile(resources, fields)
-    parameters(resources)
-    _scheduler().limits(resources)  # a SLURM that does not answer is noticed before anything is written
-    return replace(made, resources=resources)
-
-
-def _scheduler() -> Scheduler:
-    from orchestrator.submission import executor_of
-
-    return cast("Scheduler", executor_of("slurm"))
-
-
-def _to_slurm(made: Plan, layout: StoreLayout, *, canary: bool, watch: bool) -> None:
-    from orchestrator import feeding, launch, listing, output
-
-    made = launch.settled(made, layout)
-    scheduler = _scheduler()
-    if canary:
-        with output.ProgressView(made) as view:
-            feeding.canary(made, layout, scheduler, view.update)
-        made = launch.refresh(made, layout)
-    fed = feeding.feed(made, layout, scheduler)
-    _print_fed(made, layout, fed)
-    if not watch:
-        return
-    try:
-        with output.ProgressView(made) as view:
-            made = feeding.watch_jobs(made, layout, scheduler, view.update)
-    except KeyboardInterrupt:
-        output.console.print("stopped watching; jobs that were submitted go on")
-        raise typer.Exit(130) from None
-    output.console.print(f"{made.sweep}: {listing.summary(made)}")
-    if made.count("failed"):
-        output.console.print(f"see why: tausweep logs {made.sweep} --failed --store {layout.root}")
-        raise typer.Exit(1)
-
-
-def _print_fed(made: Plan, layout: StoreLayout, fed: Fed) -> None:
-    from orchestrator import output
-    from orchestrator.executors import slurm_queue
-
-    arrays = sorted({str(job.details["array"]) for job in fed.jobs}, key=int)
-    if fed.jobs:
-        output.console.print(
-            f"{made.sweep}: {fed.runs} runs in {len(fed.jobs)} jobs submitted to SLURM: {', '.join(arrays)}"
-        )
-    elif not fed.left:
-        output.console.print(
-            f"{made.sweep}: nothing to submit; all runs are done, or in jobs that wait or run"
-        )
-    if fed.left:
-        output.console.print(
-            f"{fed.left} runs are left: {fed.why}. Hand them over with\n"
-            f"  tausweep resume {made.sweep} --store {layout.root}\n"
-            "as jobs end, or have --watch do it",
-            soft_wrap=True,
-        )
-    told = ", ".join(f"{name} {count}" for name, count in sorted(slurm_queue.calls.items()))
-    output.console.print(f"SLURM was asked: {told}")
-    output.console.print(f"follow with: tausweep status {made.sweep} --store {layout.root}", soft_wrap=True)
-
-
-def _print_dry_run(made: Plan, layout: StoreLayout) -> None:
-    from orchestrator import feeding, output
-    from orchestrator.estimate import estimate
-    from orchestrator.executors.slurm import SlurmExecutor, shared_file_system
-    from orchestrator.submission import given_jobs
-
-    executor = SlurmExecutor()
-    runs = feeding.open_runs(made, given_jobs(made.sweep, layout))
-    jobs = len(feeding.cut(runs, made.resources.slurm.runs_per_job)) if runs else 0
-    limits = executor.limits(made.resources)
-    sizes = {min(limits.array_tasks, jobs), jobs % limits.array_tasks} - {0}
-    for tasks in sorted(sizes, reverse=True):
-        output.console.print(
-            executor.script(layout, made.resources, name=made.sweep, tasks=tasks), soft_wrap=True
-        )
-    guess = estimate(runs, layout)
-    gpus = made.resources.slurm.gpus
-    unit = "GPU-hours" if gpus else "core-hours"
-    each = gpus or made.resources.processes * (made.resources.slurm.cpus or made.resources.threads)
-    hours = "unknown" if guess.hours is None else f"about {guess.hours * each:.2g}"
-    output.console.print(
-        f"{made.sweep}: {len(runs)} runs in {jobs} jobs, arrays of {limits.array_tasks} at most"
-    )
-    if limits.jobs is not None:
-        output.console.print(f"the site lets this user submit {limits.jobs} more jobs now")
-    output.console.print(
-        f"{unit}: {hours}, from the speed of earlier runs like {guess.measured} of these; "
-        f"{guess.unknown} are like none that was measured"
-    )
-    kind, shared = shared_file_system(layout.root)
-    if not shared:
-        output.console.print(
-            f"note: the store is on {kind}, which may be this machine's alone; all nodes must see it",
-            soft_wrap=True,
-        )
-    output.console.print("Nothing was submitted or written.")

@@ -161,7 +161,7 @@ class SlurmExecutor:
 
         first = requests[0]
         layout, resources = first.layout, first.resources
-        executor = self._submitit(layout, resources, first.job_id.rpartition("-")[0])
+        executor = self._submitit(layout, resources, first.job_id.rsplit("-", 2)[0])  # the sweep
         tasks = [slurm_job(request) for request in requests]
         slurm_queue.calls["sbatch"] = slurm_queue.calls.get("sbatch", 0) + 1
         try:
@@ -193,6 +193,13 @@ class SlurmExecutor:
         if tasks > 1:
             executor.parameters["map_count"] = tasks
         return executor._make_submission_file_text(executor._submitit_command_str, "dry-run")
+
+    def test(self, script: str) -> str:
+        """What sbatch says of a script without submitting it: when it would start, or why it is refused."""
+        done = subprocess.run(
+            ["sbatch", "--test-only"], input=script, capture_output=True, text=True, check=False, timeout=60
+        )
+        return (done.stderr or done.stdout).strip()
 
     def alive(self, handles: Sequence[Handle]) -> list[bool | None]:
         """Whether each job waits or runs, by one question; None where SLURM does not answer, or not yet."""

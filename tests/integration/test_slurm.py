@@ -5,9 +5,12 @@ The cluster is that of deploy/slurm/dev-cluster: two nodes n1 and n2, partition 
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
+import re
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +58,15 @@ resources:
   checkpoint_seconds: 5
   retry_seconds: 1
   {resources}
+"""
+
+
+TINIEST = """
+name: many
+settings: {{data: digits, W: 4, multipliers: [1, 1], batch: 4, lr: 1e-3, n: 4, steps: 2, eval_first: 2,
+           samples: 12, ddim_steps: 1, loss_pairs: 4, frechet_dims: 2, gallery: 0}}
+grid: {{seed: [{seeds}]}}
+resources: {{slurm: {{time: "30", runs_per_job: 16}}}}
 """
 
 
@@ -172,6 +184,53 @@ def test_without_scontrol_on_the_nodes_a_job_is_followed_by_another(tmp_path: Pa
     assert [record.state for record in records] == ["preempted", "succeeded"]
     assert records[1].resumed_from_tau == records[0].tau
     assert "goes on as" in "".join(log.read_text() for log in layout.scheduler_files.rglob("*.out"))
+
+
+@pytest.fixture
+def room() -> Iterator[int]:
+    """So many jobs may be submitted at once, fewer than the site would take otherwise."""
+    user = getpass.getuser()
+    before = slurm("sacctmgr", "-nP", "show", "assoc", f"user={user}", "format=MaxSubmitJobs").split()[0]
+    slurm("sacctmgr", "-i", "modify", "user", user, "set", "maxsubmitjobs=110")
+    yield 110
+    slurm("sacctmgr", "-i", "modify", "user", user, "set", f"maxsubmitjobs={before}")
+
+
+def test_two_thousand_runs_are_executed_once_each_within_the_site_s_limits(tmp_path: Path, room: int) -> None:
+    file = tmp_path / "many.yaml"
+    file.write_text(TINIEST.format(seeds=", ".join(map(str, range(2000)))))
+    store = tmp_path / "runs"
+    watching = start("submit", file, "--executor", "slurm", "--watch", store=store)
+    layout = StoreLayout(store)
+    most = 0
+    while watching.poll() is None:
+        most = max(most, len(queue("--name=many")))
+        time.sleep(2)
+    output = watching.communicate()[0]
+    assert watching.returncode == 0, output
+    assert states(store) == {"succeeded": 2000}
+    numbers = Counter(tuple(layout.run(run_id).attempt_numbers()) for run_id in layout.run_ids())
+    assert numbers == {(1,): 2000}
+    handles = [json.loads(layout.job(job_id).read_text())["details"] for job_id in layout.job_ids()]
+    arrays = Counter(handle["array"] for handle in handles)
+    told = re.findall(r"SLURM was asked: (.*)", output)[-1]
+    print(f"{len(handles)} jobs in arrays of {list(arrays.values())}, {most} at most at once; {told}")
+    assert len(handles) == 125
+    assert max(arrays.values()) == 100, "MaxArraySize"
+    assert room - 10 <= most <= room
+    assert f"sbatch {len(arrays)}" in told, "none was rejected, and none was more than needed"
+
+
+def test_two_submits_at_once_execute_every_run_once(tmp_path: Path) -> None:
+    file = write_sweep(tmp_path, seeds=6, resources="slurm: {runs_per_job: 3}")
+    store = tmp_path / "runs"
+    both = [start("submit", file, "--executor", "slurm", "--watch", store=store) for _ in range(2)]
+    for process in both:
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, output
+    layout = StoreLayout(store)
+    assert [layout.run(run_id).attempt_numbers() for run_id in layout.run_ids()] == [[1]] * 6
+    assert findings(store) == []
 
 
 def test_status_tells_why_a_job_waits_and_cancel_ends_it(tmp_path: Path) -> None:

@@ -1,0 +1,131 @@
+"""Submitting a sweep to SLURM as the command line does: the site's profile, a dry run, and what became of it in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+import typer
+
+from orchestrator import feeding, launch, listing, output
+from orchestrator.ended_jobs import what_happened
+from orchestrator.estimate import estimate
+from orchestrator.executors import slurm_queue
+from orchestrator.executors.slurm import SlurmExecutor, parameters, require_shared, shared_file_system
+from orchestrator.feeding import Fed, Scheduler
+from orchestrator.plan import Plan
+from orchestrator.profiles import read_profile, with_profile
+from orchestrator.submission import executor_of, given_jobs
+from storage.layout import StoreLayout
+
+
+def on_site(made: Plan, layout: StoreLayout, profile: str | None, *, stored: bool = False) -> Plan:
+    """The plan with the site's profile in its resources; refuses what no job can have, before anything is written."""
+    require_shared(layout)
+    resources = made.resources
+    if profile is not None:
+        fields = read_profile(profile)
+        if stored:  # the record does not tell what the sweep file had set itself
+            fields = resources.slurm.model_dump() | fields
+            resources = resources.model_copy(update={"slurm": type(resources.slurm)()})
+        resources = with_profile(resources, fields)
+    parameters(resources)
+    _scheduler().limits(resources)  # a SLURM that does not answer is noticed before anything is written
+    return replace(made, resources=resources)
+
+
+def _scheduler() -> Scheduler:
+    return cast("Scheduler", executor_of("slurm"))
+
+
+def submit(made: Plan, layout: StoreLayout, *, canary: bool, watch: bool) -> None:
+    """Hand a prepared sweep over, and stay until it is done if that is asked for.
+
+    Raises:
+        TausweepError: sbatch refused, or the canary did not succeed; nothing was submitted then.
+        typer.Exit: 1 if a run failed, 130 if the watching was stopped.
+    """
+    made = launch.settled(made, layout)
+    scheduler = _scheduler()
+    if canary:
+        with output.ProgressView(made) as view:
+            feeding.canary(made, layout, scheduler, view.update)
+        made = launch.refresh(made, layout)
+    fed = feeding.feed(made, layout, scheduler)
+    _print_fed(made, layout, fed)
+    if not watch:
+        return
+    try:
+        with output.ProgressView(made) as view:
+            made = feeding.watch_jobs(made, layout, scheduler, view.update)
+    except KeyboardInterrupt:
+        output.console.print("stopped watching; jobs that were submitted go on")
+        raise typer.Exit(130) from None
+    _print_calls()
+    output.console.print(f"{made.sweep}: {listing.summary(made)}")
+    if made.count("failed"):
+        output.console.print(f"see why: tausweep logs {made.sweep} --failed --store {layout.root}")
+        raise typer.Exit(1)
+
+
+def _print_fed(made: Plan, layout: StoreLayout, fed: Fed) -> None:
+    for job in fed.idle[:1]:
+        output.console.print(
+            f"{len(fed.idle)} jobs began no run. The first: {what_happened(job)}", soft_wrap=True
+        )
+    arrays = sorted({str(job.details["array"]) for job in fed.jobs}, key=int)
+    if fed.jobs:
+        output.console.print(
+            f"{made.sweep}: {fed.runs} runs in {len(fed.jobs)} jobs submitted to SLURM: {', '.join(arrays)}"
+        )
+    elif not fed.left:
+        output.console.print(
+            f"{made.sweep}: nothing to submit; all runs are done, or in jobs that wait or run"
+        )
+    if fed.left:
+        output.console.print(
+            f"{fed.left} runs are left: {fed.why}. Hand them over with\n"
+            f"  tausweep resume {made.sweep} --store {layout.root}\n"
+            "as jobs end, or have --watch do it",
+            soft_wrap=True,
+        )
+    _print_calls()
+    output.console.print(f"follow with: tausweep status {made.sweep} --store {layout.root}", soft_wrap=True)
+
+
+def _print_calls() -> None:
+    told = ", ".join(f"{name} {count}" for name, count in sorted(slurm_queue.calls.items()))
+    output.console.print(f"SLURM was asked: {told}")
+
+
+def print_dry_run(made: Plan, layout: StoreLayout) -> None:
+    """Show what a submission would be: batch scripts, what sbatch says of them, jobs and hours. Writes nothing."""
+    executor = SlurmExecutor()
+    runs = feeding.open_runs(made, given_jobs(made.sweep, layout))
+    jobs = len(feeding.cut(runs, made.resources.slurm.runs_per_job)) if runs else 0
+    limits = executor.limits(made.resources)
+    sizes = {min(limits.array_tasks, jobs), jobs % limits.array_tasks} - {0}
+    for tasks in sorted(sizes, reverse=True):
+        script = executor.script(layout, made.resources, name=made.sweep, tasks=tasks)
+        output.console.print(f"{script}\n{executor.test(script)}\n", soft_wrap=True)
+    guess = estimate(runs, layout)
+    gpus = made.resources.slurm.gpus
+    unit = "GPU-hours" if gpus else "core-hours"
+    each = gpus or made.resources.processes * (made.resources.slurm.cpus or made.resources.threads)
+    hours = "unknown" if guess.hours is None else f"about {guess.hours * each:.2g}"
+    output.console.print(
+        f"{made.sweep}: {len(runs)} runs in {jobs} jobs, arrays of {limits.array_tasks} at most"
+    )
+    if limits.jobs is not None:
+        output.console.print(f"the site lets this user submit {limits.jobs} more jobs now")
+    output.console.print(
+        f"{unit}: {hours}, from the speed of earlier runs like {guess.measured} of these; "
+        f"{guess.unknown} are like none that was measured"
+    )
+    kind, shared = shared_file_system(layout.root)
+    if not shared:
+        output.console.print(
+            f"note: the store is on {kind}, which may be this machine's alone; all nodes must see it",
+            soft_wrap=True,
+        )
+    output.console.print("Nothing was submitted or written.")
