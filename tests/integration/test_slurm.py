@@ -116,7 +116,6 @@ def test_a_sweep_survives_preemption_time_limits_requeues_and_the_death_of_a_nod
     began = start("submit", file, "--executor", "slurm", "--watch", store=store)
     wait_for(lambda: len(running()) == 4, what="the start of all jobs")
     wait_for(lambda: states(store).get("running", 0) == 4)
-    first = running()
     preempted = set(queue("--nodelist=n1", "--states=RUNNING"))
     job = urgent(tmp_path, node="n1", seconds=5)
     wait_for(lambda: not queue(f"--jobs={job}"), what="the end of the urgent job")
@@ -146,7 +145,8 @@ def test_a_sweep_survives_preemption_time_limits_requeues_and_the_death_of_a_nod
         for run in map(layout.run, layout.run_ids())
         for number in run.attempt_numbers()
     )
-    began_again = {job: restarts(job) for job in first}
+    jobs = [json.loads(layout.job(job_id).read_text())["details"]["slurm_id"] for job_id in layout.job_ids()]
+    began_again = {job: restarts(job) for job in jobs}
     print(f"{attempts(store)} attempts, {dict(ends)}; restarts {began_again}; on n2 as it died: {on_n2}")
     assert sum(began_again.values()) >= 8
     assert ends["preempted"] >= 8
@@ -258,6 +258,30 @@ def test_status_tells_why_a_job_waits_and_cancel_ends_it(tmp_path: Path) -> None
         assert run.checkpoint_taus(), "what runs is cancelled with a checkpoint"
 
 
+def test_a_controller_that_does_not_answer_changes_no_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_sweep(tmp_path, steps=100_000, seeds=2, resources="workers: 1")
+    store = tmp_path / "cluster"
+    tausweep("submit", file, "--executor", "slurm", store=store)
+    wait_for(lambda: states(store).get("running", 0) == 1)
+    before = states_of("site", store)
+    assert sorted(before.values()) == ["running", "submitted"]
+    alive = os.environ["SLURM_CONF"]
+    configuration = re.sub(r"SlurmctldPort=\d+", "SlurmctldPort=9", Path(alive).read_text())
+    (tmp_path / "slurm.conf").write_text(configuration)
+    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
+    assert states_of("site", store) == before
+    for command in (("submit", file, "--executor", "slurm"), ("resume", "site")):
+        done = tausweep(*command, store=store, check=False)
+        assert done.returncode == 1
+        assert "Unable to contact slurm controller" in done.stderr
+        assert "Traceback" not in done.stderr
+    monkeypatch.setenv("SLURM_CONF", alive)
+    assert states_of("site", store) == before
+    tausweep("cancel", "site", store=store)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -282,6 +306,28 @@ def test_what_sbatch_refuses_is_told_and_nothing_is_submitted(
     assert list(StoreLayout(store).jobs.glob("*.runs")) == []
 
 
+def test_a_dry_run_shows_the_scripts_and_what_sbatch_says_of_them_and_writes_nothing(tmp_path: Path) -> None:
+    file = write_sweep(tmp_path, seeds=7, resources='slurm: {time: "20", runs_per_job: 3}')
+    store = tmp_path / "runs"
+    command = ("submit", file, "--executor", "slurm", "--profile", "dev-cluster", "--dry-run")
+    told = tausweep(*command, store=store).stdout
+    for words in (
+        "#SBATCH --array=0-2%",
+        "#SBATCH --partition=main",
+        "#SBATCH --time=20",
+        "to start at",
+        "7 runs in 3 jobs, arrays of 100 at most",
+        "more jobs now",
+        "core-hours: unknown",
+        "Nothing was submitted or written.",
+    ):
+        assert words in told
+    told = tausweep(*command, "resources.slurm.partition=secret", store=store).stdout
+    assert "invalid partition specified: secret" in told
+    assert not store.exists()
+    assert queue() == []
+
+
 def test_a_canary_that_fails_keeps_the_rest_from_being_submitted(tmp_path: Path) -> None:
     file = write_sweep(tmp_path, seeds=3)
     file.write_text(file.read_text().replace("lr: 4e-3", "lr: 1e30\n  optimizer: sgd"))
@@ -301,7 +347,10 @@ def test_jobs_that_end_before_they_begin_a_run_stop_the_watching(tmp_path: Path)
     assert "no such module" in done.stderr
 
 
-def test_the_end_of_a_killed_job_is_told_and_resume_goes_on(tmp_path: Path) -> None:
+def test_the_end_of_a_killed_job_is_told_without_accounting_and_resume_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(without(tmp_path / "bin", "sacct")))
     file = write_sweep(tmp_path, steps=400)
     store = tmp_path / "runs"
     tausweep("submit", file, "--executor", "slurm", store=store)
