@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
@@ -22,6 +23,7 @@ from storage.atomic import publish, write_record
 from storage.compaction import compact
 from storage.errors import TausweepError
 from storage.layout import StoreLayout
+from storage.objects import each
 
 POLL_SECONDS = 15.0
 MERGED_RUNS = 32
@@ -156,12 +158,14 @@ def _submit(
     sweep: str, layout: StoreLayout, executor: Scheduler, batch: list[list[PlannedRun]], resources: Resources
 ) -> list[Handle]:
     stem = f"{sweep}-{uuid.uuid4().hex[:8]}"
-    requests = []
-    for index, runs in enumerate(batch):
-        job_id = f"{stem}-{index}"
-        listing = "".join(f"{layout.run(run.run_id).path.resolve()}\n" for run in runs).encode()
-        publish(layout.job_runs(job_id), lambda file, listing=listing: file.write(listing))  # type: ignore[misc]
-        requests.append(JobRequest(job_id=job_id, layout=layout, resources=resources))
+
+    def write_listing(item: tuple[int, list[PlannedRun]]) -> JobRequest:
+        job_id = f"{stem}-{item[0]}"
+        listing = "".join(f"{layout.run(run.run_id).path.resolve()}\n" for run in item[1]).encode()
+        publish(layout.job_runs(job_id), lambda file: file.write(listing))
+        return JobRequest(job_id=job_id, layout=layout, resources=resources)
+
+    requests = list(each(layout.root, write_listing, enumerate(batch), writes=True))
     try:
         handles = executor.submit(requests)
     except BaseException:
@@ -169,8 +173,11 @@ def _submit(
             layout.job_runs(request.job_id).unlink(missing_ok=True)
         raise
     submitted = time.time()
-    for handle in handles:
+
+    def write_handle(handle: Handle) -> None:
         write_record(layout.job(handle.job_id), {"sweep": sweep, "submitted": submitted, **asdict(handle)})
+
+    deque(each(layout.root, write_handle, handles, writes=True), maxlen=0)
     return handles
 
 

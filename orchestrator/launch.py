@@ -54,7 +54,7 @@ def prepare(plan: Plan, layout: StoreLayout, progress: Progress | None = None) -
         if not path.exists():
             write_new_record(path, record)
 
-    deque(each(layout.root, write_spec, plan.runs), maxlen=0)
+    deque(each(layout.root, write_spec, plan.runs, writes=True), maxlen=0)
     sweep = {
         "name": plan.sweep,
         "source": plan.source,

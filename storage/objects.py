@@ -17,6 +17,7 @@ from storage.errors import InputError
 
 _SCHEME = "s3://"
 _REQUESTS = 32  # in flight at once where many runs are asked about; each costs a round trip
+_SYNCS = 16  # at once; a thousand new records take 0.6 s so, 9 s one by one (ext4)
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -111,10 +112,18 @@ def io_errors() -> tuple[type[Exception], ...]:
     return (OSError,) if exceptions is None else (OSError, exceptions.BotoCoreError)
 
 
-def each(path: Path, function: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
-    """Like `map`, in order; on the object store of the path many calls wait for their answers at once."""
-    if not is_object(path):
+def each(path: Path, function: Callable[[T], U], items: Iterable[T], *, writes: bool = False) -> Iterator[U]:
+    """Like `map`, in order, but many calls wait at once: for the answers of the path's object store, or for a disk.
+
+    Args:
+        path: where the calls read or write.
+        function: called from several threads.
+        items: its arguments.
+        writes: each call syncs files; a file system confirms many of them together.
+    """
+    threads = _REQUESTS if is_object(path) else _SYNCS if writes else 1
+    if threads == 1:
         yield from map(function, items)
         return
-    with ThreadPoolExecutor(_REQUESTS) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         yield from pool.map(function, items)
