@@ -45,6 +45,7 @@ def submit(made: Plan, layout: StoreLayout, *, canary: bool, watch: bool) -> Non
         TausweepError: sbatch refused, or the canary did not succeed; nothing was submitted then.
         typer.Exit: 1 if a run failed, 130 if the watching was stopped.
     """
+    _print_place(layout)
     made = launch.settled(made, layout)
     scheduler = _scheduler()
     if canary:
@@ -93,6 +94,16 @@ def _print_fed(made: Plan, layout: StoreLayout, fed: Fed) -> None:
     output.console.print(f"follow with: tausweep status {made.sweep} --store {layout.root}", soft_wrap=True)
 
 
+def _print_place(layout: StoreLayout) -> None:
+    """Images lie in the store too, so that nodes which see it see all that a job needs; a job that does not says so."""
+    kind, shared = shared_file_system(layout.root)
+    if not shared:
+        output.console.print(
+            f"note: the store is on {kind}, which may be this machine's alone; all nodes must see it",
+            soft_wrap=True,
+        )
+
+
 def _print_calls() -> None:
     told = ", ".join(f"{name} {count}" for name, count in sorted(slurm_queue.calls.items()))
     output.console.print(f"SLURM was asked: {told}")
@@ -122,10 +133,5 @@ def print_dry_run(made: Plan, layout: StoreLayout) -> None:
         f"{unit}: {hours}, from the speed of earlier runs like {guess.measured} of these; "
         f"{guess.unknown} are like none that was measured"
     )
-    kind, shared = shared_file_system(layout.root)
-    if not shared:
-        output.console.print(
-            f"note: the store is on {kind}, which may be this machine's alone; all nodes must see it",
-            soft_wrap=True,
-        )
+    _print_place(layout)
     output.console.print("Nothing was submitted or written.")
