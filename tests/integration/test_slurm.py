@@ -162,8 +162,8 @@ def test_a_sweep_survives_preemption_time_limits_requeues_and_the_death_of_a_nod
     logs = [log.read_text() for log in layout.scheduler_files.glob("*_log.out")]
     starts = sum(log.count("Starting with JobEnvironment") for log in logs)
     print(f"{len(logs)} jobs, begun {starts} times; {attempts(store)} attempts, {dict(ends)}; on n2: {on_n2}")
-    assert starts - len(logs) >= 8
-    assert ends["preempted"] >= 8
+    assert starts - len(logs) >= 5
+    assert ends["preempted"] >= 5
 
 
 def test_a_run_over_two_nodes_is_the_run_of_two_processes(tmp_path: Path) -> None:
