@@ -22,7 +22,7 @@ def note_ended(jobs: Iterable[GivenJob], layout: StoreLayout) -> list[GivenJob]:
     """Keep the scheduler's word on jobs that have ended, and forget which runs they were given.
 
     Returns:
-        Those that nobody cancelled and that began none of their runs, although one was to begin.
+        Those of a scheduler that nobody cancelled and that began none of their runs, although one was to begin.
     """
     idle = []
     for job in jobs:
@@ -31,8 +31,9 @@ def note_ended(jobs: Iterable[GivenJob], layout: StoreLayout) -> list[GivenJob]:
         begun = [_note(job, layout.run(run_id)) for run_id in job.run_ids]
         if "silent" in begun:  # its worker may live although its job does not: looked at again next time
             continue
-        cancelled = (job.word or "").startswith("CANCELLED")
-        if not any(begun) and not cancelled and any(_waits(layout, run_id) for run_id in job.run_ids):
+        # A worker of this machine needs no explanation: whoever started it watched over it, or was killed with it.
+        wanted = job.handle.executor != "local" and not (job.word or "").startswith("CANCELLED")
+        if wanted and not any(begun) and any(_waits(layout, run_id) for run_id in job.run_ids):
             idle.append(job)
         layout.job_runs(job.handle.job_id).unlink(missing_ok=True)
     return idle
@@ -55,6 +56,8 @@ def _note(job: GivenJob, run: RunDirectory) -> Literal["", "ended", "silent"]:
         if is_live(run, record):
             return "silent"
         record = lost(run, record)
+    elif job.word is None or record.scheduler_state == job.word:
+        return "ended"
     write_attempt(run, record.model_copy(update={"scheduler_state": job.word}))
     return "ended"
 

@@ -28,6 +28,15 @@ def execute(made: Plan, layout: StoreLayout) -> None:
                 f"stopped; the same command, or `tausweep resume {made.sweep}`, goes on from here"
             )
             raise typer.Exit(_EXIT_INTERRUPTED) from None
+    report_end(made, layout)
+
+
+def report_end(made: Plan, layout: StoreLayout) -> None:
+    """Say how a sweep stands that nobody executes any more.
+
+    Raises:
+        typer.Exit: 1 if a run failed.
+    """
     output.console.print(f"{made.sweep}: {listing.summary(made)}")
     if made.count("failed"):
         output.console.print(f"see why: tausweep logs {made.sweep} --failed --store {layout.root}")

@@ -88,7 +88,7 @@ def _promised(jobs: Sequence[GivenJob]) -> int:
     """How many jobs may run at once by what was submitted before."""
     arrays: dict[str, tuple[int, int]] = {}
     for job in jobs:
-        if job.alive is not False:
+        if job.alive is not False and job.handle.executor != "local":
             array = str(job.handle.details.get("array"))
             most = job.handle.details.get("parallel") or 1
             arrays[array] = (most, arrays.get(array, (0, 0))[1] + 1)
@@ -168,7 +168,9 @@ def _submit(
     requests = list(each(layout.root, write_listing, enumerate(batch), writes=True))
     try:
         handles = executor.submit(requests)
-    except BaseException:
+    except (
+        BaseException
+    ):  # also Ctrl-C: a job of which no listing is left finds nothing to do, and its runs are free
         for request in requests:
             layout.job_runs(request.job_id).unlink(missing_ok=True)
         raise

@@ -7,9 +7,10 @@ from typing import cast
 
 import typer
 
-from orchestrator import feeding, launch, listing, output
+from orchestrator import feeding, launch, output
 from orchestrator.ended_jobs import what_happened
 from orchestrator.estimate import estimate
+from orchestrator.execution import report_end
 from orchestrator.executors import slurm_queue
 from orchestrator.executors.slurm import SlurmExecutor, parameters, require_shared, shared_file_system
 from orchestrator.feeding import Fed, Scheduler
@@ -63,10 +64,7 @@ def submit(made: Plan, layout: StoreLayout, *, canary: bool, watch: bool) -> Non
         output.console.print("stopped watching; jobs that were submitted go on")
         raise typer.Exit(130) from None
     _print_calls()
-    output.console.print(f"{made.sweep}: {listing.summary(made)}")
-    if made.count("failed"):
-        output.console.print(f"see why: tausweep logs {made.sweep} --failed --store {layout.root}")
-        raise typer.Exit(1)
+    report_end(made, layout)
 
 
 def _print_fed(made: Plan, layout: StoreLayout, fed: Fed) -> None:

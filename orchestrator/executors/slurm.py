@@ -196,9 +196,17 @@ class SlurmExecutor:
 
     def test(self, script: str) -> str:
         """What sbatch says of a script without submitting it: when it would start, or why it is refused."""
-        done = subprocess.run(
-            ["sbatch", "--test-only"], input=script, capture_output=True, text=True, check=False, timeout=60
-        )
+        try:
+            done = subprocess.run(
+                ["sbatch", "--test-only"],
+                input=script,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=60,
+            )
+        except subprocess.TimeoutExpired:
+            return "sbatch: SLURM did not answer within 60 s"
         return (done.stderr or done.stdout).strip()
 
     def alive(self, handles: Sequence[Handle]) -> list[bool | None]:

@@ -33,24 +33,17 @@ from tests.integration.slurm_site import (
     wait_for,
     without,
 )
-from tests.integration.tiny_sweep import science, start, states, tausweep
+from tests.integration.tiny_sweep import SETTINGS, science, start, states, tausweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 
-SWEEP = """
+SWEEP = (
+    """
 name: {name}
 settings:
-  data: digits
-  multipliers: [1, 1]
-  batch: min(512, n)
-  steps: {steps}
-  eval_first: 10
-  eval_per_decade: 4
-  samples: 12
-  ddim_steps: 3
-  loss_pairs: 16
-  frechet_dims: 3
-  gallery: 2
+"""
+    + SETTINGS
+    + """\
   dropout: 0.2
   lr: 4e-3
 grid: {{n: [{n}], W: [4], seed: [{seeds}]}}
@@ -60,6 +53,7 @@ resources:
   retry_seconds: 1
   {resources}
 """
+)
 
 
 TINIEST = """

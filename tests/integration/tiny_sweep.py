@@ -13,10 +13,7 @@ from storage.layout import StoreLayout
 from storage.scan import read_table
 from storage.sql import query
 
-SWEEP = """
-name: tiny
-experiment: diffusion
-settings:
+SETTINGS = """\
   data: digits
   multipliers: [1, 1]
   batch: min(512, n)
@@ -28,6 +25,17 @@ settings:
   loss_pairs: 16
   frechet_dims: 3
   gallery: 2
+"""
+"""Of a model that trains a hundred steps a second."""
+
+SWEEP = (
+    """
+name: tiny
+experiment: diffusion
+settings:
+"""
+    + SETTINGS
+    + """\
   pixel_scale: 2
 grid:
   n: [4, 6]
@@ -39,6 +47,7 @@ when:
   optimizer=sgd: {{lr: 0.02, clip: 1}}
 resources: {{workers: 2, heartbeat_seconds: 0.2, checkpoint_seconds: 0.3, retry_seconds: 0.5}}
 """
+)
 
 
 def write_sweep(folder: Path, *, steps: int = 40) -> Path:

@@ -33,7 +33,7 @@ class Site:
     parallel: list[int | None] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)
     silent: bool = False
-    word: str = "RUNNING"
+    word: str | None = "RUNNING"
     name = "slurm"
 
     def submit(self, requests: Sequence[JobRequest]) -> list[Handle]:
@@ -172,6 +172,23 @@ def test_a_scheduler_that_does_not_answer_changes_nothing(plan, store, site):
     site.gone, site.silent = {"1_0"}, True
     assert feed(plan, store, site).runs == 0
     assert [run.status.state for run in with_jobs(plan.runs, "tiny", store)] == ["submitted"] * 8
+
+
+def test_a_worker_of_this_machine_that_was_killed_is_forgotten_without_a_word(plan, store, site):
+    """`run` was killed with its workers before one began a run; then the sweep is submitted to a cluster."""
+    site.name = "local"
+    feed(plan, store, site)
+    site.name, site.gone, site.word = "slurm", {f"1_{index}" for index in range(8)}, None
+    fed = feed(asking(plan, workers=2), store, site)
+    assert (fed.runs, fed.idle) == (8, [])
+
+
+def test_workers_of_this_machine_are_no_jobs_of_the_scheduler(plan, store, site):
+    site.name, site.jobs = "local", 3
+    feed(plan, store, site)
+    site.name, site.jobs = "slurm", None
+    fed = feed(asking(plan, workers=2), store, site)
+    assert (fed.runs, site.parallel[-1]) == (5, 2)
 
 
 def test_a_job_that_was_cancelled_before_it_began_is_not_idle(plan, store, site):
