@@ -178,3 +178,11 @@ def python(*arguments: str) -> list[str]:
 
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": "1"}
+
+
+def refused(done: Done, *words: str) -> None:
+    """The contract for what a user can get wrong."""
+    assert done.code == 2, done
+    assert done.err.startswith("tausweep: ")
+    assert "Traceback" not in done.out + done.err
+    assert all(word in done.err for word in words), done.err

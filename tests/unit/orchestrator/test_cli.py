@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from dataclasses import replace
 
 import pytest
 from finished_store import (
@@ -21,14 +20,13 @@ from finished_store import (
     lose,
     prepared,
     python,
+    refused,
     tausweep,
     write_specs,
     write_sweep,
 )
 from PIL import Image
 
-from orchestrator.launch import remember_executor
-from orchestrator.plan import stored_plan
 from storage.layout import StoreLayout
 
 COMMANDS = (
@@ -108,14 +106,6 @@ def strict(text):
     return json.loads(text, parse_constant=refuse)
 
 
-def refused(done, *words):
-    """The contract for what a user can get wrong."""
-    assert done.code == 2, done
-    assert done.err.startswith("tausweep: ")
-    assert "Traceback" not in done.out + done.err
-    assert all(word in done.err for word in words), done.err
-
-
 # --- help ----------------------------------------------------------------------------------------------------------
 
 
@@ -186,46 +176,6 @@ def test_a_wrong_format_or_output_of_a_query_is_refused(option, value, study):
 
 def test_a_wrong_format_of_figures_is_refused(study):
     refused(tausweep("figures", "tiny", "--format", "gif", store=study.root), "--format gif", "png")
-
-
-@pytest.mark.parametrize("executor", ["ray", "lokal"])
-def test_an_executor_that_is_not_there_is_refused_before_anything_is_written(executor, file, store):
-    refused(
-        tausweep("submit", file, "--executor", executor, store=store.root), f"--executor {executor}", "local"
-    )
-    assert not store.root.exists()
-
-
-def test_slurm_is_refused_where_there_is_none_before_anything_is_written(file, store, monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    refused(tausweep("submit", file, "--executor", "slurm", store=store.root), "--executor slurm", "scontrol")
-    assert not store.root.exists()
-
-
-def test_a_profile_that_is_wrong_is_refused_before_anything_is_written(file, store, tmp_path):
-    profile = tmp_path / "mine.yaml"
-    profile.write_text("time: 1:00:00\npartion: gpu\n")
-    command = ("submit", file, "--executor", "slurm", "--profile")
-    refused(tausweep(*command, profile, store=store.root), "mine.yaml:2", "partion", "'partition'")
-    refused(tausweep(*command, "one-gup", store=store.root), "--profile one-gup", "'one-gpu'")
-    refused(
-        tausweep(*command, "one-gpu", "resources.device=cpu", store=store.root), "slurm.gpus", "needs none"
-    )
-    assert not store.root.exists()
-
-
-def test_resume_goes_on_where_the_sweep_was_submitted(file, store, monkeypatch, tmp_path):
-    plan = prepared(file, store)
-    remember_executor(replace(plan, executor="slurm"), store)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    refused(tausweep("resume", "tiny", store=store.root), "--executor slurm", "scontrol")
-    assert stored_plan("tiny", store).executor == "slurm"
-
-
-@pytest.mark.parametrize("option", [("--profile", "one-gpu"), ("--dry-run",), ("--canary",), ("--watch",)])
-def test_what_only_slurm_has_is_refused_elsewhere(option, file, store):
-    refused(tausweep("submit", file, *option, store=store.root), option[0], "--executor slurm")
-    assert not store.root.exists()
 
 
 @pytest.mark.parametrize("target", ["0000", "ffff"])

@@ -1,0 +1,56 @@
+"""Which executor gets a sweep: what is refused before anything is written, and where `resume` goes on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from finished_store import prepared, refused, tausweep, write_sweep
+
+from orchestrator.launch import remember_executor
+from orchestrator.plan import stored_plan
+
+
+@pytest.fixture
+def file(tmp_path):
+    return write_sweep(tmp_path)
+
+
+@pytest.mark.parametrize("executor", ["ray", "lokal"])
+def test_an_executor_that_is_not_there_is_refused_before_anything_is_written(executor, file, store):
+    refused(
+        tausweep("submit", file, "--executor", executor, store=store.root), f"--executor {executor}", "local"
+    )
+    assert not store.root.exists()
+
+
+def test_slurm_is_refused_where_there_is_none_before_anything_is_written(file, store, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    refused(tausweep("submit", file, "--executor", "slurm", store=store.root), "--executor slurm", "scontrol")
+    assert not store.root.exists()
+
+
+def test_a_profile_that_is_wrong_is_refused_before_anything_is_written(file, store, tmp_path):
+    profile = tmp_path / "mine.yaml"
+    profile.write_text("time: 1:00:00\npartion: gpu\n")
+    command = ("submit", file, "--executor", "slurm", "--profile")
+    refused(tausweep(*command, profile, store=store.root), "mine.yaml:2", "partion", "'partition'")
+    refused(tausweep(*command, "one-gup", store=store.root), "--profile one-gup", "'one-gpu'")
+    refused(
+        tausweep(*command, "one-gpu", "resources.device=cpu", store=store.root), "slurm.gpus", "needs none"
+    )
+    assert not store.root.exists()
+
+
+def test_resume_goes_on_where_the_sweep_was_submitted(file, store, monkeypatch, tmp_path):
+    plan = prepared(file, store)
+    remember_executor(replace(plan, executor="slurm"), store)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    refused(tausweep("resume", "tiny", store=store.root), "--executor slurm", "scontrol")
+    assert stored_plan("tiny", store).executor == "slurm"
+
+
+@pytest.mark.parametrize("option", [("--profile", "one-gpu"), ("--dry-run",), ("--canary",), ("--watch",)])
+def test_what_only_slurm_has_is_refused_elsewhere(option, file, store):
+    refused(tausweep("submit", file, *option, store=store.root), option[0], "--executor slurm")
+    assert not store.root.exists()
