@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import get_args
 
 import pytest
-from finished_store import begin, end, fail, finish, lose
+from finished_store import begin, end, fail, finish, lose, prepared, refused, tausweep, write_sweep
 
 from orchestrator.failures import group_failures, print_groups
+from storage.atomic import write_record
 from storage.attempt_records import Failure
 
 TRACE = """Traceback (most recent call last):
@@ -117,3 +119,37 @@ def test_only_failed_runs_are_looked_at(store, runs):
     end(runs[2], begin(runs[2]), state="preempted", tau=1)
     end(runs[3], begin(runs[3]), state="cancelled", tau=1)
     assert groups(store) == []
+
+
+# --- what jobs print -----------------------------------------------------------------------------------------------
+
+
+def give(store, run, output):
+    """A job that a scheduler has, which printed something before any worker did."""
+    output.write_text("module load cuda: no such module\n")
+    store.job_runs("tiny-1-0").parent.mkdir(parents=True, exist_ok=True)
+    store.job_runs("tiny-1-0").write_text(f"{run.path}\n")
+    write_record(
+        store.job("tiny-1-0"), {"sweep": "tiny", "executor": "slurm", "details": {"output": str(output)}}
+    )
+
+
+def test_a_run_that_no_worker_has_begun_names_what_its_job_printed(tmp_path, store):
+    first, second = (store.run(run.run_id) for run in prepared(write_sweep(tmp_path), store).runs[:2])
+    give(store, first, tmp_path / "7_0.out")
+    refused(tausweep("logs", first.run_id, store=store.root), "not been started", str(tmp_path / "7_0.out"))
+    done = tausweep("logs", second.run_id, store=store.root)
+    refused(done, "not been started")
+    assert "7_0.out" not in done.err
+
+
+def test_a_log_names_what_its_job_printed_beside_it(tmp_path, store):
+    run = store.run(prepared(write_sweep(tmp_path), store).runs[0].run_id)
+    give(store, run, tmp_path / "7_0.out")
+    begin(run, job_id="tiny-1-0")
+    store.job_log("tiny-1-0").write_text("")  # nothing: not worth a look
+    told = tausweep("logs", run.run_id, store=store.root).out
+    assert f"its job printed: {tmp_path / '7_0.out'}" in told
+    assert str(store.job_log("tiny-1-0")) not in told
+    document = json.loads(tausweep("logs", run.run_id, "--json", store=store.root).out)
+    assert document["job_logs"] == [str(tmp_path / "7_0.out")]
