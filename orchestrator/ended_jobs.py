@@ -16,6 +16,7 @@ from storage.layout import RunDirectory, StoreLayout
 from storage.liveness import is_live
 
 _TAIL = 1500  # characters of a log
+_CANCELLED = ("CANCELLED", "STOPPED")  # in the words of SLURM and of Ray
 
 
 def note_ended(jobs: Iterable[GivenJob], layout: StoreLayout) -> list[GivenJob]:
@@ -32,7 +33,7 @@ def note_ended(jobs: Iterable[GivenJob], layout: StoreLayout) -> list[GivenJob]:
         if "silent" in begun:  # its worker may live although its job does not: looked at again next time
             continue
         # A worker of this machine needs no explanation: whoever started it watched over it, or was killed with it.
-        wanted = job.handle.executor != "local" and not (job.word or "").startswith("CANCELLED")
+        wanted = job.handle.executor != "local" and not (job.word or "").startswith(_CANCELLED)
         if wanted and not any(begun) and any(_waits(layout, run_id) for run_id in job.run_ids):
             idle.append(job)
         layout.job_runs(job.handle.job_id).unlink(missing_ok=True)
@@ -41,10 +42,15 @@ def note_ended(jobs: Iterable[GivenJob], layout: StoreLayout) -> list[GivenJob]:
 
 def what_happened(job: GivenJob) -> str:
     """A job that began no run, in words, with the end of what it printed."""
-    output = Path(job.handle.details["output"])
-    told = output.read_text(errors="replace")[-_TAIL:].strip() if output.exists() else ""
+    details = job.handle.details
+    name = details.get("slurm_id") or details.get("submission_id")
     state = f" as {job.word}" if job.word else ""
-    return f"job {job.handle.details['slurm_id']} ended{state} before it began a run; see {output}\n{told}".rstrip()
+    said = f"job {name} ended{state} before it began a run"
+    if details.get("output") is None:  # with Ray, where the store has no files to write to
+        return said
+    output = Path(details["output"])
+    told = output.read_text(errors="replace")[-_TAIL:].strip() if output.exists() else ""
+    return f"{said}; see {output}\n{told}".rstrip()
 
 
 def _note(job: GivenJob, run: RunDirectory) -> Literal["", "ended", "silent"]:

@@ -141,7 +141,7 @@ def feed(plan: Plan, layout: StoreLayout, executor: Scheduler) -> Fed:
     for batch, share in _batches(chunks, limits.array_tasks, parallel):
         asked = resources if share is None else resources.model_copy(update={"workers": share})
         try:
-            handles += _submit(plan.sweep, layout, executor, batch, asked)
+            handles += submit_jobs(plan.sweep, layout, executor, batch, asked)
         except TausweepError as error:
             if not handles:
                 raise
@@ -154,9 +154,14 @@ def feed(plan: Plan, layout: StoreLayout, executor: Scheduler) -> Fed:
     return Fed(jobs=handles, runs=done, left=left, why=why if left else None, idle=idle)
 
 
-def _submit(
-    sweep: str, layout: StoreLayout, executor: Scheduler, batch: list[list[PlannedRun]], resources: Resources
+def submit_jobs(
+    sweep: str, layout: StoreLayout, executor: Executor, batch: list[list[PlannedRun]], resources: Resources
 ) -> list[Handle]:
+    """Submit a job for each list of runs, and record it.
+
+    Raises:
+        TausweepError: a job was refused; none of this batch is recorded.
+    """
     stem = f"{sweep}-{uuid.uuid4().hex[:8]}"
 
     def write_listing(item: tuple[int, list[PlannedRun]]) -> JobRequest:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from orchestrator.executors.ray_options import RayOptions
 from orchestrator.executors.slurm_options import SlurmOptions
 from storage.errors import SettingError, nearest
 
@@ -40,6 +41,7 @@ class Resources(BaseModel):
         heartbeat_seconds: seconds between two signs of life of a worker.
         rank_timeout_seconds: how long a rank waits for another before the attempt fails as `lost_worker`.
         slurm: what jobs of SLURM ask for beside all this.
+        ray: what tasks of Ray ask for beside all this.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +61,7 @@ class Resources(BaseModel):
     heartbeat_seconds: Annotated[float, Field(gt=0, le=20)] = 2.0
     rank_timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 300.0
     slurm: SlurmOptions = SlurmOptions()
+    ray: RayOptions = RayOptions()
 
     @model_validator(mode="after")
     def _a_device_each(self) -> Self:
@@ -82,6 +85,8 @@ class Resources(BaseModel):
                 raise SettingError(name, value, "a number or a word is needed, not a truth value")
         if "slurm" in values:
             values = values | {"slurm": SlurmOptions.parse(values["slurm"])}
+        if "ray" in values:
+            values = values | {"ray": RayOptions.parse(values["ray"])}
         try:
             return cls.model_validate(values)
         except ValidationError as error:

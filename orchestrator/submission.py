@@ -23,21 +23,20 @@ from storage.local_files import local_log
 from storage.objects import location
 
 EXECUTORS = ("local", "slurm", "ray")
-_AVAILABLE = ("local", "slurm")
 
 
 def require_executor(name: str) -> None:
     """Check the name of an executor.
 
     Raises:
-        InputError: there is none of this name, or it can't be used yet.
+        InputError: there is none of this name, or a package that it needs is not installed.
     """
     if name not in EXECUTORS:
         raise InputError(f"--executor {name}: {nearest(name, EXECUTORS)}")
-    if name not in _AVAILABLE:
-        raise InputError(
-            f"--executor {name}: not available in this version; use {' or '.join(_AVAILABLE)}. Nothing was submitted"
-        )
+    if name == "ray":
+        from orchestrator.executors.ray_cluster import require_ray
+
+        require_ray()
     if name == "slurm":
         try:
             import submitit  # noqa: F401 - looked for before anything is written
@@ -52,6 +51,10 @@ def executor_of(name: str) -> Executor:
     """The executor of a name, one object a process: it remembers what its scheduler said."""
     if name == "local":
         return LocalExecutor()
+    if name == "ray":
+        from orchestrator.executors.ray import RayExecutor
+
+        return RayExecutor()
     from orchestrator.executors.slurm import SlurmExecutor
 
     return SlurmExecutor()

@@ -21,7 +21,13 @@ ProfileName = Annotated[
 ]
 WatchJobs = Annotated[
     bool,
-    typer.Option("--watch", help="Stay: submit more as the site's limits allow, until all is done (slurm)."),
+    typer.Option("--watch", help="Stay until all is done; submit more as a site's limits allow (slurm, ray)."),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address", metavar="auto|HOST:PORT|ray://…|http://…", help="The Ray cluster; ray.address by default."
+    ),
 ]
 
 
@@ -30,6 +36,7 @@ def submit(
     overrides: Overrides = None,
     executor: ExecutorName = "local",
     profile: ProfileName = None,
+    address: Address = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show batch scripts, jobs and hours; submit and write nothing.")
     ] = False,
@@ -40,12 +47,12 @@ def submit(
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Execute a sweep in the background and return at once."""
-    from orchestrator import launch, listing, output, selection, slurm_submission, submission
+    from orchestrator import launch, listing, output, ray_submission, selection, slurm_submission, submission
 
     submission.require_executor(executor)
-    _require_slurm(
-        executor, {"--profile": profile, "--dry-run": dry_run, "--canary": canary, "--watch": watch}
-    )
+    _require_use(executor, {"--profile": profile, "--dry-run": dry_run, "--canary": canary}, "slurm")
+    _require_use(executor, {"--watch": watch}, "slurm", "ray")
+    _require_use(executor, {"--address": address}, "ray")
     layout = selection.open_store(store)
     selection.require_writable(layout)
     made = selection.planned(file, overrides, layout)
@@ -56,6 +63,11 @@ def submit(
             return
         prepare(made, layout)
         slurm_submission.submit(made, layout, canary=canary, watch=watch)
+        return
+    if executor == "ray":
+        made = replace(ray_submission.on_cluster(made, address), executor=executor)
+        prepare(made, layout)
+        ray_submission.submit(made, layout, watch=watch)
         return
     made.resources.worker_count(
         len(made.runs)
@@ -82,6 +94,7 @@ def resume(
         typer.Option("--executor", help="local, slurm or ray; by default the one that has the sweep."),
     ] = None,
     profile: ProfileName = None,
+    address: Address = None,
     watch: WatchJobs = False,
     store: Store = DEFAULT_STORE,
 ) -> None:
@@ -89,7 +102,7 @@ def resume(
 
     Lost are runs whose worker was killed. Runs that failed by themselves are taken up only with --failed.
     """
-    from orchestrator import execution, launch, output, selection, slurm_submission, submission
+    from orchestrator import execution, launch, output, ray_submission, selection, slurm_submission, submission
 
     layout = selection.open_store(store)
     if executor is not None:
@@ -97,10 +110,14 @@ def resume(
     made = selection.stored(sweep, layout, where)
     executor = executor or made.executor
     submission.require_executor(executor)
-    _require_slurm(executor, {"--profile": profile, "--watch": watch})
+    _require_use(executor, {"--profile": profile}, "slurm")
+    _require_use(executor, {"--watch": watch}, "slurm", "ray")
+    _require_use(executor, {"--address": address}, "ray")
     made = replace(made, executor=executor)
     if executor == "slurm":
         made = slurm_submission.on_site(made, layout, profile, stored=True)
+    if executor == "ray":
+        made = ray_submission.on_cluster(made, address)
     launch.remember_executor(made, layout)
     states = ("cancelled", "failed") if failed else ("cancelled",)
     chosen = [r for r in made.runs if r.status.state in states or r.status.failure == "lost_worker"]
@@ -109,6 +126,8 @@ def resume(
         launch.reopen([layout.run(run.run_id) for run in chosen])
     if executor == "slurm":
         slurm_submission.submit(made, layout, canary=False, watch=watch)
+    elif executor == "ray":
+        ray_submission.submit(made, layout, watch=watch)
     else:
         execution.execute(made, layout)
 
@@ -139,7 +158,8 @@ def prepare(made: Plan, layout: StoreLayout) -> None:
         launch.prepare(made, layout, progress)
 
 
-def _require_slurm(executor: str, options: dict[str, object]) -> None:
+def _require_use(executor: str, options: dict[str, object], *executors: str) -> None:
     given = [name for name, value in options.items() if value]
-    if given and executor != "slurm":
-        raise InputError(f"{given[0]}: only with --executor slurm; {executor} has no use for it")
+    if given and executor not in executors:
+        told = " or ".join(executors)
+        raise InputError(f"{given[0]}: only with --executor {told}; {executor} has no use for it")

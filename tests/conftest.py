@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -58,7 +62,43 @@ def slurm_answers() -> bool:
         return False
 
 
+RAY_CLUSTER = Path(__file__).parents[1] / "deploy" / "ray" / "dev-cluster"
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[Callable[..., str]]:
+    """A Ray cluster of three nodes, started now; `ray_cluster("kill", "n1")` calls the script that manages it."""
+    folder = tempfile.mkdtemp(prefix="ts-")  # short: Ray's sockets lie below it, and may have 107 characters
+    variables = {
+        "RAY_DEV_CLUSTER": f"{folder}/r",
+        "CLUSTER_PORT": "21101",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "RAY_AUTH_MODE": "token",
+    }
+
+    def manage(*arguments: str) -> str:
+        command = [RAY_CLUSTER, *arguments]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=500, stdin=subprocess.DEVNULL
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        try:
+            for word in shlex.split(manage("up"))[1:]:
+                patch.setenv(*word.split("=", 1))
+            yield manage
+        finally:
+            manage("down")
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def pytest_runtest_setup(item):
+    if item.get_closest_marker("ray") and importlib.util.find_spec("ray") is None:
+        pytest.skip("Ray is not installed: pip install 'tausweep[ray]'")
     if item.get_closest_marker("slurm") and not slurm_answers():
         pytest.skip("no SLURM answers; start one with deploy/slurm/dev-cluster up and export what it prints")
 

@@ -3,6 +3,7 @@
 A file of run directories, one a line, is given as `@FILE`. Exit codes: 0 all done; 75 (EX_TEMPFAIL) asked to stop or
 out of time, requeue me; anything else is a fault of the worker itself, not of a run. Where torchrun's environment gives
 the process a place among others, or with --processes, each run is trained by several ranks (see `workers.team`).
+A process that outlives a worker, as Ray's do, calls `main` again and again: what is loaded stays.
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ from storage.objects import location
 from workers.stop import EXIT_REQUEUE, StopFlag
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, stop: StopFlag | None = None) -> int:
     """Parse the command line and work.
+
+    Args:
+        arguments: the command line; that of the process by default.
+        stop: set by the caller, whose matter signals are then; by default signals of this process set a flag.
 
     Returns:
         The exit code.
@@ -38,10 +43,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--job-id", help="the submission this worker belongs to")
     parser.add_argument("--processes", type=int, default=1, help="ranks that train each run together")
     parser.add_argument("--rank-timeout-seconds", type=float, default=300.0)
+    parser.add_argument(
+        "--no-wait",
+        action="store_true",
+        help="leave runs that others execute or that wait for their next try",
+    )
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(arguments)
-    stop = StopFlag(options.wall_seconds)
-    stop.install()  # before torch loads: a signal in those seconds must not be lost
+    if stop is None:
+        stop = StopFlag(options.wall_seconds)
+        stop.install()  # before torch loads: a signal in those seconds must not be lost
     try:
         return _work(options, arguments, stop)
     except KeyboardInterrupt:  # a second SIGINT, outside of any attempt
@@ -63,7 +74,8 @@ def _work(options: argparse.Namespace, arguments: list[str], stop: StopFlag) -> 
     from workers.team import make_team
 
     torch.set_num_threads(options.threads)
-    torch.set_num_interop_threads(1)
+    if torch.get_num_interop_threads() != 1:  # may be set only once in a process
+        torch.set_num_interop_threads(1)
     name = options.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -93,6 +105,7 @@ def _work(options: argparse.Namespace, arguments: list[str], stop: StopFlag) -> 
         retries=RetryPolicy(max_attempts=options.max_attempts, retry_seconds=options.retry_seconds),
         parent=options.parent,
         job_id=options.job_id,
+        wait=not options.no_wait,
     )
     runs = [RunDirectory(location(path).resolve()) for path in _listed(options.runs)]
     with team:

@@ -52,6 +52,7 @@ class WorkerOptions:
         retries: what is allowed if this worker gets lost.
         parent: pid whose end stops the worker, None if it should outlive whoever started it.
         job_id: the submission the worker belongs to.
+        wait: stay while others execute the worker's runs, or while runs wait for their next try.
     """
 
     device: torch.device
@@ -60,13 +61,14 @@ class WorkerOptions:
     retries: RetryPolicy = field(default_factory=RetryPolicy)
     parent: int | None = None
     job_id: str | None = None
+    wait: bool = True
 
 
 def work(runs: Sequence[RunDirectory], stop: StopFlag, options: WorkerOptions, team: Team = _ALONE) -> bool:
     """Execute runs until none is left to do.
 
-    A run that another worker executes is waited for: if that worker is preempted or lost, this one goes on with the
-    run.
+    A run that another worker executes is waited for, unless the options say otherwise: if that worker is preempted or
+    lost, this one goes on with the run.
 
     Args:
         runs: what to execute.
@@ -98,6 +100,8 @@ def work(runs: Sequence[RunDirectory], stop: StopFlag, options: WorkerOptions, t
                 waiting.append(run)
         open_runs = waiting
         if open_runs and not any(run_status(run, watch).claimable for run in open_runs):
+            if not options.wait:
+                break
             team.idle()
             _wait(stop, options)
     return True

@@ -65,8 +65,9 @@ def follow(place: Place, *, device: torch.device, timeout_seconds: float, parent
     Returns:
         The exit code.
     """
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)  # rank 0 gets them too, and all ranks stop at the same step
+    if threading.current_thread() is threading.main_thread():  # else signals are the matter of who called
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)  # rank 0 gets them too, and all ranks stop at the same step
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     store = find_store(place)

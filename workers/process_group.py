@@ -96,7 +96,18 @@ def rank_device(device: torch.device, local_rank: int) -> torch.device:
 
 
 def find_store(place: Place) -> Store:
-    """The key-value store that rank 0, or torchrun, serves at the group's address."""
+    """The key-value store that rank 0, or torchrun, serves at the group's address.
+
+    Where the group was made by somebody else already, as Ray Train does, its store is there and is only connected to.
+    """
+    if distributed.is_initialized():
+        return distributed.TCPStore(  # type: ignore[attr-defined] # public, but missing in torch's own types
+            place.address,
+            place.port,
+            is_master=False,
+            wait_for_workers=False,
+            timeout=timedelta(seconds=START_SECONDS),
+        )
     url = f"tcp://{place.address}:{place.port}?rank={place.rank}&world_size={place.size}"
     store, _, _ = next(rendezvous(url, timeout=timedelta(seconds=START_SECONDS)))
     return cast(Store, store)
@@ -111,7 +122,7 @@ class GroupRanks(Ranks):
     """
 
     def __init__(self, place: Place, store: Store, device: torch.device, timeout_seconds: float) -> None:
-        """Join the group; waits for the other ranks.
+        """Join the group, unless that is done; waits for the other ranks.
 
         Args:
             place: which rank this process is.
@@ -121,13 +132,14 @@ class GroupRanks(Ranks):
         """
         self.rank, self.size = place.rank, place.size
         self.store, self.device = store, device
-        distributed.init_process_group(
-            backend="cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
-            store=store,
-            rank=place.rank,
-            world_size=place.size,
-            timeout=timedelta(seconds=timeout_seconds),
-        )
+        if not distributed.is_initialized():
+            distributed.init_process_group(
+                backend="cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
+                store=store,
+                rank=place.rank,
+                world_size=place.size,
+                timeout=timedelta(seconds=timeout_seconds),
+            )
         self._flags = torch.zeros(1, dtype=torch.uint8)
 
     @staticmethod

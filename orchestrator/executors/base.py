@@ -61,6 +61,11 @@ class Executor(Protocol):
 
 def worker_arguments(request: JobRequest) -> list[str]:
     """The worker's command line, the same for every back-end, without the interpreter."""
+    return ["-m", "workers", f"@{request.layout.job_runs(request.job_id)}", *worker_options(request)]
+
+
+def worker_options(request: JobRequest) -> list[str]:
+    """What follows the run directories in the worker's command line."""
     resources = request.resources
     keep = resources.keep_checkpoints
     optional = {
@@ -69,9 +74,6 @@ def worker_arguments(request: JobRequest) -> list[str]:
         "--keep-checkpoints": keep if isinstance(keep, str) else ",".join(map(str, keep)) or None,
     }
     return [
-        "-m",
-        "workers",
-        f"@{request.layout.job_runs(request.job_id)}",
         "--processes",
         str(resources.processes),
         "--rank-timeout-seconds",

@@ -1,7 +1,9 @@
-"""What every executor must do, run against each: this machine, and a real SLURM."""
+"""What every executor must do, run against each: this machine, a real SLURM and a real Ray cluster."""
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +12,8 @@ import pytest
 
 from orchestrator.executors.base import Executor, Handle, JobRequest
 from orchestrator.executors.local import LocalExecutor
+from orchestrator.executors.ray import RayExecutor
+from orchestrator.executors.ray_options import RayOptions
 from orchestrator.executors.slurm import SlurmExecutor
 from orchestrator.executors.slurm_options import SlurmOptions
 from orchestrator.launch import prepare
@@ -17,8 +21,10 @@ from orchestrator.plan import Plan, make_plan
 from orchestrator.resources import Resources
 from orchestrator.sweepfile import read_sweep
 from storage.atomic import publish
+from storage.attempt_records import last_attempt
 from storage.attempts import run_status
 from storage.layout import StoreLayout
+from tests.integration.tiny_sweep import tausweep
 
 pytestmark = pytest.mark.slow
 
@@ -32,13 +38,27 @@ COMPLAINING = {
     "local": Resources(device="cuda:7"),
     # Without a GPU in the cluster no job may ask for one; this is a worker that says so itself.
     "slurm": Resources(slurm=SlurmOptions(python="python3 -c 'print(\"no cuda here\")'")),
+    "ray": Resources(ray=RayOptions(python="python3 -c 'print(\"no cuda here\")'")),
 }
+REFUSED = {
+    "local": ("processes: 4096", "processes = 4096"),
+    "slurm": ("slurm: {partition: nosuchpartition}", "partition"),
+    "ray": ("ray: {gpus: 1}", "ray.gpus = 1"),
+}
+"""Resources that no machine or cluster of the tests has, and what the message names."""
 
 
 @pytest.fixture(
-    params=[LocalExecutor, pytest.param(SlurmExecutor, marks=pytest.mark.slurm)], ids=["local", "slurm"]
+    params=[
+        LocalExecutor,
+        pytest.param(SlurmExecutor, marks=pytest.mark.slurm),
+        pytest.param(RayExecutor, marks=pytest.mark.ray),
+    ],
+    ids=["local", "slurm", "ray"],
 )
 def executor(request: pytest.FixtureRequest) -> Executor:
+    if request.param is RayExecutor:
+        request.getfixturevalue("ray_cluster")
     return request.param()
 
 
@@ -133,3 +153,40 @@ def test_another_process_can_tell_whether_a_job_is_alive(
     executor.cancel([handle])
     wait_for(lambda: executor.alive([handle]) == [False])
     assert stranger.alive([handle]) == [False]
+
+
+def test_resources_that_are_not_there_are_refused_at_submit_and_nothing_is_submitted(
+    executor: Executor, layout: StoreLayout, tmp_path: Path
+) -> None:
+    asked, named = REFUSED[executor.name]
+    file = tmp_path / "contract.yaml"
+    file.write_text(SWEEP % (2, [0]) + f"resources: {{{asked}}}\n")
+    done = tausweep("submit", file, "--executor", executor.name, store=layout.root, check=False)
+    assert done.returncode in (1, 2)
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+    assert layout.job_ids() == []
+    assert list(layout.jobs.glob("*.runs")) == []
+
+
+def test_a_run_whose_worker_is_killed_goes_on_from_its_checkpoint(
+    executor: Executor, layout: StoreLayout, job
+) -> None:
+    resources = Resources(heartbeat_seconds=0.2, checkpoint_steps=10, retry_seconds=0.2)
+    plan, handle = job(1, steps=400, resources=resources)
+    run = layout.run(plan.runs[0].run_id)
+    wait_for(lambda: run_status(run).tau > 30)
+    os.kill(last_attempt(run).process.pid, signal.SIGKILL)  # lost, without a word to anybody
+    wait_for(lambda: executor.alive([handle]) == [False] or run.attempt_numbers() == [1, 2])
+    if executor.alive([handle]) == [False] and run.attempt_numbers() == [1]:
+        job(1, steps=400, resources=resources)  # a job that does not go on by itself is followed by another
+    wait_for(lambda: run_status(run).state == "succeeded")
+    assert run.attempt_numbers() == [1, 2]
+    assert last_attempt(run).resumed_from_tau >= 30
+
+
+def test_a_job_that_nobody_knows_any_more_does_not_live(executor: Executor, job) -> None:
+    _, handle = job(1)
+    wait_for(lambda: executor.alive([handle]) == [False])
+    assert type(executor)().alive([handle]) == [False]
+    assert len(executor.words([handle])) == 1

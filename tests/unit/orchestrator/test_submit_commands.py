@@ -16,11 +16,24 @@ def file(tmp_path):
     return write_sweep(tmp_path)
 
 
-@pytest.mark.parametrize("executor", ["ray", "lokal"])
+@pytest.mark.parametrize("executor", ["rai", "lokal"])
 def test_an_executor_that_is_not_there_is_refused_before_anything_is_written(executor, file, store):
     refused(
         tausweep("submit", file, "--executor", executor, store=store.root), f"--executor {executor}", "local"
     )
+    assert not store.root.exists()
+
+
+def test_ray_is_refused_where_there_is_none_before_anything_is_written(file, store):
+    nowhere = "http://127.0.0.1:9"
+    arguments = ("submit", file, "--executor", "ray", "--address", nowhere)
+    refused(tausweep(*arguments, store=store.root), "--executor ray", nowhere)
+    assert not store.root.exists()
+
+
+def test_an_address_is_refused_where_it_is_of_no_use(file, store):
+    arguments = ("submit", file, "--address", "auto")
+    refused(tausweep(*arguments, store=store.root), "--address", "only with --executor ray")
     assert not store.root.exists()
 
 

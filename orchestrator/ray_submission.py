@@ -1,0 +1,92 @@
+"""Submitting a sweep to Ray as the command line does: check the cluster, hand over one Ray job, and watch it if asked to."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import typer
+
+from orchestrator import launch, output
+from orchestrator.ended_jobs import note_ended, what_happened
+from orchestrator.execution import report_end
+from orchestrator.executors.ray import require_place
+from orchestrator.executors.ray_options import RayOptions
+from orchestrator.feeding import open_runs, submit_jobs
+from orchestrator.plan import Plan, PlannedRun, with_jobs
+from orchestrator.submission import GivenJob, executor_of, given_jobs
+from storage.layout import StoreLayout
+
+_POLL_SECONDS = 2.0
+
+
+def on_cluster(made: Plan, address: str | None) -> Plan:
+    """The plan with the cluster's address in its resources; refuses what the cluster has not, before anything is written.
+
+    Raises:
+        SettingError: the cluster can't execute one of the runs, or a field is wrong.
+        TausweepError: there is no cluster, or it does not answer.
+    """
+    resources = made.resources
+    if address is not None:
+        options = RayOptions.parse({**resources.ray.model_dump(exclude_unset=True), "address": address})
+        resources = resources.model_copy(update={"ray": options})
+    site = require_place(resources)
+    if site.warning is not None:
+        print(site.warning, file=sys.stderr)  # noqa: T201 - also where output is JSON or goes into a file
+    return replace(made, resources=resources)
+
+
+def submit(made: Plan, layout: StoreLayout, *, watch: bool) -> None:
+    """Submit what is to do of a prepared sweep as one Ray job, and stay until it has ended if that is asked for.
+
+    Raises:
+        TausweepError: Ray refused the job; nothing was submitted then.
+        typer.Exit: 1 if a run failed, 130 if the watching was stopped.
+    """
+    made = launch.settled(made, layout)
+    jobs = given_jobs(made.sweep, layout)
+    for job in note_ended(jobs, layout)[:1]:
+        output.console.print(f"an earlier job began no run: {what_happened(job)}", soft_wrap=True)
+    runs = open_runs(made, jobs) + _maybe_lost(made, jobs)
+    if runs:
+        handle = submit_jobs(made.sweep, layout, executor_of("ray"), [runs], made.resources)[0]
+        output.console.print(
+            f"{made.sweep}: {len(runs)} runs submitted to Ray at {handle.details['dashboard']}, "
+            f"job {handle.details['submission_id']}\noutput: {layout.job_log(handle.job_id)}",
+            soft_wrap=True,
+        )
+    else:
+        output.console.print(
+            f"{made.sweep}: nothing to submit; all runs are done, or in jobs that wait or run"
+        )
+    output.console.print(f"follow with: tausweep status {made.sweep} --store {layout.root}", soft_wrap=True)
+    if watch:
+        _watch(made, layout)
+
+
+def _maybe_lost(made: Plan, jobs: Sequence[GivenJob]) -> list[PlannedRun]:
+    """Runs that look as if they were executed, by no job that lives: the driver watches, and takes up those that are lost."""
+    given = {run_id for job in jobs if job.alive is not False for run_id in job.run_ids}
+    return [run for run in made.runs if run.status.state == "running" and run.run_id not in given]
+
+
+def _watch(made: Plan, layout: StoreLayout) -> None:
+    try:
+        with output.ProgressView(made) as view:
+            while True:
+                jobs = given_jobs(made.sweep, layout)
+                made = launch.refresh(made, layout)
+                made = replace(made, runs=with_jobs(made.runs, made.sweep, layout))
+                view.update(made)
+                if all(job.alive is False for job in jobs):
+                    break
+                time.sleep(_POLL_SECONDS)
+    except KeyboardInterrupt:
+        output.console.print("stopped watching; the job goes on")
+        raise typer.Exit(130) from None
+    for job in note_ended(jobs, layout)[:1]:
+        output.console.print(what_happened(job), soft_wrap=True)
+    report_end(launch.settled(made, layout), layout)
