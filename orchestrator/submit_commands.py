@@ -21,12 +21,16 @@ ProfileName = Annotated[
 ]
 WatchJobs = Annotated[
     bool,
-    typer.Option("--watch", help="Stay until all is done; submit more as a site's limits allow (slurm, ray)."),
+    typer.Option(
+        "--watch", help="Stay until all is done; submit more as a site's limits allow (slurm, ray)."
+    ),
 ]
 Address = Annotated[
     str | None,
     typer.Option(
-        "--address", metavar="auto|HOST:PORT|ray://…|http://…", help="The Ray cluster; ray.address by default."
+        "--address",
+        metavar="auto|HOST:PORT|ray://…|http://…",
+        help="The Ray cluster; ray.address by default.",
     ),
 ]
 
@@ -102,7 +106,15 @@ def resume(
 
     Lost are runs whose worker was killed. Runs that failed by themselves are taken up only with --failed.
     """
-    from orchestrator import execution, launch, output, ray_submission, selection, slurm_submission, submission
+    from orchestrator import (
+        execution,
+        launch,
+        output,
+        ray_submission,
+        selection,
+        slurm_submission,
+        submission,
+    )
 
     layout = selection.open_store(store)
     if executor is not None:
