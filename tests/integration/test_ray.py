@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -217,6 +218,19 @@ def test_torch_is_loaded_once_for_many_runs(ray_cluster, tmp_path):
     layout = StoreLayout(store)
     pids = {last_attempt(layout.run(run)).process.pid for run in layout.run_ids()}
     assert len(pids) <= 3 + 1  # as many as there are cores; Ray may replace one that it took for idle
+
+
+def test_two_thousand_runs_are_executed_once_each_and_the_driver_stays_small(ray_cluster, tmp_path):
+    store = tmp_path / "store"
+    layout = StoreLayout(store)
+    file = write(tmp_path, steps=2, seeds=str(list(range(1000))))
+    tausweep("submit", file, "--executor", "ray", "--watch", store=store)
+    assert states(store) == {"succeeded": 2000}
+    assert [run for run in layout.run_ids() if layout.run(run).attempt_numbers() != [1]] == []
+    (log,) = layout.jobs.glob("*.log")
+    peak, before = map(int, re.findall(r"the driver took (\d+) MB, (\d+) MB before", log.read_text())[0])
+    print(f"driver: {peak} MB, {before} MB before the first run")
+    assert peak < 2 * before  # 1,000 tasks at a time are with Ray, so that it hardly grows with their number
 
 
 @pytest.mark.parametrize(
