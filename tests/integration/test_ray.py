@@ -110,7 +110,7 @@ def test_a_job_is_followed_cancelled_and_resumed_from_other_shells_also_after_th
     assert [row["scheduler_state"] for row in rows] == [None, None]  # nobody answers; nothing is made of it
     ray_cluster("up")
 
-    tausweep("resume", "raysweep", "--executor", "ray", store=store)
+    tausweep("resume", "raysweep", store=store)  # where it was submitted
     wait_for(lambda: states(store) == {"succeeded": 2}, seconds=600)
     for run_id in layout.run_ids():
         assert last_attempt(layout.run(run_id)).resumed_from_tau >= 20
