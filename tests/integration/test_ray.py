@@ -32,13 +32,15 @@ grid: {{n: {n}, optimizer: [adam, sgd], seed: {seeds}}}
 when:
   optimizer=adam: {{lr: 4e-3}}
   optimizer=sgd: {{lr: 0.02, clip: 1}}
-resources: {{heartbeat_seconds: 0.2, checkpoint_steps: 20, retry_seconds: 0.5{more}}}
+resources: {{heartbeat_seconds: {beat}, checkpoint_steps: 20, retry_seconds: 0.5{more}}}
 """
 
 
-def write(folder: Path, *, steps: int, n: str = "[4]", seeds: str = "[0]", more: str = "") -> Path:
+def write(
+    folder: Path, *, steps: int, n: str = "[4]", seeds: str = "[0]", beat: float = 0.2, more: str = ""
+) -> Path:
     path = folder / "raysweep.yaml"
-    path.write_text(SWEEP.format(steps=steps, first=min(20, steps), n=n, seeds=seeds, more=more))
+    path.write_text(SWEEP.format(steps=steps, first=min(20, steps), n=n, seeds=seeds, beat=beat, more=more))
     return path
 
 
@@ -218,6 +220,18 @@ def test_torch_is_loaded_once_for_many_runs(ray_cluster, tmp_path):
     layout = StoreLayout(store)
     pids = {last_attempt(layout.run(run)).process.pid for run in layout.run_ids()}
     assert len(pids) <= 3 + 1  # as many as there are cores; Ray may replace one that it took for idle
+
+
+def test_a_sweep_whose_store_is_on_an_object_store_has_the_values_of_a_local_one(
+    ray_cluster, s3_store, tmp_path
+):
+    names = "AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION"
+    # The test server answers some hundred requests a second, so: two runs, and few heartbeats.
+    file = write(tmp_path, steps=20, beat=1, more=f", ray: {{environment: [{names}]}}")
+    tausweep("submit", file, "--executor", "ray", "--watch", store=s3_store.root)
+    assert states(s3_store.root) == {"succeeded": 2}
+    tausweep("run", file, store=tmp_path / "local")
+    assert science(s3_store.root) == science(tmp_path / "local")
 
 
 def test_two_thousand_runs_are_executed_once_each_and_the_driver_stays_small(ray_cluster, tmp_path):
