@@ -76,14 +76,11 @@ def client(address: str | None) -> JobSubmissionClient:
     """
     require_ray()
 
-    def connect() -> JobSubmissionClient:
-        from ray.job_submission import JobSubmissionClient
-
-        with _as_named(address):
-            return JobSubmissionClient(address)
+    from ray.job_submission import JobSubmissionClient
 
     try:
-        return answer(connect)
+        with _as_named(address):  # in this thread: one that hangs would keep the environment for itself
+            return answer(lambda: JobSubmissionClient(address))
     except InputError:
         raise
     except TausweepError as error:
@@ -136,15 +133,15 @@ def nodes(dashboard: str) -> list[Node]:
     def ask() -> list[Node]:
         from ray.util.state import list_nodes
 
-        with _as_named(dashboard):
-            found = list_nodes(address=dashboard, detail=True, limit=10_000, timeout=int(ANSWER_SECONDS))
+        found = list_nodes(address=dashboard, detail=True, limit=10_000, timeout=int(ANSWER_SECONDS))
         return [
             Node(name=node.node_ip, has=dict(node.resources_total or {}))
             for node in found
             if node.state == "ALIVE"
         ]
 
-    return answer(ask)
+    with _as_named(dashboard):
+        return answer(ask)
 
 
 def places(found: Sequence[Node], each: Mapping[str, float]) -> int:

@@ -1,15 +1,17 @@
-"""The warning that strangers may run code: from where a dashboard listens, and whether it asks for a token."""
+"""Asking a cluster: one that does not answer, and the warning that strangers may run code on it."""
 
 from __future__ import annotations
 
 import json
+import os
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from orchestrator.executors.ray_cluster import answer, exposure
-from storage.errors import TausweepError
+from orchestrator.executors.ray_cluster import answer, client, exposure
+from storage.errors import InputError, TausweepError
 
 
 class Dashboard:
@@ -71,3 +73,13 @@ def test_one_on_loopback_or_with_a_token_is_not(dashboard, host, mode):
 def test_a_ray_that_does_not_answer_is_an_error_after_a_while():
     with pytest.raises(TausweepError, match="did not answer within 0 s"):
         answer(threading.Event().wait, seconds=0.05)
+
+
+def test_a_cluster_that_hangs_leaves_the_environment_as_it_was(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    monkeypatch.setitem(answer.__kwdefaults__, "seconds", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(InputError, match=f"no Ray cluster answers at {url}"):
+            client(url)
+        assert os.environ["RAY_ADDRESS"] == "127.0.0.1:1"
