@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ANSWER_SECONDS = 30.0
+_START_SECONDS = 120.0  # Ray starts a process for each that comes by ray://
 _ADDRESSES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 
 
@@ -78,9 +79,10 @@ def client(address: str | None) -> JobSubmissionClient:
 
     from ray.job_submission import JobSubmissionClient
 
+    seconds = _START_SECONDS if (address or "").startswith("ray://") else ANSWER_SECONDS
     try:
         with _as_named(address):  # in this thread: one that hangs would keep the environment for itself
-            return answer(lambda: JobSubmissionClient(address))
+            return answer(lambda: JobSubmissionClient(address), seconds=seconds)
     except InputError:
         raise
     except TausweepError as error:

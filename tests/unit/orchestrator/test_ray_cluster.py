@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from orchestrator.executors import ray_cluster
 from orchestrator.executors.ray_cluster import answer, client, exposure
 from storage.errors import InputError, TausweepError
 
@@ -77,7 +78,7 @@ def test_a_ray_that_does_not_answer_is_an_error_after_a_while():
 
 def test_a_cluster_that_hangs_leaves_the_environment_as_it_was(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    monkeypatch.setitem(answer.__kwdefaults__, "seconds", 0.5)
+    monkeypatch.setattr(ray_cluster, "ANSWER_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(InputError, match=f"no Ray cluster answers at {url}"):
