@@ -77,13 +77,15 @@ def _watch(made: Plan, layout: StoreLayout) -> None:
     try:
         with output.ProgressView(made) as view:
             while True:
+                began = time.monotonic()
                 jobs = given_jobs(made.sweep, layout)
                 made = launch.refresh(made, layout)
                 made = replace(made, runs=with_jobs(made.runs, made.sweep, layout))
                 view.update(made)
                 if all(job.alive is False for job in jobs):
                     break
-                time.sleep(_POLL_SECONDS)
+                # A look at thousands of runs takes a while: a tenth of a core at most goes into looking.
+                time.sleep(max(_POLL_SECONDS, 9 * (time.monotonic() - began)))
     except KeyboardInterrupt:
         output.console.print("stopped watching; the job goes on")
         raise typer.Exit(130) from None
