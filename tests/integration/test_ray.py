@@ -239,11 +239,14 @@ def test_two_thousand_runs_are_executed_once_each_and_the_driver_stays_small(ray
     layout = StoreLayout(store)
     file = write(tmp_path, steps=2, seeds=str(list(range(1000))))
     tausweep("submit", file, "--executor", "ray", store=store)
-    (log,) = layout.jobs.glob("*.log")
-    wait_for(lambda: "ended with 0" in log.read_text(), seconds=1200)
+
+    def told():
+        return "".join(log.read_text() for log in layout.jobs.glob("*.log"))
+
+    wait_for(lambda: "ended with 0" in told(), seconds=1200)
     assert states(store) == {"succeeded": 2000}
     assert [run for run in layout.run_ids() if layout.run(run).attempt_numbers() != [1]] == []
-    peak, before = map(int, re.findall(r"the driver took (\d+) MB, (\d+) MB before", log.read_text())[0])
+    peak, before = map(int, re.findall(r"the driver took (\d+) MB, (\d+) MB before", told())[0])
     print(f"driver: {peak} MB, {before} MB before the first run")
     assert peak < 2 * before  # 1,000 tasks at a time are with Ray, so that it hardly grows with their number
 
