@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -108,3 +111,14 @@ def test_the_dev_cluster_script_says_what_it_does_and_refuses_other_words():
     done = subprocess.run([script, "reboot"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "dev-cluster up" in done.stderr
+
+
+@pytest.mark.ray
+def test_the_dev_cluster_says_that_its_port_is_taken(tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.2", 0)) as taken:
+        monkeypatch.setenv("CLUSTER_PORT", str(taken.getsockname()[1]))
+        monkeypatch.setenv("RAY_DEV_CLUSTER", str(tmp_path))
+        monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        done = subprocess.run([FOLDER / "dev-cluster", "up"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "is in use by another program; set CLUSTER_PORT" in done.stderr
