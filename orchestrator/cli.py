@@ -18,11 +18,14 @@ from orchestrator import store_commands, submit_commands
 from orchestrator.options import (
     DEFAULT_STORE,
     AsJson,
+    Criteria,
+    Isotonic,
     Overrides,
     SkipBad,
     Store,
     SweepFile,
     SweepName,
+    Threshold,
     Where,
 )
 from storage.errors import InputError, StoreError, TausweepError, nearest
@@ -169,30 +172,47 @@ app.add_typer(store_commands.store_app, name="store")
 def resolve(
     sweep: SweepName,
     where: Where = None,
+    k: Threshold = "1/3",
+    criteria: Criteria = None,
+    isotonic: Isotonic = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Also write all of it to FILE.json, or its estimates to FILE.parquet."
+        ),
+    ] = None,
     as_json: AsJson = False,
     skip_bad: SkipBad = False,
     store: Store = DEFAULT_STORE,
 ) -> None:
-    """Fit tau_mem and tau_gen of a sweep against n.
+    """Fit tau_mem and tau_gen of a sweep against n, and n* within the budget.
 
-    Each fit has its interval and says how many runs never crossed. Writes nothing.
+    Each estimate has its interval and says how many runs never crossed. Writes nothing without --out.
     """
-    from orchestrator import analysis, output, selection
+    from orchestrator import analysis, fit_files, fit_tables, output, selection
 
+    view = analysis.view(k, criteria, isotonic=isotonic)
+    if out is not None:
+        fit_files.require_form(out)
     layout = selection.open_store(store)
     bad: list[StoreError] | None = [] if skip_bad else None
-    fitted = analysis.resolve_sweep(selection.stored(sweep, layout, where), layout, bad)
+    fitted = analysis.resolve_sweep(selection.stored(sweep, layout, where), layout, view, bad)
     output.print_left_out(bad)
+    if out is not None:
+        fit_files.write_result(fitted, out)
     if as_json:
         output.print_json(fitted.model_dump(mode="json"))
     else:
-        analysis.print_fits(fitted)
+        fit_tables.print_fits(fitted)
 
 
 @app.command()
 def figures(
     sweep: SweepName,
     where: Where = None,
+    k: Threshold = "1/3",
+    criteria: Criteria = None,
+    isotonic: Isotonic = False,
     form: Annotated[str, typer.Option("--format", help="png, pdf or svg.")] = "png",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder; the store's figures by default.")
@@ -206,11 +226,12 @@ def figures(
 
     if form not in get_args(Format):
         raise InputError(f"--format {form}: {nearest(form, get_args(Format))}")
+    view = analysis.view(k, criteria, isotonic=isotonic)
     layout = selection.open_store(store)
     made = selection.stored(sweep, layout, where)
     bad: list[StoreError] | None = [] if skip_bad else None
     folder = out or layout.figures(made.sweep)
-    drawn, skipped = analysis.draw_sweep(made, layout, folder, cast(Format, form), bad)
+    drawn, skipped = analysis.draw_sweep(made, layout, folder, cast(Format, form), view, bad)
     output.print_left_out(bad)
     for path in drawn:
         output.console.print(str(path), soft_wrap=True)

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from jobs.gap_ratio import memorised
-from orchestrator.timescales import Criterion, Floats
+from orchestrator.timescales import Criterion, Floats, MemorisedFraction, MemorisedHalfMaximum
 
 _REPLICATES = frozenset({"n", "seed", "subset"})
 _MEASURING = frozenset(
@@ -44,11 +44,16 @@ class Curve(NamedTuple):
 
 
 class Histories(NamedTuple):
-    """Samples along tau: tau (T,) int64 ascending; memorised (T, S) bool; whole: no evaluation was left out."""
+    """Samples along tau: tau (T,) int64 ascending; d1, d2 (T, S) float64 distances; whole: no evaluation was left out."""
 
     tau: NDArray[np.int64]
-    memorised: NDArray[np.bool_]
+    d1: Floats
+    d2: Floats
     whole: bool
+
+    def memorised(self, k: float) -> NDArray[np.bool_]:
+        """(T, S) whether sample s is memorised at each tau, by the threshold k of the gap ratio."""
+        return memorised(self.d1, self.d2, k)
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -75,6 +80,7 @@ class RunCurves:
     Attributes:
         settings: its flat settings, without those it has not.
         p: parameters of its network.
+        k: threshold of the gap ratio where a criterion has none of its own.
         histories: of its generated samples; None if no neighbours were measured.
         metrics: curves by (metric, t).
     """
@@ -82,6 +88,7 @@ class RunCurves:
     run_id: str
     state: str
     p: int
+    k: float
     settings: dict[str, Any]
     histories: Histories | None
     metrics: dict[tuple[str, float | None], Curve]
@@ -100,15 +107,21 @@ class RunCurves:
     def curve(self, measure: str, t: float | None = None) -> Curve | None:
         """`f_mem` from the neighbours, `loss_gap` at t, or a metric by its name; None if not measured."""
         if measure == "f_mem":
-            return (
-                Curve(self.histories.tau, self.histories.memorised.mean(axis=1)) if self.histories else None
-            )
+            return self.f_mem(self.k)
         if measure == "loss_gap":
             return _difference(self.metrics.get(("test_loss", t)), self.metrics.get(("train_loss", t)))
         return self.metrics.get((measure, t))
 
+    def f_mem(self, k: float) -> Curve | None:
+        """The memorised fraction at a threshold of the gap ratio; None if no neighbours were measured."""
+        if self.histories is None:
+            return None
+        return Curve(self.histories.tau, self.histories.memorised(k).mean(axis=1))
+
     def curve_of(self, criterion: Criterion) -> Curve | None:
         """The curve a criterion looks at."""
+        if isinstance(criterion, MemorisedFraction | MemorisedHalfMaximum):
+            return self.f_mem(criterion.k or self.k)
         return self.curve(criterion.measure, criterion.t)
 
 
@@ -132,10 +145,11 @@ def read_curves(runs: pa.Table, metrics: pa.Table, neighbours: pa.Table, *, k: f
                 run_id=run_id,
                 state=row["state"],
                 p=row["p"],
+                k=k,
                 settings={
                     key: value for key, value in row.items() if key not in _PROGRESS and value is not None
                 },
-                histories=_histories(distances[run_id], k) if run_id in distances else None,
+                histories=_histories(distances[run_id]) if run_id in distances else None,
                 metrics=_metrics(values[run_id]) if run_id in values else {},
             )
         )
@@ -196,17 +210,17 @@ def _metrics(rows: pa.Table) -> dict[tuple[str, float | None], Curve]:
     }
 
 
-def _histories(rows: pa.Table, k: float) -> Histories:
+def _histories(rows: pa.Table) -> Histories:
     # An evaluation that lacks samples the run has elsewhere (a lost part) is left out: resampling needs whole rows.
     taus, at_tau = np.unique(rows["tau"].to_numpy(), return_inverse=True)
     samples, at_sample = np.unique(rows["sample"].to_numpy(), return_inverse=True)
-    hit = np.zeros((len(taus), len(samples)), dtype=bool)
-    present = np.zeros_like(hit)
-    hit[at_tau, at_sample] = memorised(rows["d1"].to_numpy(), rows["d2"].to_numpy(), k)
+    present = np.zeros((len(taus), len(samples)), dtype=bool)
+    d1, d2 = np.zeros(present.shape), np.zeros(present.shape)
+    d1[at_tau, at_sample], d2[at_tau, at_sample] = rows["d1"].to_numpy(), rows["d2"].to_numpy()
     present[at_tau, at_sample] = True
     whole = present.sum(axis=1) == present.sum(axis=1).max()
     kept = present[whole].all(axis=0)
-    return Histories(taus[whole], hit[whole][:, kept], bool(whole.all()))
+    return Histories(taus[whole], d1[whole][:, kept], d2[whole][:, kept], bool(whole.all()))
 
 
 def _difference(a: Curve | None, b: Curve | None) -> Curve | None:

@@ -1,108 +1,238 @@
-"""Power laws of tau against n, with bootstrap intervals.
+"""Laws of tau: tau = a·n^alpha of one condition, and tau = a·n^alpha·W^−gamma over widths and optimizers.
 
-Called by the resolver with one logarithm of tau a run; knows neither tables nor criteria. Runs whose crossing was not
-seen are dropped: right-censored ones are missing mostly at large n and left-censored ones at small n, so both bias the
-exponent downwards. A censored regression will replace this; until then each fit names the runs it dropped.
+Called by the resolver with one crossing a run; knows neither curves nor tables. Runs that did not cross are censored
+responses of the regression (`orchestrator.censored_regression`): leaving them out would bias alpha downwards, because
+they are missing mostly where tau is largest.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from orchestrator.timescales import Floats
-
-
-class PowerLaw(NamedTuple):
-    """Least squares of ln tau on ln n; NaN where fewer than two distinct n have a crossing.
-
-    Attributes:
-        exponent: (...,) a in tau = amplitude · n^a.
-        amplitude: (...,) tau of that law at n = 1.
-        prefactor: (...,) c in tau = c · n, the slope held at 1.
-    """
-
-    exponent: Floats
-    amplitude: Floats
-    prefactor: Floats
+from orchestrator.censored_regression import (
+    CensoredFit,
+    Responses,
+    fit_censored,
+    held,
+    is_determined,
+    p_value,
+    profile_interval,
+)
+from orchestrator.grouping import group_of
+from orchestrator.results import Comparison, Diagnostics, Estimate, RunTimescales
+from orchestrator.timescales import LEFT, RIGHT, Crossing, Floats
 
 
-def fit_power_law(n: NDArray[np.integer], log_tau: Floats) -> PowerLaw:
-    """Fit many sets of runs at once, every run with weight one.
+class Crossed(NamedTuple):
+    """One run and its crossing."""
 
-    exponent = Σ (ln n − <ln n>)(ln tau − <ln tau>) / Σ (ln n − <ln n>)²; ln prefactor = <ln tau − ln n>.
+    run_id: str
+    n: int
+    W: int
+    group: str
+    crossing: Crossing
+
+
+def crossed(runs: Sequence[RunTimescales], criterion: str) -> list[Crossed]:
+    """Runs with their crossings of a criterion that all of them measured."""
+    return [Crossed(run.run_id, run.n, run.W, group_of(run), run.crossings[criterion]) for run in runs]
+
+
+class _Design(NamedTuple):
+    X: Floats
+    responses: Responses
+    alpha: int
+    gamma: int | None
+
+
+def responses_of(runs: Sequence[Crossed]) -> Responses:
+    """Ln tau of informative runs, or the logarithm of their bounds."""
+    codes = {None: 0, "right": RIGHT, "left": LEFT}
+    found = [run.crossing for run in runs]
+    value = np.array([one.tau if one.tau is not None else one.bound for one in found], dtype=np.float64)
+    return Responses(np.log(value), np.array([codes[one.censored] for one in found], dtype=np.int8))
+
+
+def informative(runs: Sequence[Crossed]) -> list[Crossed]:
+    """Runs of which a crossing or a bound is known."""
+    return [run for run in runs if run.crossing.tau is not None or run.crossing.bound is not None]
+
+
+def counted(runs: Sequence[Crossed]) -> dict[str, Any]:
+    """What every law says of its runs: how many crossed at which n, and which did not."""
+    late = [run.run_id for run in runs if run.crossing.tau is None]
+    return {
+        "n_values": sorted({run.n for run in runs if run.crossing.tau is not None}),
+        "n_points": len(runs) - len(late),
+        "n_censored": len(late),
+        "censored": late,
+    }
+
+
+def fit_law(runs: Sequence[Crossed], *, widths: bool, confidence: float) -> dict[str, Any]:
+    """Fit ln tau = ln a_group + alpha·ln n [− gamma·ln W] + sigma·error.
 
     Args:
-        n: (R,) training-set sizes.
-        log_tau: (..., R) ln tau; NaN for a run without a crossing.
-    """
-    seen = np.isfinite(log_tau)
-    x = np.where(seen, np.log(n), 0.0)
-    y = np.where(seen, log_tau, 0.0)
-    smallest = np.where(seen, n, np.iinfo(np.int64).max).min(axis=-1, initial=np.iinfo(np.int64).max)
-    defined = smallest < np.where(seen, n, 0).max(axis=-1, initial=0)
-    count = np.where(defined, seen.sum(axis=-1), np.nan)
-    x_mean, y_mean = x.sum(axis=-1) / count, y.sum(axis=-1) / count
-    dx = np.where(seen, x - x_mean[..., None], 0.0)
-    dy = np.where(seen, y - y_mean[..., None], 0.0)
-    spread = np.where(defined, (dx**2).sum(axis=-1), np.nan)
-    exponent = (dx * dy).sum(axis=-1) / spread
-    return PowerLaw(exponent, np.exp(y_mean - exponent * x_mean), np.exp(y_mean - x_mean))
-
-
-def resample_memorised(memorised: NDArray[np.bool_], draws: int, rng: np.random.Generator) -> Floats:
-    """f_mem of bootstrap resamples of the generated samples, drawn jointly for all tau of a run.
-
-    A sample keeps its seed along tau, so the resampled unit is its whole history. Samples with the same history are
-    interchangeable: drawing how often each distinct history occurs is the same resampling, with fewer columns.
-
-    Args:
-        memorised: (T, S) whether sample s is memorised at each tau.
-        draws: number of resamples.
-        rng: source of the draws.
+        runs: measured runs, any number; every group has an amplitude of its own.
+        widths: whether gamma is fitted; without it all runs should have one W.
+        confidence: of the intervals.
 
     Returns:
-        (draws, T) fractions in 0…1.
+        `exponent`, `prefactor`, `width_exponent`, `groups`, `amplitudes`, `comparisons`, `diagnostics`, `reason`,
+        `interval_note` of the result, and the counts of `counted`.
     """
-    histories, counts = np.unique(memorised, axis=1, return_counts=True)  # (T, U), (U,)
-    samples = memorised.shape[1]
-    return fractions(histories, rng.multinomial(samples, counts / samples, size=draws))
+    counts = counted(runs)
+    known = informative(runs)
+    seen = [run for run in runs if run.crossing.tau is not None]
+    groups = [group for group in sorted({run.group for run in runs}) if any(r.group == group for r in seen)]
+    found: dict[str, Any] = {
+        **counts,
+        "groups": groups,
+        "amplitudes": [],
+        "exponent": Estimate(),
+        "prefactor": Estimate(),
+        "width_exponent": Estimate(),
+        "comparisons": [],
+        "diagnostics": None,
+        "reason": None,
+        "interval_note": None,
+    }
+    if len(counts["n_values"]) < 2:
+        return found | {"reason": _no_fit(counts["n_values"], len(runs))}
+    known = [run for run in known if run.group in groups]
+    design = _design(known, groups, widths and len({run.W for run in seen}) > 1)
+    if not is_determined(design.X, design.responses):
+        return found | _interpolated(design, groups)
+    fit = fit_censored(design.X, design.responses)
+    return found | _described(design, fit, groups, confidence)
 
 
-def fractions(memorised: NDArray[np.bool_], counts: NDArray[np.integer]) -> Floats:
-    """f_mem when sample s counts counts[b, s] times: (T, S), (B, S) → (B, T)."""
-    # Whole numbers up to the division, so that a resample that sits on a level is not rounded below it.
-    result: Floats = (counts @ memorised.T.astype(np.float64)) / counts.sum(axis=1, keepdims=True)
-    return result
+def _no_fit(n_values: Sequence[int], measured: int) -> str:
+    if n_values:
+        return f"a crossing at one n only (n = {n_values[0]}); an exponent needs two"
+    return f"none of {measured} runs was seen to cross within its budget"
 
 
-def resample_runs(n: NDArray[np.integer], log_tau: Floats, rng: np.random.Generator) -> Floats:
-    """Resample runs with replacement within each n, each with a random one of its own resampled ln tau.
-
-    Args:
-        n: (R,) training-set sizes.
-        log_tau: (R, B) ln tau of run r in resample b of its generated samples; NaN without a crossing.
-        rng: source of the draws.
-
-    Returns:
-        (B, R) ln tau of B resampled studies; column r keeps the n of run r.
-    """
-    runs, draws = log_tau.shape
-    chosen = np.empty((draws, runs), dtype=np.int64)
-    for size in np.unique(n):
-        rows = np.flatnonzero(n == size)
-        chosen[:, rows] = rng.choice(rows, size=(draws, len(rows)))
-    # A run chosen twice gets two independent resamples of its samples.
-    picked: Floats = log_tau[chosen, rng.integers(draws, size=(draws, runs))]
-    return picked
+def _design(runs: Sequence[Crossed], groups: Sequence[str], widths: bool) -> _Design:
+    intercepts = np.array([[run.group == group for group in groups] for run in runs], dtype=np.float64)
+    columns = [intercepts, np.log([[run.n] for run in runs])]
+    if widths:
+        columns.append(-np.log([[run.W] for run in runs]))
+    X = np.hstack(columns)
+    alpha = len(groups)
+    return _Design(X, responses_of(runs), alpha, alpha + 1 if widths else None)
 
 
-def interval(draws: Floats, confidence: float) -> tuple[float, float] | None:
-    """Percentile interval of the draws that have a value; None where fewer than half have one."""
-    known = draws[np.isfinite(draws)]
-    if 2 * len(known) < len(draws):
+def _interpolated(design: _Design, groups: Sequence[str]) -> dict[str, Any]:
+    """With as many seen runs as coefficients: the law through them, without an interval, if there is one."""
+    X, responses = design.X[design.responses.seen], design.responses
+    if np.linalg.matrix_rank(X) < X.shape[1]:
+        return {
+            "reason": "n and W change together in the runs that crossed; their exponents can't be told apart"
+        }
+    beta = np.linalg.lstsq(X, responses.value[responses.seen], rcond=None)[0]
+    left_out = " and the censored runs are left out" if not responses.seen.all() else ""
+    return {
+        "exponent": Estimate(estimate=float(beta[design.alpha])),
+        "width_exponent": Estimate()
+        if design.gamma is None
+        else Estimate(estimate=float(beta[design.gamma])),
+        "prefactor": Estimate(estimate=_mean_ratio(design)),
+        "amplitudes": [float(a) for a in np.exp(beta[: len(groups)])],
+        "interval_note": f"no interval: {len(X)} runs crossed, as many as the law has coefficients{left_out}; "
+        "give the sweep more seeds",
+    }
+
+
+def _mean_ratio(design: _Design) -> float:
+    seen = design.responses.seen
+    return float(np.exp(np.mean(design.responses.value[seen] - design.X[seen, design.alpha])))
+
+
+def _described(design: _Design, fit: CensoredFit, groups: Sequence[str], confidence: float) -> dict[str, Any]:
+    X, responses, alpha, gamma = design
+    estimates = {
+        name: Estimate()
+        if column is None
+        else _estimate(fit.beta[column], profile_interval(X, responses, fit, column, confidence))
+        for name, column in (("exponent", alpha), ("width_exponent", gamma))
+    }
+    comparisons = [_held_at(design, fit, alpha, value, f"exponent = {value}") for value in (1, 0)]
+    if gamma is not None:
+        comparisons.append(_held_at(design, fit, gamma, 1, "width exponent = 1"))
+    if len(groups) > 1 and (own := _own_exponents(design, fit, groups)):
+        comparisons.append(own)
+    freedom = int(responses.seen.sum()) - X.shape[1]
+    note = f"{freedom} degree{'s' * (freedom > 1)} of freedom: the interval is wide by Student's t"
+    return {
+        **estimates,
+        "prefactor": _prefactor(design, confidence) if len(groups) == 1 and gamma is None else Estimate(),
+        "amplitudes": [float(a) for a in np.exp(fit.beta[: len(groups)])],
+        "comparisons": comparisons,
+        "diagnostics": _diagnostics(design, fit),
+        "interval_note": note if freedom < 3 else None,
+    }
+
+
+def _estimate(value: float, bounds: tuple[float | None, float | None]) -> Estimate:
+    return Estimate(estimate=float(value), low=bounds[0], high=bounds[1])
+
+
+def _prefactor(design: _Design, confidence: float) -> Estimate:
+    """Of tau = c·n: the amplitude with the exponent held at 1."""
+    X, responses = design.X[:, :1], design.responses.shifted(design.X[:, design.alpha])
+    fit = fit_censored(X, responses)
+    low, high = profile_interval(X, responses, fit, 0, confidence)
+    bounds = (None if low is None else float(np.exp(low)), None if high is None else float(np.exp(high)))
+    return _estimate(np.exp(fit.beta[0]), bounds)
+
+
+def _held_at(design: _Design, fit: CensoredFit, column: int, value: float, hypothesis: str) -> Comparison:
+    simpler = held(design.X, design.responses, column, value)
+    fall = fit.log_likelihood - simpler.log_likelihood
+    rank = design.X.shape[1]
+    return _comparison(hypothesis, fall, design, simpler=rank - 1, fuller=rank)
+
+
+def _own_exponents(design: _Design, fit: CensoredFit, groups: Sequence[str]) -> Comparison | None:
+    """One exponent for all groups against one for each; None where a group has too few runs for its own."""
+    X, alpha = design.X, design.alpha
+    each = X[:, : len(groups)] * X[:, [alpha]]
+    fuller = np.hstack([np.delete(X, alpha, axis=1), each])
+    if not is_determined(fuller, design.responses):
         return None
-    low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
+    fall = fit_censored(fuller, design.responses).log_likelihood - fit.log_likelihood
+    return _comparison("one exponent for all", fall, design, simpler=X.shape[1], fuller=fuller.shape[1])
+
+
+def _comparison(hypothesis: str, fall: float, design: _Design, *, simpler: int, fuller: int) -> Comparison:
+    count = len(design.X)
+    corrected = [_aicc_penalty(rank + 1, count) for rank in (simpler, fuller)]
+    delta = None if None in corrected else 2 * fall + corrected[0] - corrected[1]  # type: ignore[operator]
+    p = p_value(fall, design.responses, fuller, fuller - simpler)
+    return Comparison(hypothesis=hypothesis, p_value=p, delta_aicc=delta)
+
+
+def _aicc_penalty(parameters: int, count: int) -> float | None:
+    """2K + 2K(K + 1)/(N − K − 1) (Hurvich & Tsai 1989, doi:10.1093/biomet/76.2.297)."""
+    spare = count - parameters - 1
+    return 2 * parameters + 2 * parameters * (parameters + 1) / spare if spare > 0 else None
+
+
+def _diagnostics(design: _Design, fit: CensoredFit) -> Diagnostics:
+    X, responses = design.X, design.responses
+    seen = responses.seen
+    residuals = (responses.value[seen] - X[seen] @ fit.beta) / fit.sigma
+    log_n = X[:, design.alpha]
+    bent = np.column_stack([X, (log_n - log_n.mean()) ** 2])
+    freedom = int(seen.sum()) - bent.shape[1]
+    curvature = None
+    if len(np.unique(log_n[seen])) > 2 and freedom > 3 and is_determined(bent, responses):
+        fall = fit_censored(bent, responses).log_likelihood - fit.log_likelihood
+        curvature = p_value(fall, responses, bent.shape[1])
+    return Diagnostics(
+        sigma=fit.sigma, largest_residual=float(np.abs(residuals).max()), curvature_p_value=curvature
+    )

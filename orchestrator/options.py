@@ -36,4 +36,19 @@ Where = Annotated[
     typer.Argument(metavar="[key=value …]", help="Only runs with these settings: n=32 optimizer=adam."),
 ]
 SweepName = Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep of the store, or its file.")]
+Threshold = Annotated[str, typer.Option("--k", help="Threshold of the gap ratio d1/d2, such as 1/3 or 0.4.")]
+Criteria = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--criterion",
+        help="Instead of the usual ones, may be given several times: f_mem=0.1, f_mem=0.1@k1/2, f_mem=half_max, "
+        "loss_gap=0.1@t150, test_loss=min@t150, 'frechet_pca<=1.25*min'. The first of tau_mem decides on memorisation.",
+    ),
+]
+Isotonic = Annotated[
+    bool,
+    typer.Option(
+        "--isotonic", help="Make f_mem and loss gaps rise (isotonic regression) before crossing them."
+    ),
+]
 DEFAULT_STORE = Path("runs")

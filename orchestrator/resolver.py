@@ -1,33 +1,42 @@
-"""From the store's tables to a FitResult: tau_mem and tau_gen of each run, their power laws in n, a phase diagram.
+"""From the store's tables to a FitResult: timescales of each run, their laws, the phase diagram and its boundary.
 
-Called by the command line and the report, which read the tables and write the result; pure, opens no file. Nothing is
-filled in: a run that never crossed is censored and named, a fit that cannot be made is null with its reason.
+Called by the command line, the report and `orchestrator.api`, which read the tables and write the result; pure, opens no
+file. Nothing is filled in: a run that never crossed is censored and named, a fit that cannot be made is null with its
+reason.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from orchestrator.curves import Condition, RunCurves, conditions, read_curves
-from orchestrator.laws import fit_power_law, interval, resample_memorised, resample_runs
-from orchestrator.results import Estimate, Fit, FitResult, PhasePoint, RunTimescales, State
-from orchestrator.timescales import (
-    Criterion,
-    Crossing,
-    Floats,
-    FrechetPlateau,
-    LossGap,
-    MemorisedFraction,
-    MemorisedHalfMaximum,
-    crossing,
+from orchestrator.architectural_line import lines
+from orchestrator.bootstrap import fractions, interval, resample_counts
+from orchestrator.collapse import Points, best_exponent, collapse_score, resampled
+from orchestrator.criteria import criteria_for
+from orchestrator.curves import Condition, Curve, RunCurves, conditions, read_curves
+from orchestrator.grouping import by_condition, condition_of, described, group_of
+from orchestrator.laws import crossed, fit_law
+from orchestrator.medians import medians
+from orchestrator.phase_diagram import boundaries, budgets_of, phase_points
+from orchestrator.results import (
+    Collapse,
+    Estimate,
+    Fit,
+    FitResult,
+    Law,
+    RunTimescales,
 )
+from orchestrator.timescales import Criterion, Crossing, Floats, Smoothing, crossing, extended, monotone
 
 CONFIDENCE = 0.95
+_COLLAPSE_SHARE = (
+    5  # the interval of a collapse takes so many times fewer resamples; each is a search over exponents
+)
 
 
 def resolve(
@@ -37,7 +46,9 @@ def resolve(
     *,
     sweep: str,
     k: float = 1 / 3,
-    draws: int = 1000,
+    criteria: Sequence[Criterion] | None = None,
+    smoothing: Smoothing = "none",
+    draws: int = 500,
     seed: int = 0,
 ) -> FitResult:
     """Read the timescales and their laws out of a sweep's tables.
@@ -47,57 +58,56 @@ def resolve(
         metrics: rows of `storage.schemas.METRICS`, the attempt rule applied.
         neighbours: rows of `storage.schemas.NEIGHBOURS`, the attempt rule applied.
         sweep: its name.
-        k: threshold of the gap ratio; f_mem is computed anew from the neighbours.
+        k: threshold of the gap ratio where a criterion has none; f_mem is computed anew from the neighbours.
+        criteria: by default `orchestrator.criteria.criteria_for`.
+        smoothing: "isotonic" replaces f_mem and the loss gap by their nearest rising curves first.
         draws: bootstrap resamples, at least 1.
         seed: of the bootstrap; the same tables and seed give the same result.
     """
     found = read_curves(runs, metrics, neighbours, k=k)
     of_run, pooled = conditions(found)
-    criteria = criteria_for(found)
-    timescales = [_timescales(run, of_run[run.run_id], criteria) for run in found]
+    chosen = tuple(criteria) if criteria else criteria_for(found)
     rng = np.random.default_rng(seed)
-    resampled = {
-        run.run_id: resample_memorised(run.histories.memorised, draws, rng) for run in found if run.histories
-    }
+    timescales, drawn = [], {}
+    for run in found:
+        crossings, resamples = _crossings(run, chosen, smoothing, draws, rng)
+        timescales.append(_timescales(run, of_run[run.run_id], crossings))
+        drawn.update({(run.run_id, name): values for name, values in resamples.items()})
     members: dict[Condition, list[RunCurves]] = defaultdict(list)
     for run in found:
         members[of_run[run.run_id]].append(run)
-    fits = [
-        fit
-        for condition in sorted(members)
-        for criterion in criteria
-        if (fit := _fit(members[condition], condition, criterion, resampled, draws, rng))
-    ]
-    points = [
-        _phase_point(condition, [run for run in timescales if run.n == n and of_run[run.run_id] == condition])
-        for condition in sorted(members)
-        for n in sorted({run.n for run in members[condition]})
-    ]
+    main = {
+        quantity: next((c.name for c in chosen if c.quantity == quantity), "")
+        for quantity in ("tau_mem", "tau_gen")
+    }
+    budgets = budgets_of(timescales, main["tau_mem"])
+    bounds = [b for budget in budgets for b in boundaries(timescales, main["tau_mem"], budget, CONFIDENCE)]
     return FitResult(
         sweep=sweep,
         k=k,
+        smoothing=smoothing,
         confidence=CONFIDENCE,
         draws=draws,
         seed=seed,
-        criteria=[criterion.name for criterion in criteria],
-        fits=fits,
-        phase_diagram=points,
+        criteria=[criterion.name for criterion in chosen],
+        fits=list(_fits(timescales, chosen)),
+        laws=list(_laws(timescales, chosen)),
+        collapses=[
+            _collapse(members[c], c, k, max(1, draws // _COLLAPSE_SHARE), rng)
+            for c in sorted(members)
+            if any(r.histories for r in members[c])
+        ],
+        timescales=list(medians(timescales, chosen, drawn, CONFIDENCE, rng)),
+        phase_diagram=phase_points(timescales, main["tau_mem"], main["tau_gen"]),
+        budgets=budgets,
+        boundaries=bounds,
+        lines=list(lines(timescales, main["tau_mem"], bounds, CONFIDENCE)),
         runs=timescales,
-        notes=list(_notes(runs, found, pooled, criteria)),
+        notes=list(_notes(runs, found, pooled, chosen)),
     )
 
 
-def criteria_for(runs: Sequence[RunCurves]) -> tuple[Criterion, ...]:
-    """The criteria that a sweep is resolved with; the loss gap at the middle timestep that all its runs measured."""
-    at = [
-        {t for name, t in run.metrics if name == "test_loss" and t is not None} for run in runs if run.metrics
-    ]
-    common = sorted(set.intersection(*at)) if at else []
-    gap = [LossGap(t=common[(len(common) - 1) // 2])] if common else []
-    return (MemorisedFraction(), MemorisedHalfMaximum(), *gap, FrechetPlateau())
-
-
-def _described(condition: Condition, p: int) -> dict[str, object]:
+def _described(condition: Condition, p: int) -> dict[str, Any]:
     return {
         "W": condition.W,
         "optimizer": condition.optimizer,
@@ -107,7 +117,36 @@ def _described(condition: Condition, p: int) -> dict[str, object]:
     }
 
 
-def _timescales(run: RunCurves, condition: Condition, criteria: Iterable[Criterion]) -> RunTimescales:
+def _crossings(
+    run: RunCurves, criteria: Iterable[Criterion], smoothing: Smoothing, draws: int, rng: np.random.Generator
+) -> tuple[dict[str, Crossing], dict[str, Floats]]:
+    """A run's crossings with their intervals over its samples, and the resampled ln tau behind these."""
+    crossings, resamples = {}, {}
+    counts = resample_counts(run.histories.d1.shape[1], draws, rng) if run.histories else None
+    for criterion in criteria:
+        curve = run.curve_of(criterion)
+        if curve is None:
+            continue
+        found = crossing(criterion, curve.tau, _smooth(curve, criterion, smoothing))
+        if criterion.measure == "f_mem" and run.histories and counts is not None:
+            memorised = run.histories.memorised(getattr(criterion, "k", None) or run.k)
+            values = fractions(memorised, counts)  # (B, T)
+            if smoothing == "isotonic" and criterion.rises:
+                values = monotone(values)
+            log_tau = extended(criterion.cross(curve.tau, values))
+            low, high = interval(log_tau, CONFIDENCE)
+            found = Crossing(found.tau, found.censored, found.bound, low, high)
+        else:
+            log_tau = np.full(draws, found.log_tau)
+        crossings[criterion.name], resamples[criterion.name] = found, log_tau
+    return crossings, resamples
+
+
+def _smooth(curve: Curve, criterion: Criterion, smoothing: Smoothing) -> Floats:
+    return monotone(curve.value) if smoothing == "isotonic" and criterion.rises else curve.value
+
+
+def _timescales(run: RunCurves, condition: Condition, crossings: dict[str, Crossing]) -> RunTimescales:
     return RunTimescales.model_validate(
         {
             **_described(condition, run.p),
@@ -117,119 +156,85 @@ def _timescales(run: RunCurves, condition: Condition, criteria: Iterable[Criteri
             "seed": run.settings["seed"],
             "subset": run.settings["subset"],
             "budget": run.budget,
-            "crossings": {c.name: crossing(c, *curve) for c in criteria if (curve := run.curve_of(c))},
+            "crossings": crossings,
         }
     )
 
 
-def _fit(
-    runs: Sequence[RunCurves],
-    condition: Condition,
-    criterion: Criterion,
-    resampled: dict[str, Floats],
-    draws: int,
-    rng: np.random.Generator,
-) -> Fit | None:
-    """One condition's fit; None if no run measured the criterion's curve."""
-    measured = [(run, curve) for run in runs if (curve := run.curve_of(criterion))]
-    if not measured:
-        return None
-    n = np.array([run.n for run, _ in measured])
-    log_tau = np.array([criterion.cross(*curve).log_tau for _, curve in measured])  # (R,)
-    law = fit_power_law(n, log_tau)
-    seen = np.isfinite(log_tau)
-    n_values = sorted({int(value) for value in n[seen]})
-    exponent, prefactor, note = Estimate(), Estimate(), None
-    if len(n_values) >= 2:
-        if criterion.measure == "f_mem":
-            drawn = np.stack(
-                [criterion.cross(curve.tau, resampled[run.run_id]).log_tau for run, curve in measured]
-            )
-        else:
-            drawn = np.broadcast_to(log_tau[:, None], (len(n), draws))
-        laws = fit_power_law(n, resample_runs(n, drawn, rng))
-        varies = criterion.measure == "f_mem" or len(np.unique(n)) < len(n)
-        exponent = _estimate(law.exponent, laws.exponent, varies)
-        prefactor = _estimate(law.prefactor, laws.prefactor, varies)
-        note = _interval_note(n, laws.exponent, varies)
-    censored = [run.run_id for (run, _), known in zip(measured, seen, strict=True) if not known]
-    return Fit.model_validate(
-        {
-            **_described(condition, runs[0].p),
-            "criterion": criterion.name,
-            "quantity": criterion.quantity,
-            "exponent": exponent,
-            "prefactor": prefactor,
-            "amplitude": float(law.amplitude) if len(n_values) >= 2 else None,
-            "n_values": n_values,
-            "n_points": int(seen.sum()),
-            "n_censored": len(censored),
-            "censored": censored,
-            "reason": None if len(n_values) >= 2 else _no_fit(n_values, len(measured)),
-            "interval_note": note,
-        }
-    )
-
-
-def _no_fit(n_values: list[int], measured: int) -> str:
-    if n_values:
-        return f"a crossing at one n only (n = {n_values[0]}); an exponent needs two"
-    return f"none of {measured} runs was seen to cross within its budget"
-
-
-def _estimate(value: Floats, draws: Floats, varies: bool) -> Estimate:
-    bounds = interval(draws, CONFIDENCE) if varies else None
-    low, high = bounds or (None, None)
-    return Estimate(estimate=float(value), low=low, high=high)
-
-
-def _interval_note(n: NDArray[np.integer], exponents: Floats, varies: bool) -> str | None:
-    if not varies:
-        return "no interval: one run at each n and no samples to resample; give the sweep more seeds"
-    failed = int(np.isnan(exponents).sum())
-    missing = f"{failed} of {len(exponents)} resamples have crossings at fewer than two n"
-    if interval(exponents, CONFIDENCE) is None:
-        return f"no interval: {missing}"
-    single = [str(size) for size, count in sorted(Counter(n.tolist()).items()) if count == 1]
-    parts = [f"{missing} and are left out"] if failed else []
-    if single:
-        parts.append(
-            f"one run at n = {', '.join(single)}: the spread between seeds there is not in the interval"
+def _fits(runs: Sequence[RunTimescales], criteria: Iterable[Criterion]) -> Iterator[Fit]:
+    """A law over n for every condition and criterion."""
+    order = {criterion.name: place for place, criterion in enumerate(criteria)}
+    by_name = {criterion.name: criterion for criterion in criteria}
+    groups = [(condition_of(g[0]), order[name], name, g) for name in order for g in by_condition(runs, name)]
+    for _, _, name, group in sorted(groups, key=lambda found: found[:2]):
+        law = fit_law(crossed(group, name), widths=False, confidence=CONFIDENCE)
+        amplitudes = law.pop("amplitudes")
+        del law["groups"], law["width_exponent"]
+        yield Fit.model_validate(
+            {
+                **described(group[0]),
+                **law,
+                "criterion": name,
+                "quantity": by_name[name].quantity,
+                "amplitude": amplitudes[0] if amplitudes else None,
+            }
         )
-    return "; ".join(parts) or None
 
 
-def _phase_point(condition: Condition, runs: Sequence[RunTimescales]) -> PhasePoint:
-    mem = [found for run in runs if (found := run.crossings.get(MemorisedFraction().name))]
-    gen = [found for run in runs if (found := run.crossings.get(FrechetPlateau().name))]
-    crossed, good = ([found for found in group if found.censored != "right"] for group in (mem, gen))
-    state: State | None = None
-    if mem and 2 * len(crossed) >= len(mem):
-        state = "memorises"
-    elif mem and gen:
-        state = "generalises" if 2 * len(good) >= len(gen) else "not yet good"
-    return PhasePoint.model_validate(
-        {
-            **_described(condition, runs[0].p),
-            "n": runs[0].n,
-            "state": state,
-            "tau_mem": _geometric_median(crossed),
-            "tau_gen": _geometric_median(good),
-            "budget": max(run.budget for run in runs),
-            "n_runs": len(runs),
-            "n_crossed": len(crossed),
-        }
+def _laws(runs: Sequence[RunTimescales], criteria: Iterable[Criterion]) -> Iterator[Law]:
+    """Laws over widths, for each optimizer and for all together; none where there is one condition only."""
+    for criterion in criteria:
+        measured = [run for run in runs if criterion.name in run.crossings]
+        groups = sorted({group_of(run) for run in measured})
+        chosen = [[run for run in measured if group_of(run) == group] for group in groups]
+        chosen = [group for group in chosen if len({run.W for run in group}) > 1]
+        if len(groups) > 1:
+            chosen.append(measured)
+        for members in chosen:
+            law = fit_law(crossed(members, criterion.name), widths=True, confidence=CONFIDENCE)
+            del law["prefactor"]
+            widths = sorted({run.W for run in members})
+            head = {"criterion": criterion.name, "quantity": criterion.quantity, "W_values": widths}
+            yield Law.model_validate({**head, **law})
+
+
+def _collapse(
+    runs: Sequence[RunCurves], condition: Condition, k: float, draws: int, rng: np.random.Generator
+) -> Collapse:
+    curves = [(run.n, curve) for run in runs if (curve := run.f_mem(k))]
+    sizes = [n for n, _ in curves]
+    points = Points(
+        np.concatenate([np.log(curve.tau) for _, curve in curves]),
+        np.concatenate([np.full(len(curve.tau), np.log(n)) for n, curve in curves]),
+        np.concatenate([curve.value for _, curve in curves]),
+        np.repeat(np.arange(len(curves)), [len(curve.tau) for _, curve in curves]),
     )
-
-
-def _geometric_median(crossings: Iterable[Crossing]) -> float | None:
-    taus = [found.tau for found in crossings if found.tau is not None]
-    return float(np.exp(np.median(np.log(taus)))) if taus else None
+    found: dict[str, Any] = {**_described(condition, runs[0].p), "k": k, "n_values": sorted(set(sizes))}
+    reason = None
+    if len(found["n_values"]) < 2:
+        reason = "one n only"
+    elif np.ptp(points.f_mem) == 0:
+        reason = f"f_mem is {points.f_mem[0]:g} at every evaluation"
+    found |= {"score": None, "unscaled": None, "exponent": Estimate(), "best": None, "reason": reason}
+    if reason is None:
+        best = best_exponent(points)
+        low, high = None, None
+        if len(sizes) > len(found["n_values"]):  # else there are no seeds to resample
+            drawn = [best_exponent(resampled(points, sizes, rng)) for _ in range(draws)]
+            outer = (1 - CONFIDENCE) / 2
+            low, high = (float(bound) for bound in np.quantile(drawn, [outer, 1 - outer]))
+        found |= {
+            "score": collapse_score(points, 1.0),
+            "unscaled": collapse_score(points, 0.0),
+            "exponent": Estimate(estimate=best, low=low, high=high),
+            "best": collapse_score(points, best),
+        }
+    return Collapse.model_validate(found)
 
 
 def _notes(
     runs: pa.Table, found: Sequence[RunCurves], pooled: Sequence[str], criteria: Sequence[Criterion]
-) -> Iterable[str]:
+) -> Iterator[str]:
     if missing := sorted(set(runs["run_id"].to_pylist()) - {run.run_id for run in found}):
         yield f"no measurement yet from {len(missing)} of {runs.num_rows} runs: {_listed(missing)}"
     for state in sorted({run.state for run in found} - {"succeeded"}):
@@ -243,7 +248,7 @@ def _notes(
         if found and (without := [run.run_id for run in found if run.curve_of(criterion) is None]):
             yield f"{criterion.measure} was not measured in {len(without)} runs ({criterion.name}): {_listed(without)}"
     if found and not any(criterion.measure == "loss_gap" for criterion in criteria):
-        yield "no timestep has a test_loss in every run: no loss-gap criterion"
+        yield "no loss-gap criterion: none was asked for, or no timestep has a test_loss in every run"
 
 
 def _listed(ids: Sequence[str]) -> str:

@@ -1,20 +1,23 @@
 """Criteria: when does a curve say that a run memorises (tau_mem) or generates well (tau_gen)?
 
-The resolver applies them to measured curves and to bootstrap resamples of these, many at once. A criterion carries
-its own name, because an exponent means nothing without it; it knows neither runs nor tables.
+The resolver applies them to measured curves and to bootstrap resamples of these, many at once. A criterion is a value
+that carries its own name, because an exponent means nothing without it, and is read back from that name
+(`orchestrator.criteria`); it knows neither runs nor tables.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
 Floats = NDArray[np.float64]
 Quantity = Literal["tau_mem", "tau_gen"]
-Measure = Literal["f_mem", "loss_gap", "frechet_pca"]
+Smoothing = Literal["none", "isotonic"]
 
 RIGHT, LEFT = 1, -1
 """Codes in `Crossings.censored`; 0 is a crossing that was seen."""
@@ -69,19 +72,43 @@ def _provisional(found: Crossings, settled: NDArray[np.bool_]) -> Crossings:
     )
 
 
+def monotone(values: Floats) -> Floats:
+    """The non-decreasing curves that are nearest to some curves in squares (isotonic regression).
+
+    f_mem and the loss gap rise apart from noise; a single high evaluation then no longer decides a first crossing.
+
+    Args:
+        values: (..., T) curves.
+
+    Returns:
+        Curves of the same shape.
+    """
+    flat = values.reshape(-1, values.shape[-1])
+    smooth = np.stack([isotonic_regression(curve).x for curve in flat]) if len(flat) else flat
+    return smooth.reshape(values.shape)
+
+
+def written(k: float) -> str:
+    """A threshold as the paper writes it: `1/3`, or `0.4` where it is no unit fraction."""
+    inverse = round(1 / k)
+    return f"1/{inverse}" if inverse > 1 and math.isclose(1 / inverse, k) else f"{k:g}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class MemorisedFraction:
-    """tau_mem: f_mem reaches a level."""
+    """tau_mem: f_mem reaches a level, at a threshold k of the gap ratio; None for that of the whole study."""
 
     level: float = 0.1
+    k: float | None = None
     quantity: Quantity = "tau_mem"
-    measure: Measure = "f_mem"
+    measure: str = "f_mem"
     t: None = None
+    rises: bool = True
 
     @property
     def name(self) -> str:
-        """Such as `f_mem=0.1`."""
-        return f"f_mem={self.level:g}"
+        """Such as `f_mem=0.1`, or `f_mem=0.1@k1/2` at a threshold of its own."""
+        return f"f_mem={self.level:g}" + (f"@k{written(self.k)}" if self.k is not None else "")
 
     def cross(self, tau: NDArray[np.integer], f_mem: Floats) -> Crossings:
         """Crossings of f_mem (..., T), in 0…1, evaluated at tau (T,)."""
@@ -98,10 +125,16 @@ class MemorisedHalfMaximum:
     """
 
     floor: float = 0.1
+    k: float | None = None
     quantity: Quantity = "tau_mem"
-    measure: Measure = "f_mem"
+    measure: str = "f_mem"
     t: None = None
-    name: str = "f_mem=half_max"
+    rises: bool = True
+
+    @property
+    def name(self) -> str:
+        """`f_mem=half_max`, or `f_mem=half_max@k1/2` at a threshold of its own."""
+        return "f_mem=half_max" + (f"@k{written(self.k)}" if self.k is not None else "")
 
     def cross(self, tau: NDArray[np.integer], f_mem: Floats) -> Crossings:
         """Crossings of f_mem (..., T), in 0…1, evaluated at tau (T,)."""
@@ -118,7 +151,8 @@ class LossGap:
     level: float = 0.1
     t: float
     quantity: Quantity = "tau_mem"
-    measure: Measure = "loss_gap"
+    measure: str = "loss_gap"
+    rises: bool = True
 
     @property
     def name(self) -> str:
@@ -131,8 +165,53 @@ class LossGap:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrechetPlateau:
-    """tau_gen: frechet_pca comes within a factor of the smallest value the run has reached.
+class LossMinimum:
+    """tau_mem: the test loss at timestep t is lowest, the point of classical early stopping.
+
+    Right-censored at the lowest evaluation where the test loss has not risen by `rise` from there: it may still fall.
+    Between evaluations the minimum is the vertex of the parabola in ln tau through the lowest and its two neighbours.
+    """
+
+    t: float
+    rise: float = 0.05
+    quantity: Quantity = "tau_mem"
+    measure: str = "test_loss"
+    rises: bool = False
+
+    @property
+    def name(self) -> str:
+        """Such as `test_loss=min@t150`."""
+        return f"test_loss=min@t{self.t:g}"
+
+    def cross(self, tau: NDArray[np.integer], loss: Floats) -> Crossings:
+        """Minima of the test loss (..., T), mean squared errors, evaluated at tau (T,)."""
+        log, last = np.log(tau), len(tau) - 1
+        lowest = loss.argmin(axis=-1)
+        value = np.take_along_axis(loss, lowest[..., None], axis=-1)[..., 0]
+        settled = loss[..., -1] >= (1 + self.rise) * value
+        censored = np.where(settled, np.where(lowest == 0, LEFT, 0), RIGHT).astype(np.int8)
+        x = [log[np.clip(lowest + step, 0, last)] for step in (-1, 0, 1)]
+        y = [
+            np.take_along_axis(loss, np.clip(lowest + step, 0, last)[..., None], axis=-1)[..., 0]
+            for step in (-1, 0, 1)
+        ]
+        inner = censored == 0
+        bound = np.where(inner, np.nan, tau[lowest].astype(np.float64))
+        return Crossings(np.where(inner, _vertex(x, y), np.nan), censored, bound)
+
+
+def _vertex(x: list[Floats], y: list[Floats]) -> Floats:
+    """Where the parabola through three points is extreme; the middle x where they lie on a line."""
+    left, right = (x[1] - x[0]) * (y[1] - y[2]), (x[1] - x[2]) * (y[1] - y[0])
+    below = 2 * (left - right)
+    above = (x[1] - x[0]) * left - (x[1] - x[2]) * right
+    shift: Floats = np.divide(above, below, out=np.zeros_like(above), where=below != 0)
+    return x[1] - shift
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualityPlateau:
+    """tau_gen: a distance to the held-out images comes within a factor of the smallest value the run has reached.
 
     Relative to the run's own minimum, because the plateau depends on the number of samples and on n. Right-censored
     where no evaluation in the first half of the budget is that close: the distance is still falling, and its smallest
@@ -142,24 +221,25 @@ class FrechetPlateau:
 
     factor: float = 1.25
     quantity: Quantity = "tau_gen"
-    measure: Measure = "frechet_pca"
+    measure: str = "frechet_pca"
     t: None = None
+    rises: bool = False
 
     @property
     def name(self) -> str:
         """Such as `frechet_pca≤1.25·min`."""
-        return f"frechet_pca≤{self.factor:g}·min"
+        return f"{self.measure}≤{self.factor:g}·min"
 
-    def cross(self, tau: NDArray[np.integer], frechet: Floats) -> Crossings:
-        """Crossings of the Fréchet distance (..., T), at least 0, evaluated at tau (T,)."""
+    def cross(self, tau: NDArray[np.integer], distance: Floats) -> Crossings:
+        """Crossings of the distance (..., T), at least 0, evaluated at tau (T,)."""
         # A distance that rounds to 0 has no logarithm; the smallest float puts its crossing at that evaluation.
-        log = np.log(np.maximum(frechet, np.finfo(np.float64).tiny))
+        log = np.log(np.maximum(distance, np.finfo(np.float64).tiny))
         level = log.min(axis=-1) + np.log(self.factor)
         settled = (log[..., 2 * tau <= tau[-1]] <= level[..., None]).any(axis=-1)
         return _provisional(first_crossing(tau, -log, -level), settled)
 
 
-Criterion = MemorisedFraction | MemorisedHalfMaximum | LossGap | FrechetPlateau
+Criterion = MemorisedFraction | MemorisedHalfMaximum | LossGap | LossMinimum | QualityPlateau
 
 
 @dataclass(frozen=True)
@@ -170,11 +250,29 @@ class Crossing:
         tau: the crossing in optimiser updates; None if censored.
         censored: "right" if tau > bound, "left" if tau ≤ bound, None if tau is known.
         bound: None if tau is known, or if nothing bounds it.
+        low, high: interval by resampling the run's generated samples; None where it is open within what was evaluated,
+            and both None where nothing was resampled.
     """
 
     tau: float | None
     censored: Literal["right", "left"] | None
     bound: float | None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def log_tau(self) -> float:
+        """Ln tau; +∞ where right-censored, −∞ where left-censored."""
+        if self.tau is not None:
+            return float(np.log(self.tau))
+        return np.inf if self.censored == "right" else -np.inf
+
+
+def extended(found: Crossings) -> Floats:
+    """(...,) ln tau with +∞ for right-censored and −∞ for left-censored curves, so that quantiles keep their order."""
+    outside = np.where(found.censored == RIGHT, np.inf, -np.inf)
+    result: Floats = np.where(found.censored == 0, found.log_tau, outside)
+    return result
 
 
 def crossing(criterion: Criterion, tau: NDArray[np.integer], values: Floats) -> Crossing:

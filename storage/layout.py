@@ -78,6 +78,11 @@ def is_table_file(path: Path) -> bool:
     return path.suffix == ".parquet"
 
 
+def is_result_file(path: Path) -> bool:
+    """Whether a path of the user's means a JSON document."""
+    return path.suffix == ".json"
+
+
 _RUN_FILES = (
     r"spec\.json|claim|cancel",
     r"attempts/[1-9][0-9]*\.json|logs/[1-9][0-9]*\.log",

@@ -13,12 +13,15 @@ from orchestrator.timescales import (
     LEFT,
     RIGHT,
     Crossing,
-    FrechetPlateau,
     LossGap,
+    LossMinimum,
     MemorisedFraction,
     MemorisedHalfMaximum,
+    QualityPlateau,
     crossing,
     first_crossing,
+    monotone,
+    written,
 )
 
 TAU = np.array([30, 100, 300, 1000, 3000])
@@ -89,11 +92,11 @@ def test_a_power_law_towards_the_frechet_plateau_is_interpolated_exactly():
     frechet = np.array([100 / 30, 1.0, 100 / 300, 0.2, 0.2])  # 100 / tau, then flat at 0.2
     # 1.25 · 0.2 = 0.25 lies on the chord from (300, 1/3) to (1000, 0.2) in log-log.
     share = math.log(0.25 * 3) / math.log(0.2 * 3)
-    assert crossing(FrechetPlateau(), TAU, frechet).tau == pytest.approx(300 * (1000 / 300) ** share)
+    assert crossing(QualityPlateau(), TAU, frechet).tau == pytest.approx(300 * (1000 / 300) ** share)
 
 
 def test_a_frechet_distance_still_falling_is_right_censored_at_its_provisional_crossing():
-    found = crossing(FrechetPlateau(), TAU, np.array([5.0, 4.0, 3.0, 2.0, 1.0]))
+    found = crossing(QualityPlateau(), TAU, np.array([5.0, 4.0, 3.0, 2.0, 1.0]))
     share = math.log(1.25 / 2) / math.log(
         1 / 2
     )  # 1.25 between 2 at 1,000 and 1 at 3,000; a lower minimum comes later
@@ -102,11 +105,11 @@ def test_a_frechet_distance_still_falling_is_right_censored_at_its_provisional_c
 
 
 def test_a_frechet_distance_flat_from_the_start_is_left_censored():
-    assert crossing(FrechetPlateau(), TAU, np.ones(5)) == Crossing(None, "left", 30)
+    assert crossing(QualityPlateau(), TAU, np.ones(5)) == Crossing(None, "left", 30)
 
 
 def test_a_frechet_distance_of_zero_is_reached_at_its_evaluation():
-    found = crossing(FrechetPlateau(), TAU, np.array([1.0, 1.0, 0.0, 0.0, 0.0]))
+    found = crossing(QualityPlateau(), TAU, np.array([1.0, 1.0, 0.0, 0.0, 0.0]))
     assert found.tau == pytest.approx(300, rel=1e-3)
 
 
@@ -137,3 +140,55 @@ def test_a_higher_level_is_never_crossed_earlier(values, a, b):
     low, high = (crossing(MemorisedFraction(level=level), TAU, np.array(values)) for level in sorted((a, b)))
     if low.tau is not None and high.tau is not None:
         assert low.tau <= high.tau * (1 + 1e-12)
+
+
+# --- lowest test loss -----------------------------------------------------------------------------------------------
+
+
+def test_the_lowest_test_loss_of_a_parabola_in_ln_tau_is_its_vertex():
+    tau = np.array([30, 100, 300, 1000, 3000])
+    loss = 0.2 + 0.05 * (np.log(tau) - np.log(170)) ** 2
+    assert crossing(LossMinimum(t=150.0), tau, loss).tau == pytest.approx(170, rel=1e-12)
+
+
+def test_a_test_loss_that_still_falls_is_right_censored_at_its_lowest_evaluation():
+    loss = np.array([0.5, 0.4, 0.3, 0.2, 0.201])  # has risen by less than 5 %
+    assert crossing(LossMinimum(t=150.0), TAU, loss) == Crossing(None, "right", 1000)
+
+
+def test_a_test_loss_that_only_rises_is_left_censored():
+    assert crossing(LossMinimum(t=150.0), TAU, np.linspace(0.2, 0.5, 5)) == Crossing(None, "left", 30)
+
+
+def test_a_flat_bottom_is_put_at_its_first_evaluation():
+    found = crossing(LossMinimum(t=150.0), TAU, np.array([0.5, 0.2, 0.2, 0.2, 0.5]))
+    assert 30 < found.tau < 300
+
+
+# --- isotonic smoothing ---------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_a_smoothed_curve_rises_and_keeps_its_mean(values):
+    curve = np.array(values)
+    smooth = monotone(curve)
+    assert (np.diff(smooth) >= -1e-12).all()
+    assert smooth.mean() == pytest.approx(curve.mean(), abs=1e-12)
+
+
+def test_smoothing_equals_scikit_learns_isotonic_regression():
+    from sklearn.isotonic import IsotonicRegression
+
+    curves = np.random.default_rng(0).normal(size=(5, 20)) + np.linspace(0, 2, 20)
+    reference = [IsotonicRegression().fit_transform(np.arange(20), curve) for curve in curves]
+    np.testing.assert_allclose(monotone(curves), reference, rtol=1e-12)
+
+
+def test_one_high_evaluation_no_longer_decides_a_crossing():
+    f_mem = np.array([0.0, 0.12, 0.0, 0.0, 0.5])
+    assert crossing(MemorisedFraction(), TAU, f_mem).tau < 100
+    assert crossing(MemorisedFraction(), TAU, monotone(f_mem)).tau > 1000
+
+
+def test_thresholds_are_written_as_the_paper_writes_them():
+    assert [written(k) for k in (1 / 3, 1 / 2, 0.25, 0.4, 1.0)] == ["1/3", "1/2", "1/4", "0.4", "1"]

@@ -1,0 +1,115 @@
+"""Criteria by name: which ones a study is resolved with, and reading them from the words of a user.
+
+Called by the resolver and the command line. A criterion's name says all of it (`f_mem=0.1@k1/2`,
+`loss_gap=0.1@t150`, `test_loss=min@t150`, `frechet_pca≤1.25·min`), so names are data: they stand in results, figures
+and options, and `parse_criterion` turns them back into values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+
+from orchestrator.curves import RunCurves
+from orchestrator.timescales import (
+    Criterion,
+    LossGap,
+    LossMinimum,
+    MemorisedFraction,
+    MemorisedHalfMaximum,
+    QualityPlateau,
+)
+from storage.errors import InputError
+
+THRESHOLDS = (1 / 2, 1 / 4)
+"""Further thresholds k of the gap ratio at which tau_mem is shown beside the study's own."""
+
+FORMS = ("f_mem=0.1", "f_mem=0.1@k1/2", "f_mem=half_max", "loss_gap=0.1@t150", "test_loss=min@t150",
+         "frechet_pca<=1.25*min")  # fmt: skip
+_NUMBER = r"[0-9]*\.?[0-9]+(?:e-?[0-9]+)?"
+_K = rf"(?:@k(?P<k>1/[1-9][0-9]*|{_NUMBER}))?"
+_PATTERNS = {
+    "level": re.compile(rf"f_mem=(?P<level>{_NUMBER}){_K}"),
+    "half": re.compile(rf"f_mem=half_max{_K}"),
+    "gap": re.compile(rf"loss_gap=(?P<level>{_NUMBER})@t(?P<t>{_NUMBER})"),
+    "minimum": re.compile(rf"test_loss=min@t(?P<t>{_NUMBER})"),
+    "plateau": re.compile(rf"(?P<measure>frechet_\w+|fid\w*)(?:≤|<=)(?P<factor>{_NUMBER})[·*]min"),
+}
+
+
+def is_quality(metric: str) -> bool:
+    """Whether a metric is a distance between generated and held-out images; "fid" is said of Inception features only."""
+    return metric.startswith(("frechet_", "fid"))
+
+
+def parse_criterion(text: str) -> Criterion:
+    """A criterion from its name; `<=` and `*` may be written for `≤` and `·`.
+
+    Raises:
+        InputError: no criterion has this name, or its number is out of range.
+    """
+    found = {kind: match for kind, pattern in _PATTERNS.items() if (match := pattern.fullmatch(text.strip()))}
+    if not found:
+        raise InputError(f"criterion {text!r}: no such criterion; forms are {', '.join(FORMS)}")
+    ((kind, match),) = found.items()
+    given = match.groupdict()
+    k = parse_threshold(given["k"]) if given.get("k") else None
+    if kind in ("level", "gap"):
+        level = float(given["level"])
+        if not 0 < level <= (1 if kind == "level" else float("inf")):
+            raise InputError(f"criterion {text!r}: f_mem lies in 0…1, a level above 0 is needed")
+        return (
+            MemorisedFraction(level=level, k=k)
+            if kind == "level"
+            else LossGap(level=level, t=float(given["t"]))
+        )
+    if kind == "half":
+        return MemorisedHalfMaximum(k=k)
+    if kind == "minimum":
+        return LossMinimum(t=float(given["t"]))
+    factor = float(given["factor"])
+    if factor <= 1:
+        raise InputError(
+            f"criterion {text!r}: a factor above 1 is needed, the smallest distance itself is noise"
+        )
+    return QualityPlateau(measure=given["measure"], factor=factor)
+
+
+def parse_threshold(text: str) -> float:
+    """A threshold k of the gap ratio, `1/3` or `0.4`.
+
+    Raises:
+        InputError: it is no number in 0 < k ≤ 1.
+    """
+    try:
+        k = float(Fraction(text.strip()))
+    except (ValueError, ZeroDivisionError):
+        raise InputError(f"k = {text!r}: a number such as 1/3 or 0.4 is needed") from None
+    if not 0 < k <= 1:
+        raise InputError(f"k = {text!r}: the gap ratio d1/d2 lies in 0…1, so 0 < k ≤ 1 is needed")
+    return k
+
+
+def criteria_for(runs: Sequence[RunCurves]) -> tuple[Criterion, ...]:
+    """The criteria that a sweep is resolved with by default.
+
+    f_mem = 0.1 at the study's k and at `THRESHOLDS`; half of f_mem's maximum; loss gap and lowest test loss at the middle
+    timestep that all runs measured; the plateau of every distance to held-out images that a run measured.
+    """
+    at = [
+        {t for name, t in run.metrics if name == "test_loss" and t is not None} for run in runs if run.metrics
+    ]
+    common = sorted(set.intersection(*at)) if at else []
+    middle = common[(len(common) - 1) // 2] if common else None
+    losses: list[Criterion] = [] if middle is None else [LossGap(t=middle), LossMinimum(t=middle)]
+    qualities = sorted({name for run in runs for name, t in run.metrics if t is None and is_quality(name)})
+    own = {run.k for run in runs}
+    further = [MemorisedFraction(k=k) for k in THRESHOLDS if k not in own]
+    return (
+        MemorisedFraction(),
+        *further,
+        MemorisedHalfMaximum(),
+        *losses,
+        *(QualityPlateau(measure=name) for name in qualities or ["frechet_pca"]),
+    )

@@ -1,0 +1,85 @@
+"""A FitResult as tables on a terminal.
+
+Called by the command line; computes nothing.
+"""
+
+from __future__ import annotations
+
+from orchestrator import output
+from orchestrator.results import Estimate, Fit, FitResult, Law
+
+
+def print_fits(result: FitResult) -> None:
+    """Print the laws, the boundary, the phase diagram and what is to be known about them."""
+    how = f"k = {result.k:.4g}" + (", isotonic" if result.smoothing == "isotonic" else "")
+    output.print_table(
+        ["criterion", "W", "optimizer", "batch", "p", "exponent of n", "95 % interval", "tau/n", "points", "censored",
+         "p(=1)", "p(=0)"],
+        [
+            [fit.criterion, fit.W, fit.optimizer, fit.batch, fit.p, _exponent(fit), interval(fit.exponent),
+             fit.prefactor.estimate, fit.n_points, fit.n_censored, *_p_values(fit)]
+            for fit in result.fits
+        ],
+        title=f"Laws of sweep {result.sweep} ({how}): tau = a·n^exponent; tau/n is the prefactor at exponent 1; p of the "
+        "tests that the exponent is 1 or 0",
+    )  # fmt: skip
+    if result.laws:
+        output.console.print()
+        output.print_table(
+            ["criterion", "of", "exponent of n", "95 % interval", "exponent of 1/W", "95 % interval", "points", "censored"],
+            [
+                [law.criterion, "; ".join(law.groups), _exponent(law), interval(law.exponent),
+                 law.width_exponent.estimate, interval(law.width_exponent), law.n_points, law.n_censored]
+                for law in result.laws
+            ],
+            title="Over all widths: tau = a·n^exponent·W^−gamma",
+        )  # fmt: skip
+    _print_phases(result)
+    for fit in result.fits:
+        if fit.interval_note:
+            output.console.print(f"note: {fit.criterion}, W = {fit.W}, {fit.optimizer}: {fit.interval_note}")
+    for note in result.notes:
+        output.console.print(f"note: {note}")
+
+
+def _print_phases(result: FitResult) -> None:
+    output.console.print()
+    output.print_table(
+        ["n", "W", "p", "optimizer", "state", "tau_mem", "tau_gen", "budget", "memorising runs"],
+        [
+            [point.n, point.W, point.p, point.optimizer, point.state, point.tau_mem, point.tau_gen, point.budget,
+             f"{point.n_crossed}/{point.n_runs}"]
+            for point in result.phase_diagram
+        ],
+        title=f"Phase diagram by {result.criteria[0]}" if result.criteria else "Phase diagram",
+    )  # fmt: skip
+    last = [found for found in result.boundaries if found.budget == result.budgets[-1]]
+    if not last:
+        return
+    output.console.print()
+    output.print_table(
+        ["W", "p", "optimizer", "n*", "95 % interval", "memorising runs", "without end of training", "95 % interval", ""],
+        [
+            [at.W, at.p, at.optimizer, at.n_star.estimate, interval(at.n_star), f"{at.n_memorising}/{at.n_runs}",
+             line.n_star.estimate, interval(line.n_star), line.verdict]
+            for at, line in zip(last, result.lines, strict=True)
+        ],
+        title=f"Boundary n*(p) by {last[0].criterion}, at tau = {last[0].budget}",
+    )  # fmt: skip
+
+
+def _exponent(fit: Fit | Law) -> float | str | None:
+    return fit.exponent.estimate if fit.reason is None else f"no fit: {fit.reason}"
+
+
+def _p_values(fit: Fit) -> list[float | None]:
+    found = {comparison.hypothesis: comparison.p_value for comparison in fit.comparisons}
+    return [found.get("exponent = 1"), found.get("exponent = 0")]
+
+
+def interval(estimate: Estimate) -> str | None:
+    """Such as `0.41 … 0.79`, with ∞ on a side where it is open; None where there is none."""
+    if estimate.low is None and estimate.high is None:
+        return None
+    low, high = (value if value is None else f"{value:.3g}" for value in (estimate.low, estimate.high))
+    return f"{low or '−∞'} … {high or '∞'}"
