@@ -103,7 +103,14 @@ def train_images(layout: StoreLayout, run_id: str) -> np.ndarray | None:
 
 
 def draw_sweep(
-    plan: Plan, layout: StoreLayout, folder: Path, form: Format, view: View, bad: Bad | None = None
+    plan: Plan,
+    layout: StoreLayout,
+    folder: Path,
+    form: Format,
+    view: View,
+    bad: Bad | None = None,
+    *,
+    theory: bool = False,
 ) -> Drawn:
     """Draw the figures of a stored sweep into a folder; `bad` as for `storage.scan.read_table`."""
     from orchestrator.figures import draw
@@ -111,4 +118,4 @@ def draw_sweep(
     tables = read_tables(plan, layout, bad)
     samples = read_samples(plan, layout, bad)
     result = tables.resolve(plan.sweep, view)
-    return draw(result, *tables, samples, partial(train_images, layout), folder, form)
+    return draw(result, *tables, samples, partial(train_images, layout), folder, form, theory=theory)

@@ -217,6 +217,9 @@ def figures(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder; the store's figures by default.")
     ] = None,
+    theory: Annotated[
+        bool, typer.Option("--theory", help="Show the random-features slope n* ∝ p in the phase diagram.")
+    ] = False,
     skip_bad: SkipBad = False,
     store: Store = DEFAULT_STORE,
 ) -> None:
@@ -231,7 +234,7 @@ def figures(
     made = selection.stored(sweep, layout, where)
     bad: list[StoreError] | None = [] if skip_bad else None
     folder = out or layout.figures(made.sweep)
-    drawn, skipped = analysis.draw_sweep(made, layout, folder, cast(Format, form), view, bad)
+    drawn, skipped = analysis.draw_sweep(made, layout, folder, cast(Format, form), view, bad, theory=theory)
     output.print_left_out(bad)
     for path in drawn:
         output.console.print(str(path), soft_wrap=True)

@@ -17,10 +17,13 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from orchestrator.curve_plots import plot_curves, plot_losses, plot_widths
 from orchestrator.curves import conditions, read_curves
 from orchestrator.gallery import draw_gallery
-from orchestrator.plots import Study, plot_curves, plot_phase_diagram, plot_tau_vs_n
+from orchestrator.law_plots import plot_residuals, plot_tau_vs_n
+from orchestrator.phase_plots import plot_phase_diagram
 from orchestrator.results import FitResult
+from orchestrator.study import Study
 from storage.atomic import publish
 
 Format = Literal["png", "pdf", "svg"]
@@ -70,8 +73,10 @@ def draw(
     train_images: Callable[[str], NDArray[np.floating] | None],
     folder: Path,
     format: Format,  # noqa: A002 - the command line's word
+    *,
+    theory: bool = False,
 ) -> Drawn:
-    """Write `f_mem_vs_tau`, `collapse`, `tau_vs_n`, `phase_diagram` and `samples` into a folder.
+    """Write `f_mem_vs_tau`, `collapse`, `widths`, `losses`, `tau_vs_n`, `residuals`, `phase_diagram`, `samples`.
 
     Args:
         result: of `resolve` on the same tables.
@@ -82,14 +87,18 @@ def draw(
         train_images: run id → its training images, NCHW in 0…1, or None if they are not at hand.
         folder: made if missing.
         format: of the files.
+        theory: whether the phase diagram shows the slope of the random-features model.
     """
     found = read_curves(runs, metrics, neighbours, k=result.k)
     study = Study(result=result, runs=found, of_run=conditions(found)[0])
     figures: dict[str, Callable[[], Figure | str]] = {
-        "f_mem_vs_tau": lambda: plot_curves(study, collapsed=False),
-        "collapse": lambda: plot_curves(study, collapsed=True),
+        "f_mem_vs_tau": lambda: plot_curves(study, "tau"),
+        "collapse": lambda: plot_curves(study, "tau/n"),
+        "widths": lambda: plot_widths(study),
+        "losses": lambda: plot_losses(study),
         "tau_vs_n": lambda: plot_tau_vs_n(study),
-        "phase_diagram": lambda: plot_phase_diagram(study),
+        "residuals": lambda: plot_residuals(study),
+        "phase_diagram": lambda: plot_phase_diagram(study, theory=theory),
         "samples": lambda: draw_gallery(study, neighbours, samples, train_images),
     }
     drawn = Drawn([], {})

@@ -1,4 +1,4 @@
-"""The figure of generated samples above their nearest training images.
+"""The figure of generated samples above their two nearest training images.
 
 Called by the figures. Takes the first samples of the first seed as they are, none picked by eye; knows no fit.
 """
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from jobs.gap_ratio import memorised
 from orchestrator.curves import RunCurves
-from orchestrator.plots import Study
+from orchestrator.study import Study
 
 _SHOWN_SAMPLES, _SHOWN_N = 8, 4
 _FRAME = "#D55E00"
@@ -49,7 +49,7 @@ def draw_gallery(
     own = [run for run in shown if study.of_run[run.run_id] == condition]
     every_n = sorted({run.n for run in own})
     chosen = sorted({every_n[round(i)] for i in np.linspace(0, len(every_n) - 1, _SHOWN_N)})
-    figure = Figure(figsize=(6.4, 0.6 + 1.75 * len(chosen)))
+    figure = Figure(figsize=(6.4, 0.6 + 2.5 * len(chosen)))
     for axes, n in zip(figure.subplots(len(chosen), 1, squeeze=False)[:, 0], chosen, strict=True):
         run = min(
             (run for run in own if run.n == n), key=lambda run: (run.settings["seed"], run.settings["subset"])
@@ -59,9 +59,7 @@ def draw_gallery(
             axes, run, neighbours.filter(mine), samples.filter(mine), train_images(run.run_id), study.result.k
         )
     which = f"{label} · " if (label := study.label(condition)) else ""
-    figure.suptitle(
-        f"{study.title()}\n{which}below each pair $d_1/d_2$; memorised ones ($k$ = {study.k}) framed"
-    )
+    figure.suptitle(f"{study.title()}\n{which}below each $d_1/d_2$; memorised ones ($k$ = {study.k}) framed")
     return figure
 
 
@@ -85,30 +83,28 @@ def _strip(
         return
     channels, height, width = images[rows[0]["sample"]]["shape"]
     gap = max(1, width // 8)
-    canvas = np.ones((2 * height + gap, len(rows) * (width + gap) - gap, channels))
+    canvas = np.ones((3 * height + 2 * gap, len(rows) * (width + gap) - gap, channels))
     for place, row in enumerate(rows):
         columns = slice(place * (width + gap), place * (width + gap) + width)
         generated = np.reshape(images[row["sample"]]["image"], (channels, height, width))
         canvas[:height, columns] = generated.transpose(1, 2, 0)
         if training is not None:
-            canvas[height + gap :, columns] = training[row["nn1"]].transpose(1, 2, 0)
+            for down, nearest in ((1, "nn1"), (2, "nn2")):
+                top = down * (height + gap)
+                canvas[top : top + height, columns] = training[row[nearest]].transpose(1, 2, 0)
         centre = columns.start + width / 2 - 0.5
         ratio = f"{row['d1'] / row['d2']:.2f}" if row["d2"] > 0 else "copy"
-        axes.text(centre, 2 * height + 1.5 * gap - 0.5, ratio, ha="center", va="top", size=7)
+        axes.text(centre, 3 * height + 2.5 * gap - 0.5, ratio, ha="center", va="top", size=7)
         if memorised([row["d1"]], [row["d2"]], k)[0]:
             corner = (columns.start - 0.5, -0.5)
-            frame = Rectangle(
-                corner,
-                width,
-                height if training is None else 2 * height + gap,
-                fill=False,
-                edgecolor=_FRAME,
-                linewidth=1.8,
-            )
+            tall = height if training is None else 2 * height + gap
+            frame = Rectangle(corner, width, tall, fill=False, edgecolor=_FRAME, linewidth=1.8)
             frame.set_clip_on(False)
             axes.add_patch(frame)
     axes.imshow(np.clip(canvas.squeeze(), 0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    for middle, name in ((height / 2, "generated"), (1.5 * height + gap, "nearest\nin training")):
-        missing = training is None and name != "generated"
-        text = "training images\nnot at hand" if missing else name
-        axes.text(-gap, middle - 0.5, text, ha="right", va="center", size=7)
+    names = ["generated", "nearest\nin training", "second\nnearest"]
+    if training is None:
+        names[1:] = ["training images\nnot at hand", ""]
+    for down, name in enumerate(names):
+        middle = down * (height + gap) + height / 2
+        axes.text(-gap, middle - 0.5, name, ha="right", va="center", size=7)

@@ -283,5 +283,7 @@ def test_resolve_and_figures_read_what_was_run(undisturbed: Path, tmp_path: Path
     assert {"n", "p", "state", "tau_mem"} <= set(result["phase_diagram"][0])
     done = tausweep("figures", "tiny", "--format", "svg", "--out", tmp_path / "figures", store=undisturbed)
     drawn = sorted(path.name for path in (tmp_path / "figures").iterdir())
-    assert drawn == ["collapse.svg", "f_mem_vs_tau.svg", "phase_diagram.svg", "samples.svg", "tau_vs_n.svg"]
+    assert drawn == [
+        "collapse.svg", "f_mem_vs_tau.svg", "losses.svg", "phase_diagram.svg", "samples.svg", "tau_vs_n.svg",
+    ]  # fmt: skip
     assert str(tmp_path / "figures" / "collapse.svg") in done.stdout

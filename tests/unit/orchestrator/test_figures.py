@@ -13,12 +13,15 @@ from orchestrator.figures import draw
 from orchestrator.resolver import resolve
 from storage.schemas import SAMPLES
 
-NAMES = ["f_mem_vs_tau", "collapse", "tau_vs_n", "phase_diagram", "samples"]
+NAMES = [
+    "f_mem_vs_tau", "collapse", "widths", "losses", "tau_vs_n", "residuals", "phase_diagram", "samples",
+]  # fmt: skip
+ONE_WIDTH = {"widths": "one W only"}
 
 
-def _draw(tables, folder, *, images=training_images, kind="png"):
+def _draw(tables, folder, *, images=training_images, kind="png", theory=False):
     result = resolve(*tables.measured, sweep="synthetic", draws=50)
-    return draw(result, *tables.measured, tables.samples, images, folder, kind)
+    return draw(result, *tables.measured, tables.samples, images, folder, kind, theory=theory)
 
 
 def _is_drawn(path):
@@ -26,7 +29,7 @@ def _is_drawn(path):
     return pixels.shape[0] > 200 and (pixels < 128).mean() > 0.005
 
 
-def test_a_full_study_gives_all_five_figures(tmp_path):
+def test_a_full_study_gives_every_figure(tmp_path):
     drawn = _draw(study(widths=(8, 16), seeds=(0, 1)), tmp_path)
     assert [path.name for path in drawn.paths] == [f"{name}.png" for name in NAMES]
     assert drawn.skipped == {}
@@ -35,26 +38,27 @@ def test_a_full_study_gives_all_five_figures(tmp_path):
 
 def test_a_study_without_frechet_or_training_images_is_drawn_all_the_same(tmp_path):
     drawn = _draw(study(frechet=False, seeds=(0,), n_values=(16, 32)), tmp_path, images=lambda run_id: None)
-    assert len(drawn.paths) == 5
+    assert drawn.skipped == ONE_WIDTH | {"residuals": "no law has more runs than coefficients"}
     assert all(_is_drawn(path) for path in drawn.paths)
 
 
 def test_an_all_censored_study_is_drawn_without_fits(tmp_path):
     drawn = _draw(study(steps=150, seeds=(0,), n_values=(16, 32)), tmp_path)
-    assert len(drawn.paths) == 5
+    assert len(drawn.paths) == 6
+    assert "residuals" in drawn.skipped
 
 
 def test_one_run_with_one_evaluation_is_drawn(tmp_path):
     drawn = _draw(study(n_values=(16,), seeds=(0,), steps=30), tmp_path)
-    assert len(drawn.paths) == 5
+    assert len(drawn.paths) == 6
 
 
 def test_figures_with_nothing_to_show_are_named_with_the_reason(tmp_path):
     tables = study(n_values=(16,), seeds=(0,), steps=300)
     drawn = _draw(replace(tables, samples=tables.samples.slice(0, 0)), tmp_path)
-    assert drawn.skipped == {
-        "samples": "no generated images were kept (gallery = 0), or no neighbours measured"
-    }
+    assert (
+        drawn.skipped["samples"] == "no generated images were kept (gallery = 0), or no neighbours measured"
+    )
     assert not (tmp_path / "samples.png").exists()
 
 
@@ -67,7 +71,7 @@ def test_an_empty_study_writes_nothing(tmp_path):
 
 def test_pdf_is_written(tmp_path):
     drawn = _draw(study(n_values=(16,), seeds=(0,), steps=300), tmp_path, kind="pdf")
-    assert [path.read_bytes()[:4] for path in drawn.paths] == [b"%PDF"] * 5
+    assert [path.read_bytes()[:4] for path in drawn.paths] == [b"%PDF"] * 6
 
 
 def test_the_same_tables_give_the_same_file(tmp_path):
@@ -82,3 +86,15 @@ def test_colour_images_are_drawn(tmp_path):
     coloured = replace(tables, samples=pa.Table.from_pylist(rows, schema=SAMPLES))
     drawn = _draw(coloured, tmp_path, images=lambda run_id: np.full((16, 3, 8, 8), 0.2))
     assert (tmp_path / "samples.png") in drawn.paths
+
+
+def test_the_boundary_and_the_slope_of_theory_are_in_the_phase_diagram(tmp_path):
+    tables = study(widths=(8, 16), seeds=(0, 1), steps=3000)
+    plain, asked = (
+        _draw(tables, tmp_path / name, kind="svg", theory=name == "theory") for name in ("plain", "theory")
+    )
+    named = [
+        next(p for p in drawn.paths if p.stem == "phase_diagram").read_text() for drawn in (plain, asked)
+    ]
+    assert "random features" not in named[0]
+    assert "random features" in named[1]
