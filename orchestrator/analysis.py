@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,14 +14,16 @@ import pyarrow as pa
 
 from jobs.images import split
 from orchestrator.criteria import parse_criterion, parse_threshold
+from orchestrator.failures import group_failures
 from orchestrator.plan import Plan, read_spec
 from orchestrator.resolver import resolve
 from orchestrator.results import FitResult
 from orchestrator.timescales import Criterion, Smoothing
+from storage.atomic import publish
 from storage.errors import InputError
 from storage.layout import StoreLayout, TableName
 from storage.local_files import local_copy
-from storage.records import runs_table
+from storage.records import attempts_table, runs_table
 from storage.scan import Bad, read_table
 
 if TYPE_CHECKING:
@@ -119,3 +122,54 @@ def draw_sweep(
     samples = read_samples(plan, layout, bad)
     result = tables.resolve(plan.sweep, view)
     return draw(result, *tables, samples, partial(train_images, layout), folder, form, theory=theory)
+
+
+def report_sweep(
+    plan: Plan, layout: StoreLayout, view: View, options: Sequence[str] = (), bad: Bad | None = None
+) -> str:
+    """The report of a stored sweep as HTML; `bad` as for `storage.scan.read_table`.
+
+    Args:
+        plan: the sweep, or the part of it that is asked for.
+        layout: the store.
+        view: how it is looked at.
+        options: words of the command line that made this view, for the commands that are shown.
+        bad: collects damaged files.
+    """
+    from orchestrator.report import Material, render
+
+    run_ids = [run.run_id for run in plan.runs]
+    tables = read_tables(plan, layout, bad)
+    store = ["--store", str(layout.root)]
+    source = Path(plan.source)
+    material = Material(
+        result=tables.resolve(plan.sweep, view),
+        runs=tables.runs,
+        metrics=tables.metrics,
+        neighbours=tables.neighbours,
+        samples=read_samples(plan, layout, bad),
+        attempts=attempts_table(layout, run_ids),
+        failures=group_failures(layout, run_ids),
+        train_images=partial(train_images, layout),
+        commands=[
+            ["tausweep", "run", plan.source, *store],
+            ["tausweep", "resolve", plan.sweep, *options, *store],
+            ["tausweep", "figures", plan.sweep, *options, *store],
+            ["tausweep", "report", plan.sweep, *options, "-o", "report.html", *store],
+        ],
+        source=source.read_text(encoding="utf-8", errors="replace") if source.is_file() else "",
+        made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+    )
+    return render(material)
+
+
+def write_page(text: str, out: Path) -> None:
+    """Write an HTML page, whole or not at all.
+
+    Raises:
+        InputError: the file can't be written.
+    """
+    try:
+        publish(out, lambda file: file.write(text.encode()))
+    except OSError as error:
+        raise InputError(f"--out {out}: can't be written ({error.strerror})") from error

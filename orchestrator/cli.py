@@ -242,6 +242,32 @@ def figures(
         output.console.print(f"{name}: not drawn, {reason}", soft_wrap=True)
 
 
+@app.command()
+def report(
+    sweep: SweepName,
+    where: Where = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file.")] = Path("report.html"),
+    k: Threshold = "1/3",
+    criteria: Criteria = None,
+    isotonic: Isotonic = False,
+    skip_bad: SkipBad = False,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Write a sweep's results as one HTML file that opens anywhere, without a network."""
+    from orchestrator import analysis, output, selection
+
+    view = analysis.view(k, criteria, isotonic=isotonic)
+    layout = selection.open_store(store)
+    made = selection.stored(sweep, layout, where)
+    bad: list[StoreError] | None = [] if skip_bad else None
+    given = [*(where or []), *([] if k == "1/3" else ["--k", k]), *(["--isotonic"] if isotonic else [])]
+    given += [word for name in criteria or [] for word in ("--criterion", name)]
+    text = analysis.report_sweep(made, layout, view, given, bad)
+    output.print_left_out(bad)
+    analysis.write_page(text, out)
+    output.console.print(f"{out}  ({len(text.encode()) / 1e6:.1f} MB)", soft_wrap=True)
+
+
 def main() -> None:
     """Run the command line; errors of ours, and those of disks, become one message and their exit code."""
     try:

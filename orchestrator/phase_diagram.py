@@ -85,6 +85,8 @@ def _decided(
             found.append((crossing, crossing.censored != "right"))
         elif known := outcome(run.n, crossing, budget):
             found.append((crossing, known.memorises))
+        elif crossing.censored == "right" and run.budget >= budget:
+            found.append((crossing, False))  # its level was not settled: not seen to be reached
     return found
 
 

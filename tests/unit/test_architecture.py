@@ -13,7 +13,20 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ("storage", "jobs", "workers", "orchestrator")
-HEAVY = ("torch", "ray", "diffusers", "submitit", "sklearn", "duckdb", "pyarrow", "matplotlib", "pydantic")
+HEAVY = (
+    "torch",
+    "ray",
+    "diffusers",
+    "submitit",
+    "sklearn",
+    "duckdb",
+    "pyarrow",
+    "matplotlib",
+    "pydantic",
+    "plotly",
+    "jinja2",
+    "scipy",
+)
 MODULES = {
     path.relative_to(ROOT).as_posix(): ast.parse(path.read_text())
     for layer in LAYERS
