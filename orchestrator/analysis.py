@@ -62,8 +62,8 @@ class Tables(NamedTuple):
     metrics: pa.Table
     neighbours: pa.Table
 
-    def resolve(self, sweep: str, view: View) -> FitResult:
-        """What the resolver says of them."""
+    def resolve(self, sweep: str, view: View, draws: int = 500) -> FitResult:
+        """What the resolver says of them, with so many bootstrap resamples."""
         return resolve(
             self.runs,
             self.metrics,
@@ -72,6 +72,7 @@ class Tables(NamedTuple):
             k=view.k,
             criteria=view.criteria,
             smoothing=view.smoothing,
+            draws=draws,
         )
 
 

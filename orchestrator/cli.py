@@ -9,26 +9,13 @@ from __future__ import annotations
 import os
 import sys
 import time
-from pathlib import Path
-from typing import Annotated, cast, get_args
+from typing import Annotated
 
 import typer
 
-from orchestrator import store_commands, submit_commands
-from orchestrator.options import (
-    DEFAULT_STORE,
-    AsJson,
-    Criteria,
-    Isotonic,
-    Overrides,
-    SkipBad,
-    Store,
-    SweepFile,
-    SweepName,
-    Threshold,
-    Where,
-)
-from storage.errors import InputError, StoreError, TausweepError, nearest
+from orchestrator import resolver_commands, store_commands, submit_commands
+from orchestrator.options import DEFAULT_STORE, AsJson, Overrides, Store, SweepFile, SweepName, Where
+from storage.errors import TausweepError
 from storage.objects import io_errors
 
 app = typer.Typer(
@@ -166,106 +153,10 @@ app.command()(store_commands.compact)
 app.command()(store_commands.export)
 app.command("import")(store_commands.import_store)
 app.add_typer(store_commands.store_app, name="store")
-
-
-@app.command()
-def resolve(
-    sweep: SweepName,
-    where: Where = None,
-    k: Threshold = "1/3",
-    criteria: Criteria = None,
-    isotonic: Isotonic = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", "-o", help="Also write all of it to FILE.json, or its estimates to FILE.parquet."
-        ),
-    ] = None,
-    as_json: AsJson = False,
-    skip_bad: SkipBad = False,
-    store: Store = DEFAULT_STORE,
-) -> None:
-    """Fit tau_mem and tau_gen of a sweep against n, and n* within the budget.
-
-    Each estimate has its interval and says how many runs never crossed. Writes nothing without --out.
-    """
-    from orchestrator import analysis, fit_files, fit_tables, output, selection
-
-    view = analysis.view(k, criteria, isotonic=isotonic)
-    if out is not None:
-        fit_files.require_form(out)
-    layout = selection.open_store(store)
-    bad: list[StoreError] | None = [] if skip_bad else None
-    fitted = analysis.resolve_sweep(selection.stored(sweep, layout, where), layout, view, bad)
-    output.print_left_out(bad)
-    if out is not None:
-        fit_files.write_result(fitted, out)
-    if as_json:
-        output.print_json(fitted.model_dump(mode="json"))
-    else:
-        fit_tables.print_fits(fitted)
-
-
-@app.command()
-def figures(
-    sweep: SweepName,
-    where: Where = None,
-    k: Threshold = "1/3",
-    criteria: Criteria = None,
-    isotonic: Isotonic = False,
-    form: Annotated[str, typer.Option("--format", help="png, pdf or svg.")] = "png",
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder; the store's figures by default.")
-    ] = None,
-    theory: Annotated[
-        bool, typer.Option("--theory", help="Show the random-features slope n* ∝ p in the phase diagram.")
-    ] = False,
-    skip_bad: SkipBad = False,
-    store: Store = DEFAULT_STORE,
-) -> None:
-    """Draw the figures of a sweep."""
-    from orchestrator import analysis, output, selection
-    from orchestrator.figures import Format
-
-    if form not in get_args(Format):
-        raise InputError(f"--format {form}: {nearest(form, get_args(Format))}")
-    view = analysis.view(k, criteria, isotonic=isotonic)
-    layout = selection.open_store(store)
-    made = selection.stored(sweep, layout, where)
-    bad: list[StoreError] | None = [] if skip_bad else None
-    folder = out or layout.figures(made.sweep)
-    drawn, skipped = analysis.draw_sweep(made, layout, folder, cast(Format, form), view, bad, theory=theory)
-    output.print_left_out(bad)
-    for path in drawn:
-        output.console.print(str(path), soft_wrap=True)
-    for name, reason in skipped.items():
-        output.console.print(f"{name}: not drawn, {reason}", soft_wrap=True)
-
-
-@app.command()
-def report(
-    sweep: SweepName,
-    where: Where = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file.")] = Path("report.html"),
-    k: Threshold = "1/3",
-    criteria: Criteria = None,
-    isotonic: Isotonic = False,
-    skip_bad: SkipBad = False,
-    store: Store = DEFAULT_STORE,
-) -> None:
-    """Write a sweep's results as one HTML file that opens anywhere, without a network."""
-    from orchestrator import analysis, output, selection
-
-    view = analysis.view(k, criteria, isotonic=isotonic)
-    layout = selection.open_store(store)
-    made = selection.stored(sweep, layout, where)
-    bad: list[StoreError] | None = [] if skip_bad else None
-    given = [*(where or []), *([] if k == "1/3" else ["--k", k]), *(["--isotonic"] if isotonic else [])]
-    given += [word for name in criteria or [] for word in ("--criterion", name)]
-    text = analysis.report_sweep(made, layout, view, given, bad)
-    output.print_left_out(bad)
-    analysis.write_page(text, out)
-    output.console.print(f"{out}  ({len(text.encode()) / 1e6:.1f} MB)", soft_wrap=True)
+app.command()(resolver_commands.resolve)
+app.command()(resolver_commands.figures)
+app.command()(resolver_commands.report)
+app.command()(resolver_commands.refine)
 
 
 def main() -> None:

@@ -31,11 +31,11 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[key=value …]", help="Override settings: n=8,16 lr=1e-3 name=try."),
 ]
+SweepName = Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep of the store, or its file.")]
 Where = Annotated[
     list[str] | None,
     typer.Argument(metavar="[key=value …]", help="Only runs with these settings: n=32 optimizer=adam."),
 ]
-SweepName = Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep of the store, or its file.")]
 Threshold = Annotated[str, typer.Option("--k", help="Threshold of the gap ratio d1/d2, such as 1/3 or 0.4.")]
 Criteria = Annotated[
     list[str] | None,

@@ -15,7 +15,6 @@ SweepFileError that names file, line, field, value and what is allowed.
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -26,12 +25,13 @@ from typing import Any
 
 from jobs.spec import RunSpec, is_sequence, setting_names
 from orchestrator.filters import Where, matches, parse_assignment, parse_where
+from orchestrator.points import all_points, parse_points
 from orchestrator.resources import Resources
 from orchestrator.yamlfile import KeyPath, YamlFile, read_yaml
 from storage.errors import InputError, SettingError, SweepFileError, nearest
 
 MAX_RUNS = 100_000
-_KEYS = ("name", "experiment", "settings", "grid", "when", "folder", "resources")
+_KEYS = ("name", "experiment", "settings", "grid", "points", "when", "folder", "resources")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _NAME_RULE = "letters, digits, '.', '_' and '-' are allowed, beginning with a letter or digit, at most 100"
 _NEXT_CONDITION = re.compile(r"\s+(?=[^\s=]+\s*=)")  # not the space in batch=min(512, n)
@@ -44,6 +44,7 @@ class Sweep:
     """A sweep file that has been read, overrides applied; not yet expanded.
 
     Attributes:
+        points: single runs beside the grid.
         overrides: values of the command line; those of an axis have replaced or become one in `grid`.
     """
 
@@ -51,6 +52,7 @@ class Sweep:
     name: str
     settings: dict[str, Any]
     grid: dict[str, list[Any]]
+    points: list[dict[str, Any]]
     when: list[tuple[str, Where, dict[str, Any]]]
     overrides: dict[str, list[Any]]
     folder: Path | None
@@ -101,6 +103,7 @@ def read_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
         name=_name(source, source.content.get("name", path.stem)),
         settings=_settings(source),
         grid=_grid(source),
+        points=parse_points(source),
         when=list(_when(source)),
         overrides={},
         folder=_folder(source, path.parent),
@@ -139,7 +142,7 @@ def _path(folder: object, beside: Path) -> Path:
 def _require_conditions_apply(sweep: Sweep) -> None:
     """A condition on what nobody sets would never be met, silently: defaults are filled in later."""
     given = {"experiment", *sweep.settings, *sweep.grid, *sweep.overrides}
-    given |= {key for _, _, changes in sweep.when for key in changes}
+    given |= {key for changes in (*sweep.points, *(c for _, _, c in sweep.when)) for key in changes}
     for condition, where, _ in sweep.when:
         for key in where.keys() - given:
             raise SweepFileError(
@@ -261,12 +264,11 @@ def expand(sweep: Sweep) -> list[RunSpec]:
     Raises:
         SweepFileError: a point of the grid is no valid run; names file, line, field and value.
     """
-    size = math.prod(len(values) for values in sweep.grid.values())
+    size = math.prod(len(values) for values in sweep.grid.values()) + len(sweep.points)
     if size > MAX_RUNS:
         raise SweepFileError(f"{sweep.source.place('grid')}: the grid has {size} points; at most {MAX_RUNS}")
     found: dict[str, RunSpec] = {}
-    for values in itertools.product(*sweep.grid.values()):
-        point = dict(zip(sweep.grid, values, strict=True))
+    for point in all_points(sweep.grid, sweep.points, sweep.overrides):
         settings: dict[str, Any] = {"fingerprint": UNPREPARED}
         for _, layer in _layers(sweep, point):
             settings |= layer
@@ -283,7 +285,7 @@ def expand(sweep: Sweep) -> list[RunSpec]:
 
 
 def _layers(sweep: Sweep, point: dict[str, Any]) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
-    """The sources of a point's settings, each with its place in the file; a later one wins."""
+    """The sources of a point's settings, each with its place in the file; a later one wins, `when` not over a point."""
     fixed = {key: values[0] for key, values in sweep.overrides.items() if key not in point}
     settings = sweep.settings | point
     top = {key: sweep.source.content[key] for key in ("experiment",) if key in sweep.source.content}

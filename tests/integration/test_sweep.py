@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -287,3 +288,17 @@ def test_resolve_and_figures_read_what_was_run(undisturbed: Path, tmp_path: Path
         "collapse.svg", "f_mem_vs_tau.svg", "losses.svg", "phase_diagram.svg", "samples.svg", "tau_vs_n.svg",
     ]  # fmt: skip
     assert str(tmp_path / "figures" / "collapse.svg") in done.stdout
+
+
+def test_refine_trains_what_it_proposes_and_stops_what_is_answered(undisturbed: Path, tmp_path: Path) -> None:
+    store = tmp_path / "runs"
+    shutil.copytree(undisturbed, store)
+    child = tmp_path / "child.yaml"
+    criterion = ("--criterion", "loss_gap=0.0001@t150")  # reached at once by some: the run is stopped
+    done = tausweep("refine", "tiny", "optimizer=adam", "--runs", "2", "--auto", "--batch", "2", "--early-stop",
+                    "--width", "1.01", "--out", child, *criterion, store=store)  # fmt: skip
+    assert "Runs that tell most" in done.stdout
+    assert sum(states(store).values()) == 6
+    assert set(states(store)) <= {"succeeded", "cancelled"}
+    result = json.loads(tausweep("resolve", "child", "--json", store=store).stdout)
+    assert len(result["runs"]) == 6

@@ -1,0 +1,77 @@
+"""Proposed runs as tables and as JSON.
+
+Called by the command line; computes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator import output
+from orchestrator.curves import Condition
+from orchestrator.refine import Proposal
+from orchestrator.refining import State
+
+
+def print_proposals(state: State, proposals: Sequence[Proposal], width: float, *, as_json: bool) -> None:
+    """Show what is known of n* in each condition, and the runs that are proposed with their reasons."""
+    if as_json:
+        output.print_json(
+            {
+                "criterion": state.criterion,
+                "budget": state.budget,
+                "boundaries": [_known(state, condition) for condition in state.known],
+                "proposals": [_proposal(proposal) for proposal in proposals],
+            }
+        )
+        return
+    rows = []
+    for condition in state.known:
+        known = _known(state, condition)
+        enough = "narrow enough" if known["factor"] <= width else f"wider than {width:g}"
+        at = [f"{known[name]:.3g}" for name in ("n_star", "low", "high", "factor")]
+        rows.append(
+            [condition.W, condition.optimizer, condition.batch, at[0], f"{at[1]} … {at[2]}", at[3], enough]
+        )
+    output.print_table(
+        ["W", "optimizer", "batch", "n*", "95 %", "factor", ""],
+        rows,
+        title=f"n* by {state.criterion} at tau = {state.budget}",
+    )
+    if not proposals:
+        output.console.print("nothing to propose" if not state.open(width) else "no more runs are allowed")
+        return
+    output.console.print()
+    output.print_table(
+        ["n", "W", "optimizer", "seed", "steps", "why"],
+        [[p.n, p.condition.W, p.condition.optimizer, p.seed, state.budget, p.reason] for p in proposals],
+        title="Runs that tell most, in this order",
+    )
+
+
+def _known(state: State, condition: Condition) -> dict[str, Any]:
+    found = state.known[condition]
+    low, middle, high = (found.quantile(fraction) for fraction in (0.025, 0.5, 0.975))
+    return {
+        "W": condition.W,
+        "optimizer": condition.optimizer,
+        "batch": condition.batch,
+        "settings": dict(condition.settings),
+        "n_star": middle,
+        "low": low,
+        "high": high,
+        "factor": found.width,
+    }
+
+
+def _proposal(proposal: Proposal) -> dict[str, Any]:
+    return {
+        "n": proposal.n,
+        "W": proposal.condition.W,
+        "optimizer": proposal.condition.optimizer,
+        "seed": proposal.seed,
+        "memorises": proposal.memorises,
+        "information": proposal.information,
+        "reason": proposal.reason,
+    }

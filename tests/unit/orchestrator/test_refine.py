@@ -1,0 +1,266 @@
+"""Refine proposes the runs that tell most, writes valid sweep files, and stops when n* is narrow."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+from finished_store import SWEEP, finish, prepared, tausweep, write_sweep
+
+from orchestrator import launch, selection
+from orchestrator.analysis import View
+from orchestrator.boundary import BoundaryPosterior, Outcome
+from orchestrator.curves import Condition
+from orchestrator.points import with_points
+from orchestrator.refine import propose
+from orchestrator.refining import Loop, look
+from orchestrator.sweepfile import expand, read_sweep
+from storage.errors import InputError, SweepFileError
+
+WIDE = SWEEP.replace("n: [4, 8]", "n: [4, 32]").replace("optimizer: [adam, sgd]", "optimizer: [adam]")
+"""n* at tau = 60 lies near 17 in the made-up runs: f_mem reaches 0.1 at tau = 3.5 n."""
+
+
+def condition(W):
+    return Condition(W=W, optimizer="adam", batch="min(512, n)")
+
+
+def posterior(*outcomes):
+    return BoundaryPosterior.of([Outcome(n, ends) for n, ends in outcomes])
+
+
+def test_the_first_run_bisects_what_is_not_known_in_ln_n():
+    known = {condition(8): posterior((8, True), (8, True), (128, False), (128, False))}
+    (first,) = propose([], known, 1)
+    assert first.n == pytest.approx(math.sqrt(8 * 128), rel=0.2)
+    assert first.memorises == pytest.approx(0.5, abs=0.1)
+
+
+def test_the_condition_that_is_known_least_comes_first():
+    known = {
+        condition(8): posterior(*[(n, n < 30) for n in (8, 16, 24, 28, 32, 36, 48, 64) for _ in range(3)]),
+        condition(16): posterior((8, True), (128, False)),
+    }
+    assert propose([], known, 1)[0].condition.W == 16
+
+
+def test_a_batch_is_spread_and_not_copies_of_one_run():
+    known = {condition(8): posterior((8, True), (8, True), (128, False), (128, False))}
+    proposals = propose([], known, 4)
+    assert len({p.n for p in proposals}) == 4
+    gains = [p.information for p in proposals]
+    assert gains == sorted(gains, reverse=True)
+
+
+def test_equal_runs_get_seeds_of_their_own():
+    known = {condition(8): posterior((8, True), (9, False))}
+    proposals = propose([], known, 12)
+    assert len({(p.n, p.seed) for p in proposals}) == 12
+
+
+def test_no_run_is_proposed_above_the_largest_n():
+    known = {condition(8): posterior((8, True), (16, True))}
+    assert max(p.n for p in propose([], known, 6)) > 16
+    assert max(p.n for p in propose([], known, 6, largest_n=16)) <= 16
+
+
+def test_refining_by_information_finds_a_planted_boundary_with_fewer_runs_than_a_grid():
+    rng = np.random.default_rng(0)
+    ends = lambda n: bool(rng.random() < 1 / (1 + math.exp(10 * (math.log(n) - math.log(30)))))  # noqa: E731
+    outcomes = [Outcome(n, ends(n)) for n in (8, 128)]
+    while (found := BoundaryPosterior.of(outcomes)).width > 1.5:
+        (proposal,) = propose([], {condition(8): found}, 1)
+        outcomes.append(Outcome(proposal.n, ends(proposal.n)))
+    assert found.quantile(0.025) < 30 < found.quantile(0.975)
+    grid = [Outcome(int(n), ends(n)) for n in np.geomspace(8, 128, len(outcomes))]
+    assert BoundaryPosterior.of(grid).width > 1.5
+
+
+# --- points of a sweep file ------------------------------------------------------------------------------------------
+
+
+def test_points_are_runs_beside_the_grid(tmp_path):
+    text = with_points(SWEEP, [{"n": 24, "W": 4, "optimizer": "adam", "seed": 7, "steps": 90}])
+    specs = expand(read_sweep(write_sweep(tmp_path, text)))
+    assert len(specs) == 9
+    assert (specs[-1].data.n, specs[-1].seed, specs[-1].training.steps, specs[-1].optimizer.lr) == (
+        24,
+        7,
+        90,
+        4e-3,
+    )
+
+
+def test_points_are_added_to_points_and_all_else_stays_as_it_was():
+    once = with_points(SWEEP, [{"n": 24, "seed": 7}])
+    twice = with_points(once + "resources: {threads: 1}\n", [{"n": 28, "seed": 7}])
+    assert once.startswith(SWEEP)
+    assert twice.index("n: 24") < twice.index("n: 28") < twice.index("resources")
+    assert twice.replace("  - {n: 28, seed: 7}\n", "") == once + "resources: {threads: 1}\n"
+
+
+def test_a_sweep_of_points_only_has_no_grid(tmp_path):
+    text = WIDE[: WIDE.index("grid:")] + WIDE[WIDE.index("when:") :]
+    text = with_points(text.replace("  optimizer=sgd: {lr: 0.02}\n", ""), [
+        {"n": 24, "W": 4, "optimizer": "adam", "seed": 0}, {"n": 28, "W": 4, "optimizer": "adam", "seed": 0},
+    ])  # fmt: skip
+    assert [spec.data.n for spec in expand(read_sweep(write_sweep(tmp_path, text)))] == [24, 28]
+
+
+def test_an_override_chooses_among_points(tmp_path):
+    text = with_points(SWEEP, [{"n": n, "W": 4, "optimizer": "adam", "seed": 0} for n in (24, 28)])
+    specs = expand(read_sweep(write_sweep(tmp_path, text), ["n=28"]))
+    assert {(spec.data.n, spec.seed) for spec in specs} == {(28, 0), (28, 1)}
+
+
+@pytest.mark.parametrize(
+    ("points", "words"),
+    [
+        ("points: 3", "a list of points is needed"),
+        ("points: []", "a list of points is needed"),
+        ("points:\n  - 3", "settings of one run are needed"),
+        ("points:\n  - {m: 3}", "m: no such setting; "),
+        ("points:\n  - {n: 1, W: 4, optimizer: adam, seed: 0}", "n = 1"),
+    ],
+)
+def test_wrong_points_are_one_error_with_the_file(tmp_path, points, words):
+    path = write_sweep(tmp_path, SWEEP + points + "\n")
+    with pytest.raises(SweepFileError, match=r"tiny\.yaml") as error:
+        expand(read_sweep(path))
+    assert words in str(error.value)
+
+
+def test_points_in_flow_style_are_not_rewritten():
+    with pytest.raises(InputError, match="write them as a block"):
+        with_points(SWEEP + "points: [{n: 24, seed: 1}]\n", [{"n": 28, "seed": 1}])
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def measured(store, tmp_path):
+    plan = prepared(write_sweep(tmp_path, WIDE), store)
+    for run in plan.runs:
+        finish(store.run(run.run_id))
+    return store
+
+
+def test_refine_prints_why_and_writes_nothing(measured, tmp_path, snapshot):
+    before = snapshot(tmp_path)
+    done = tausweep("refine", "tiny", "--runs", "2", store=measured.root)
+    assert (done.code, done.err) == (0, "")
+    assert "this run memorises with probability" in done.out
+    assert snapshot(tmp_path) == before
+
+
+def test_refine_as_json_has_what_is_known_and_what_is_proposed(measured):
+    done = tausweep("refine", "tiny", "--runs", "3", "--json", store=measured.root)
+    found = json.loads(done.out)
+    assert found["budget"] == 60
+    assert found["boundaries"][0]["low"] < 17 < found["boundaries"][0]["high"]
+    assert len(found["proposals"]) == 3
+
+
+def test_refine_writes_a_child_that_has_the_parents_runs_too(measured, tmp_path):
+    child = tmp_path / "child.yaml"
+    assert tausweep("refine", "tiny", "--runs", "3", "-o", child, store=measured.root).code == 0
+    sweep = read_sweep(child)
+    assert sweep.name == "child"
+    specs, parents = expand(sweep), expand(read_sweep(tmp_path / "tiny.yaml"))
+    assert {spec.run_id for spec in parents} < {spec.run_id for spec in specs}
+    new = specs[len(parents) :]
+    assert len(new) == 3
+    assert all(
+        4 < spec.data.n < 32 and spec.training.steps == 60 and spec.optimizer.lr == 4e-3 for spec in new
+    )
+
+
+def test_refine_adds_to_the_sweeps_own_file(measured, tmp_path):
+    own = tmp_path / "tiny.yaml"
+    assert tausweep("refine", "tiny", "--runs", "2", "-o", own, store=measured.root).code == 0
+    assert own.read_text().startswith(WIDE)
+    assert read_sweep(own).name == "tiny"
+    assert len(expand(read_sweep(own))) == 4 + 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--target", "boundry"], "did you mean 'boundary'?"),
+        (["--tau", "5000"], "no run was trained so long; the longest has 60 steps"),
+        (["--auto"], "--auto: give --out FILE"),
+        (["--batch", "2"], "--batch: only with --auto"),
+        (["--early-stop"], "--early-stop: only with --auto"),
+        (["--executor", "slrm"], "did you mean 'slurm'?"),
+        (["--criterion", "frechet_pca<=1.25*min"], "no run has measured memorisation"),
+    ],
+)
+def test_wrong_input_is_one_message_and_writes_nothing(measured, tmp_path, snapshot, arguments, words):
+    before = snapshot(tmp_path)
+    done = tausweep("refine", "tiny", *arguments, store=measured.root)
+    assert done.code == 2
+    assert words in done.err
+    assert len(done.err.strip().splitlines()) == 1
+    assert snapshot(tmp_path) == before
+
+
+def test_a_file_that_is_there_is_not_overwritten(measured, tmp_path):
+    other = tmp_path / "other.yaml"
+    other.write_text("mine")
+    done = tausweep("refine", "tiny", "-o", other, store=measured.root)
+    assert (done.code, "exists; name a new file" in done.err) == (2, True)
+    assert other.read_text() == "mine"
+
+
+def test_a_sweep_without_a_measurement_has_nothing_to_refine(store, tmp_path):
+    prepared(write_sweep(tmp_path, WIDE), store)
+    done = tausweep("refine", "tiny", store=store.root)
+    assert (done.code, "no run has measured memorisation" in done.err) == (2, True)
+
+
+def test_a_lost_sweep_file_is_said(measured, tmp_path):
+    (tmp_path / "tiny.yaml").unlink()
+    done = tausweep("refine", "tiny", "-o", tmp_path / "child.yaml", store=measured.root)
+    assert (done.code, "is not there" in done.err) == (2, True)
+
+
+# --- around again ----------------------------------------------------------------------------------------------------
+
+
+def loop(store, tmp_path, execute, **options):
+    given = {"width": 1.5, "largest_n": None, "early_stop": False, **options}
+    return Loop(layout=store, view=View(), parent=tmp_path / "tiny.yaml", out=tmp_path / "child.yaml",
+                execute=execute, **given)  # fmt: skip
+
+
+def pretend(store, plan, watch):
+    for run in plan.runs:
+        finish(store.run(run.run_id))
+    return launch.refresh(plan, store)
+
+
+def test_auto_goes_on_until_the_interval_is_narrow(measured, tmp_path):
+    plan = selection.stored("tiny", measured)
+    state = look(plan, measured, View(), None)
+    rounds = list(
+        loop(measured, tmp_path, partial(pretend, measured), width=1.8).rounds(plan, state, 40, None)
+    )
+    last, proposals = rounds[-1]
+    assert proposals == []
+    assert last.open(1.8) == {}
+    (found,) = last.known.values()
+    assert found.quantile(0.025) < 17.5 < found.quantile(0.975)
+    assert 2 <= len(rounds) - 1 < 25
+    assert len(expand(read_sweep(tmp_path / "child.yaml"))) == 4 + len(rounds) - 1
+
+
+def test_auto_stops_at_the_number_of_runs_it_was_given(measured, tmp_path):
+    plan = selection.stored("tiny", measured)
+    state = look(plan, measured, View(), None)
+    found = loop(measured, tmp_path, partial(pretend, measured), width=1.0001)
+    rounds = list(found.rounds(plan, state, 5, 2))
+    assert [len(proposals) for _, proposals in rounds] == [2, 2, 1, 0]
