@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: quickstart test lint types bench faults clean
+.PHONY: quickstart test lint types bench faults schema clean
 
 quickstart: $(BIN)/.installed
 	$(BIN)/tausweep run quickstart --store $(STORE)
@@ -30,6 +30,9 @@ bench: $(BIN)/.installed-bench
 
 faults: $(BIN)/.installed-dev
 	$(BIN)/python -m tests.faults
+
+schema: $(BIN)/.installed-dev
+	$(BIN)/python -c 'import json; from orchestrator.results import FitResult; print(json.dumps(FitResult.model_json_schema(), indent=1, ensure_ascii=False))' > docs/fit-result.schema.json
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -202,8 +202,10 @@ def closed_connection() -> duckdb.DuckDBPyConnection:
             "temp_directory": "",  # by default a big sort would leave the folder `.tmp` where the user stands
         }
     )
-    # By default a slow answer is mixed with a progress bar, also where stdout is a file.
-    connection.execute("SET enable_progress_bar = false")
+    # By default a slow answer is mixed with a progress bar, also where stdout is a file. In a notebook without ipywidgets
+    # there is none, and DuckDB then refuses to hear of it.
+    if connection.execute("SELECT current_setting('enable_progress_bar')").fetchone() != (False,):
+        connection.execute("SET enable_progress_bar = false")
     return connection
 
 

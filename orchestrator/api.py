@@ -1,0 +1,90 @@
+"""The stable Python interface to results: what other programs, notebooks and papers may build on.
+
+Names in `__all__` keep their meaning within a major version; everything else of tausweep may change. A `FitResult` is
+documented in docs/fit-result.md and by its JSON schema.
+
+    from orchestrator.api import resolve_sweep
+    result = resolve_sweep("runs", "quickstart")
+    result.fits[0].exponent  # Estimate(estimate=0.64, low=0.38, high=0.91)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from orchestrator import analysis, selection
+from orchestrator.criteria import parse_criterion
+from orchestrator.curves import Curve, RunCurves, read_curves
+from orchestrator.fit_files import ESTIMATES, estimates, read_result, write_result
+from orchestrator.resolver import resolve
+from orchestrator.results import FIT_VERSION, Estimate, FitResult
+from orchestrator.timescales import Criterion, Smoothing
+from storage.objects import location
+
+__all__ = [
+    "ESTIMATES",
+    "FIT_VERSION",
+    "Criterion",
+    "Curve",
+    "Estimate",
+    "FitResult",
+    "RunCurves",
+    "curves_of",
+    "estimates",
+    "parse_criterion",
+    "read_result",
+    "resolve",
+    "resolve_sweep",
+    "write_result",
+]
+
+
+def resolve_sweep(
+    store: str | Path,
+    sweep: str,
+    where: Sequence[str] = (),
+    *,
+    k: float = 1 / 3,
+    criteria: Iterable[str] = (),
+    smoothing: Smoothing = "none",
+) -> FitResult:
+    """What the resolver says of a stored sweep; the same as `tausweep resolve`.
+
+    Args:
+        store: a folder, or `s3://bucket/prefix`.
+        sweep: its name.
+        where: filters as on the command line, such as `optimizer=adam`.
+        k: threshold of the gap ratio, 0 < k ≤ 1.
+        criteria: by name, such as `f_mem=0.1@k1/2`; the usual ones by default.
+        smoothing: "isotonic" makes f_mem and loss gaps rise before they are crossed.
+
+    Raises:
+        InputError: no such store, sweep, filter or criterion.
+        StoreError: a file of the store is damaged.
+    """
+    layout = selection.open_store(location(str(store)))
+    plan = selection.stored(sweep, layout, list(where))
+    chosen = tuple(parse_criterion(name) for name in criteria)
+    view = analysis.View(k=k, criteria=chosen or None, smoothing=smoothing)
+    return analysis.resolve_sweep(plan, layout, view)
+
+
+def curves_of(
+    store: str | Path, sweep: str, where: Sequence[str] = (), *, k: float = 1 / 3
+) -> list[RunCurves]:
+    """Every run of a stored sweep that has a measurement, with its curves over tau.
+
+    Args:
+        store: a folder, or `s3://bucket/prefix`.
+        sweep: its name.
+        where: filters as on the command line.
+        k: threshold of the gap ratio for f_mem.
+
+    Raises:
+        InputError: no such store, sweep or filter.
+        StoreError: a file of the store is damaged.
+    """
+    layout = selection.open_store(location(str(store)))
+    tables = analysis.read_tables(selection.stored(sweep, layout, list(where)), layout)
+    return read_curves(*tables, k=k)
