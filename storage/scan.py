@@ -204,7 +204,7 @@ def closed_connection() -> duckdb.DuckDBPyConnection:
     )
     # By default a slow answer is mixed with a progress bar, also where stdout is a file. In a notebook without ipywidgets
     # there is none, and DuckDB then refuses to hear of it.
-    if connection.execute("SELECT current_setting('enable_progress_bar')").fetchone() != (False,):
+    if connection.execute("SELECT current_setting('enable_progress_bar')").fetchall() != [(False,)]:
         connection.execute("SET enable_progress_bar = false")
     return connection
 
