@@ -1,0 +1,143 @@
+"""Do the 95 % intervals hold what was planted in 93 to 97 % of studies? A simulation of the laws and of the boundary.
+
+Laws: log-normal tau = 20·n about a power law, sizes 16 … , so many seeds, a budget that censors a share of the runs; a
+hit is an exponent of 1 within the profile-likelihood interval. Against it, what one would do without a censored regression:
+drop the censored runs and take the percentiles of a bootstrap over seeds. Boundary: outcomes drawn from a logistic curve in
+ln n. Line: tau = 30·n/(1 − n/30).
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+import numpy as np
+
+from orchestrator.architectural_line import fit_limit
+from orchestrator.boundary import BoundaryPosterior, Outcome
+from orchestrator.censored_regression import Responses, fit_censored, held, is_determined, threshold
+from orchestrator.laws import Crossed
+from orchestrator.timescales import RIGHT, Crossing
+
+NOISE = 0.2
+SIZES = (16, 32, 64, 128)
+DENSE = (4, 6, 8, 10, 12, 15, 18, 22, 27, 33, 40, 48)
+
+
+def law_study(rng, seeds, budget):
+    n = np.repeat(SIZES, seeds).astype(float)
+    log_tau = math.log(20) + np.log(n) + NOISE * rng.normal(size=len(n))
+    bound = math.log(20 * budget)
+    censored = np.where(log_tau > bound, RIGHT, 0).astype(np.int8)
+    return np.column_stack([np.ones(len(n)), np.log(n)]), Responses(np.minimum(log_tau, bound), censored)
+
+
+def dropped_bootstrap_hit(X, responses, rng, draws=400):
+    """Least squares on the runs that crossed, percentiles over resampled seeds of each n."""
+    n, seen = X[:, 1], responses.seen
+    slopes = []
+    for _ in range(draws):
+        rows = np.concatenate(
+            [rng.choice(np.flatnonzero(n == size), (n == size).sum()) for size in np.unique(n)]
+        )
+        rows = rows[seen[rows]]
+        if len(np.unique(n[rows])) > 1:
+            slopes.append(np.polyfit(n[rows], responses.value[rows], 1)[0])
+    low, high = np.quantile(slopes, [0.025, 0.975]) if slopes else (np.nan, np.nan)
+    return low <= 1 <= high
+
+
+def laws(studies, slow):
+    print(
+        "| seeds an n | censored | no interval | coverage | mean exponent | dropped + bootstrap | mean exponent |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    rng = np.random.default_rng(0)
+    for seeds in (1, 2, 3, 5):
+        for budget in (math.inf, 140, 95, 60):
+            hits, slopes, naive, naive_slopes, shares, undetermined = [], [], [], [], [], 0
+            for i in range(studies):
+                X, responses = law_study(rng, seeds, budget)
+                shares.append(1 - responses.seen.mean())
+                if not is_determined(X, responses):
+                    undetermined += 1
+                    continue
+                fit = fit_censored(X, responses)
+                fall = fit.log_likelihood - held(X, responses, 1, 1.0).log_likelihood
+                hits.append(fall <= threshold(responses, 2, 0.95))
+                slopes.append(fit.beta[1])
+                if i < slow:
+                    naive.append(dropped_bootstrap_hit(X, responses, rng))
+                    seen = responses.seen
+                    naive_slopes.append(np.polyfit(X[seen, 1], responses.value[seen], 1)[0])
+            print(
+                f"| {seeds} | {np.mean(shares):.0%} | {undetermined / studies:.0%} | {np.mean(hits):.1%} | "
+                f"{np.mean(slopes):.3f} | {np.mean(naive):.0%} | {np.mean(naive_slopes):.3f} |",
+                flush=True,
+            )
+
+
+def boundary(studies):
+    print("\n| steepness | sizes | coverage | open on a side | median factor |")
+    print("|---|---|---|---|---|")
+    rng = np.random.default_rng(1)
+    for steepness in (3, 8, 20):
+        for sizes in ((5, 10, 20, 40), DENSE):
+            hits, widths, opened = [], [], 0
+            for _ in range(studies):
+                middle = rng.uniform(math.log(sizes[0] * 1.2), math.log(sizes[-1] / 1.2))
+                outcomes = [
+                    Outcome(n, bool(rng.random() < 1 / (1 + math.exp(steepness * (math.log(n) - middle)))))
+                    for n in sizes
+                    for _ in range(2)
+                ]
+                _, low, high = BoundaryPosterior.of(outcomes).interval(0.95)
+                hits.append(
+                    (low is None or math.log(low) <= middle) and (high is None or middle <= math.log(high))
+                )
+                opened += low is None or high is None
+                if low is not None and high is not None:
+                    widths.append(high / low)
+            print(
+                f"| {steepness} | {len(sizes)} × 2 | {np.mean(hits):.1%} | {opened / studies:.0%} | "
+                f"{np.median(widths):.2f} |",
+                flush=True,
+            )
+
+
+def line(studies):
+    print("\n| planted n* | largest tau | coverage | bounded above |")
+    print("|---|---|---|---|")
+    rng = np.random.default_rng(2)
+    for n_star, budget in ((30, 2000), (30, 10_000), (30, 100_000), (math.inf, 600), (math.inf, 1500)):
+        hits, bounded = [], 0
+        for _ in range(studies):
+            runs = []
+            for n in DENSE:
+                for seed in range(2):
+                    tau = (
+                        30 * n / (1 - n / n_star) * math.exp(NOISE * rng.normal()) if n < n_star else math.inf
+                    )
+                    late = Crossing(None, "right", budget)
+                    runs.append(
+                        Crossed(
+                            f"{n}-{seed}", n, 16, "", Crossing(tau, None, None) if tau <= budget else late
+                        )
+                    )
+            limit = fit_limit(runs, 0.95)
+            hits.append((limit.low or 0) <= n_star <= (limit.high or math.inf))
+            bounded += limit.high is not None
+        print(f"| {n_star} | {budget:,} | {np.mean(hits):.0%} | {bounded / studies:.0%} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--studies", type=int, default=2000)
+    studies = parser.parse_args().studies
+    laws(studies, studies // 10)
+    boundary(studies // 4)
+    line(studies // 10)
+
+
+if __name__ == "__main__":
+    main()
