@@ -18,6 +18,7 @@ from orchestrator.timescales import Floats
 
 _RANGE = (-0.5, 2.5)  # of exponents that are tried
 _COARSE = 13
+_NEAR = 0.5
 
 
 class Points(NamedTuple):
@@ -39,11 +40,18 @@ def collapse_score(points: Points, exponent: float) -> float:
     return 1 - float(((f - isotonic_regression(f).x) ** 2).sum()) / total
 
 
-def best_exponent(points: Points) -> float:
-    """The exponent within −0.5 … 2.5 with the largest score, to 0.01."""
-    grid = np.linspace(*_RANGE, _COARSE)
-    step = grid[1] - grid[0]
-    start = float(grid[np.argmax([collapse_score(points, exponent) for exponent in grid])])
+def best_exponent(points: Points, near: float | None = None) -> float:
+    """The exponent with the largest score, to 0.01.
+
+    Args:
+        points: of some runs.
+        near: looks within 0.5 of it only, for resamples; by default within −0.5 … 2.5.
+    """
+    start, step = near, _NEAR
+    if start is None:
+        grid = np.linspace(*_RANGE, _COARSE)
+        step = float(grid[1] - grid[0])
+        start = float(grid[np.argmax([collapse_score(points, exponent) for exponent in grid])])
     found = minimize_scalar(
         lambda exponent: -collapse_score(points, exponent),
         bounds=(start - step, start + step),

@@ -220,7 +220,7 @@ def _collapse(
         best = best_exponent(points)
         low, high = None, None
         if len(sizes) > len(found["n_values"]):  # else there are no seeds to resample
-            drawn = [best_exponent(resampled(points, sizes, rng)) for _ in range(draws)]
+            drawn = [best_exponent(resampled(points, sizes, rng), near=best) for _ in range(draws)]
             outer = (1 - CONFIDENCE) / 2
             low, high = (float(bound) for bound in np.quantile(drawn, [outer, 1 - outer]))
         found |= {
