@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.transforms import ScaledTranslation
+from matplotlib.transforms import ScaledTranslation, Transform
 
 from orchestrator.curves import Condition
 from orchestrator.grouping import condition_of
@@ -84,7 +84,7 @@ def _boundary(axes: Axes, study: Study, column: Condition, *, theory: bool) -> N
     known = sorted((found.p, found.n_star.estimate) for found in last if found.n_star.estimate is not None)
     if known:
         p, n_star = np.array(known).T
-        axes.plot(n_star, p, color="#000000", linewidth=1, linestyle="-", zorder=1)
+        axes.plot(n_star, p, color="#000000", linewidth=1, zorder=1, transform=_above(axes, _ABOVE))
         if theory:
             ends = np.array([p[0] / 1.5, p[-1] * 1.5])
             axes.plot(ends * np.exp(np.mean(np.log(n_star / p))), ends, color="0.4", linestyle=":", zorder=1)
@@ -95,10 +95,7 @@ def _boundary(axes: Axes, study: Study, column: Condition, *, theory: bool) -> N
 
 def _interval(axes: Axes, n_star: Estimate, p: float, colour: str, marker: str, points: float) -> None:
     """An estimate with its interval, some points above its p, so that the markers of runs stay visible."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    above = axes.transData + ScaledTranslation(0, points / 72, figure.dpi_scale_trans)
-    look: dict[str, Any] = {"color": colour, "transform": above}
+    look: dict[str, Any] = {"color": colour, "transform": _above(axes, points)}
     if n_star.estimate is not None:
         axes.plot(n_star.estimate, p, marker=marker, markersize=4.5, linestyle="", **look)
     low, high = n_star.low, n_star.high
@@ -107,6 +104,12 @@ def _interval(axes: Axes, n_star: Estimate, p: float, colour: str, marker: str, 
     elif (end := low if low is not None else high) is not None:
         arrow: Any = "$\\rightarrow$" if low is not None else "$\\leftarrow$"
         axes.plot([end], [p], marker=arrow, markersize=11, linestyle="", **look)
+
+
+def _above(axes: Axes, points: float) -> Transform:
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    return axes.transData + ScaledTranslation(0, points / 72, figure.dpi_scale_trans)
 
 
 def _handles(study: Study, present: set[str | None], *, theory: bool) -> list[Line2D]:
