@@ -43,8 +43,10 @@ COMMANDS = (
     "import",
     "resolve",
     "figures",
+    "report",
+    "refine",
 )
-OF_A_STORED_SWEEP = ("resume", "status", "logs", "cancel", "resolve", "figures")
+OF_A_STORED_SWEEP = ("resume", "status", "logs", "cancel", "resolve", "figures", "report", "refine")
 MARKUP = "bad [bold]value[/bold] at [/red] :smile: \\[x]"
 
 
