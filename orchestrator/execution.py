@@ -8,7 +8,7 @@ from orchestrator import launch, listing, output
 from orchestrator.plan import Plan
 from storage.layout import StoreLayout
 
-_EXIT_INTERRUPTED = 130
+EXIT_INTERRUPTED = 130
 
 
 def execute(made: Plan, layout: StoreLayout) -> None:
@@ -27,7 +27,7 @@ def execute(made: Plan, layout: StoreLayout) -> None:
             output.console.print(
                 f"stopped; the same command, or `tausweep resume {made.sweep}`, goes on from here"
             )
-            raise typer.Exit(_EXIT_INTERRUPTED) from None
+            raise typer.Exit(EXIT_INTERRUPTED) from None
     report_end(made, layout)
 
 

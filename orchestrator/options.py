@@ -51,4 +51,8 @@ Isotonic = Annotated[
         "--isotonic", help="Make f_mem and loss gaps rise (isotonic regression) before crossing them."
     ),
 ]
+ProfileName = Annotated[
+    str | None,
+    typer.Option("--profile", metavar="NAME|FILE.yaml", help="What jobs ask of this site's SLURM."),
+]
 DEFAULT_STORE = Path("runs")

@@ -8,7 +8,7 @@ not known yet, every possible outcome is kept with its probability: a batch is c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +30,7 @@ class Proposal:
     Attributes:
         condition: its width, optimizer, batch and settings.
         n: training-set size.
-        seed: the smallest that no run of this condition and n has.
+        seed: the smallest that no run of this W and n has.
         memorises: probability that it memorises within the budget.
         information: expected, in nats of ln n*.
         known: median, 2.5 % and 97.5 % quantile of n* before any of the proposed runs.
@@ -96,29 +96,29 @@ def outcomes_of(runs: Sequence[RunTimescales], criterion: str, budget: float) ->
 
 
 def propose(
-    runs: Sequence[RunTimescales],
     known: Mapping[Condition, BoundaryPosterior],
     count: int,
     *,
+    taken: Collection[tuple[int, int, int]] = (),
     largest_n: int | None = None,
 ) -> list[Proposal]:
     """The next runs, most informative first.
 
     Args:
-        runs: of the sweep, for the seeds that are taken.
         known: a posterior for every condition that may be refined.
         count: how many.
+        taken: (W, n, seed) of the sweep's runs, those without a measurement included; none of them is proposed.
         largest_n: no run is proposed above it.
     """
     branches = {condition: _Branches([1.0], [posterior]) for condition, posterior in known.items()}
-    taken = {(condition_of(run), run.n, run.seed) for run in runs}
+    used = set(taken)
     best = {condition: _best(branches[condition], known[condition], largest_n) for condition in known}
     found: list[Proposal] = []
     while len(found) < count and best:
         condition = max(best, key=lambda candidate: best[candidate][1])
         n, information = best[condition]
-        seed = next(s for s in range(len(taken) + 1) if (condition, n, s) not in taken)
-        taken.add((condition, n, seed))
+        seed = next(s for s in range(len(used) + 1) if (condition.W, n, s) not in used)
+        used.add((condition.W, n, seed))
         posterior = known[condition]
         found.append(
             Proposal(

@@ -1,7 +1,6 @@
 """Carries `refine` out: from a stored sweep to proposed runs in a sweep file, and around again until n* is narrow.
 
-Called by the command line. What is proposed is decided by `orchestrator.refine`; how runs are executed by
-`orchestrator.launch`.
+Called by the command line, which says where runs are executed. What is proposed is decided by `orchestrator.refine`.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from orchestrator import launch
 from orchestrator.analysis import View, read_tables
@@ -20,10 +19,11 @@ from orchestrator.grouping import condition_of
 from orchestrator.plan import Plan, make_plan
 from orchestrator.points import child_text, with_points
 from orchestrator.refine import Proposal, posteriors, propose
-from orchestrator.results import FitResult, RunTimescales
+from orchestrator.results import RunTimescales
+from orchestrator.staging import identify
 from orchestrator.sweepfile import expand, find_sweep, read_sweep
 from storage.atomic import publish
-from storage.errors import InputError, SweepFileError, TausweepError
+from storage.errors import DataError, InputError, SweepFileError, TausweepError
 from storage.layout import StoreLayout
 
 TARGETS = ("boundary",)
@@ -38,12 +38,14 @@ class State:
         criterion: of memorisation.
         budget: tau at which the boundary is looked for.
         known: posterior of every condition.
+        taken: (W, n, seed) of all runs, those without a measurement included.
     """
 
     runs: list[RunTimescales]
     criterion: str
     budget: int
     known: Mapping[Condition, BoundaryPosterior]
+    taken: frozenset[tuple[int, int, int]]
 
     def open(self, width: float) -> dict[Condition, BoundaryPosterior]:
         """Conditions whose 95 % interval spans a larger factor than asked for."""
@@ -56,16 +58,7 @@ def look(plan: Plan, layout: StoreLayout, view: View, budget: int | None) -> Sta
     Raises:
         InputError: nothing measured says anything about the boundary at this budget.
     """
-    tables = read_tables(plan, layout)
-    return state_of(tables.resolve(plan.sweep, view, draws=1), budget)
-
-
-def state_of(result: FitResult, budget: int | None) -> State:
-    """The state that a result describes.
-
-    Raises:
-        InputError: nothing measured says anything about the boundary at this budget.
-    """
+    result = read_tables(plan, layout).resolve(plan.sweep, view, draws=1)
     criterion = next((fit.criterion for fit in result.fits if fit.quantity == "tau_mem"), None)
     if criterion is None:
         raise InputError(f"{result.sweep}: no run has measured memorisation; run the sweep first")
@@ -73,7 +66,11 @@ def state_of(result: FitResult, budget: int | None) -> State:
     if at > longest:
         raise InputError(f"--tau {at}: no run was trained so long; the longest has {longest} steps")
     return State(
-        runs=result.runs, criterion=criterion, budget=at, known=posteriors(result.runs, criterion, at)
+        runs=result.runs,
+        criterion=criterion,
+        budget=at,
+        known=posteriors(result.runs, criterion, at),
+        taken=frozenset((run.spec.model.W, run.spec.data.n, run.spec.seed) for run in plan.runs),
     )
 
 
@@ -118,16 +115,17 @@ def parent_file(plan: Plan) -> Path:
     return path
 
 
-def write_points(parent: Path, out: Path, points: Sequence[dict[str, Any]]) -> None:
+def write_points(layout: StoreLayout, parent: Path, out: Path, points: Sequence[dict[str, Any]]) -> None:
     """Add points to a sweep file, or to a copy of it under another name, whole or not at all.
 
     Args:
+        layout: the store, which may know the images.
         parent: the sweep file.
         out: the same file, or a child that has the parent's runs and the points.
         points: settings of one run each.
 
     Raises:
-        InputError: the child exists, or the result is no valid sweep.
+        InputError: the child exists, or the result is no valid sweep or asks for more images than there are.
     """
     sweep = read_sweep(parent)
     text = parent.read_text(encoding="utf-8")
@@ -143,9 +141,11 @@ def write_points(parent: Path, out: Path, points: Sequence[dict[str, Any]]) -> N
         draft.write(text)
         draft.flush()
         try:
-            expand(read_sweep(Path(draft.name)))
+            identify(expand(read_sweep(Path(draft.name))), sweep.folder, layout)
         except SweepFileError as error:
             raise InputError(str(error).replace(draft.name, str(out))) from error
+        except DataError as error:
+            raise InputError(f"--out {out}: {error}; limit it with --largest-n") from error
     try:
         publish(out, lambda file: file.write(text.encode()))
     except OSError as error:
@@ -156,7 +156,7 @@ def next_points(
     state: State, plan: Plan, count: int, width: float, largest_n: int | None
 ) -> tuple[list[Proposal], list[dict[str, Any]]]:
     """Proposals for the conditions that are not narrow enough, and their points."""
-    proposals = propose(state.runs, state.open(width), count, largest_n=largest_n)
+    proposals = propose(state.open(width), count, taken=state.taken, largest_n=largest_n)
     return proposals, points_of(plan, proposals, state.runs, state.budget)
 
 
@@ -174,6 +174,16 @@ def answered(plan: Plan, layout: StoreLayout, view: View) -> list[str]:
     ]
 
 
+class Site(Protocol):
+    """Where the runs of a loop are executed: this machine, or a scheduler."""
+
+    def place(self, plan: Plan) -> Plan:
+        """The plan with its executor and what that needs to know; refuses what can't be executed there."""
+
+    def execute(self, plan: Plan, watch: Callable[[Plan], None]) -> Plan:
+        """Execute what is to do of a plan, calling `watch` now and then, and give it back as it ended."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Loop:
     """Proposes, executes and looks again, until every n* is narrow.
@@ -186,7 +196,7 @@ class Loop:
         width: factor within which a 95 % interval of n* is narrow enough.
         largest_n: no run is proposed above it.
         early_stop: whether runs are cancelled once they memorise; they are censored for all else.
-        execute: executes a plan, with some way to show it, and gives it back as it ended.
+        site: where runs are executed.
     """
 
     layout: StoreLayout
@@ -196,7 +206,7 @@ class Loop:
     width: float
     largest_n: int | None
     early_stop: bool
-    execute: Callable[[Plan, Callable[[Plan], None]], Plan]
+    site: Site
 
     def rounds(
         self, plan: Plan, state: State, most: int, batch: int | None
@@ -211,14 +221,14 @@ class Loop:
 
         Raises:
             TausweepError: a run failed; see the store.
-            KeyboardInterrupt: stopped by a signal, after the workers have ended.
+            KeyboardInterrupt: stopped by a signal; what was written and begun stays.
         """
         done = 0
         while done < most and (left := state.open(self.width)):
             count = min(most - done, batch or len(left))
             proposals, points = next_points(state, plan, count, self.width, self.largest_n)
             yield state, proposals
-            write_points(self.out if done else self.parent, self.out, points)
+            write_points(self.layout, self.out if done else self.parent, self.out, points)
             plan = self._run(plan)
             state = look(plan, self.layout, self.view, state.budget)
             done += count
@@ -226,11 +236,11 @@ class Loop:
 
     def _run(self, before: Plan) -> Plan:
         """Execute what the file has beyond a plan."""
-        plan = make_plan(read_sweep(self.out), self.layout)
+        plan = self.site.place(make_plan(read_sweep(self.out), self.layout))
         launch.prepare(plan, self.layout)
         known = {run.run_id for run in before.runs}
         new = replace(plan, runs=[run for run in plan.runs if run.run_id not in known])
-        ended = self.execute(new, self._stop_answered)
+        ended = self.site.execute(new, self._stop_answered)
         if failed := [run.run_id for run in ended.runs if run.status.state == "failed"]:
             raise TausweepError(
                 f"{plan.sweep}: {len(failed)} runs failed, refining stops; see: tausweep logs {plan.sweep} --failed"

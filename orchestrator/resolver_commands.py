@@ -5,8 +5,7 @@ Registered by `orchestrator.cli`, and written like the commands there: options i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
@@ -17,6 +16,7 @@ from orchestrator.options import (
     AsJson,
     Criteria,
     Isotonic,
+    ProfileName,
     SkipBad,
     Store,
     SweepName,
@@ -26,8 +26,27 @@ from orchestrator.options import (
 from storage.errors import InputError, StoreError, nearest
 
 if TYPE_CHECKING:
+    from orchestrator.execution_site import ExecutionSite
     from orchestrator.plan import Plan
+    from orchestrator.refining import Loop, State
     from storage.layout import StoreLayout
+
+Batch = Annotated[
+    int | None,
+    typer.Option("--batch", min=1, help="With --auto: runs a round; a run a condition by default."),
+]
+EarlyStop = Annotated[
+    bool,
+    typer.Option(
+        "--early-stop", help="With --auto: cancel runs once they memorise; censors all else of them."
+    ),
+]
+RefineExecutor = Annotated[
+    str | None,
+    typer.Option(
+        "--executor", help="With --auto: local, slurm or ray; by default the one that has the sweep."
+    ),
+]
 
 
 def resolve(
@@ -156,17 +175,10 @@ def refine(
     auto: Annotated[
         bool, typer.Option("--auto", help="Execute them, look again, until n* is narrow.")
     ] = False,
-    batch: Annotated[
-        int | None,
-        typer.Option("--batch", min=1, help="With --auto: runs a round; a run a condition by default."),
-    ] = None,
-    early_stop: Annotated[
-        bool,
-        typer.Option(
-            "--early-stop", help="With --auto: cancel runs once they memorise; censors all else of them."
-        ),
-    ] = False,
-    executor: Annotated[str, typer.Option(help="With --auto: local, slurm or ray.")] = "local",
+    batch: Batch = None,
+    early_stop: EarlyStop = False,
+    executor: RefineExecutor = None,
+    profile: ProfileName = None,
     k: Threshold = "1/3",
     criteria: Criteria = None,
     as_json: AsJson = False,
@@ -176,21 +188,18 @@ def refine(
 
     Writes nothing without --out.
     """
-    from orchestrator import analysis, output, refine_tables, refining, selection, submission
+    from orchestrator import analysis, output, refine_tables, refining, selection
 
     if target not in refining.TARGETS:
         raise InputError(f"--target {target}: {nearest(target, refining.TARGETS)}")
-    if auto and out is None:
-        raise InputError("--auto: give --out FILE, the sweep file that the runs are written into")
-    for name, given in (("--batch", batch is not None), ("--early-stop", early_stop)):
-        if given and not auto:
-            raise InputError(f"{name}: only with --auto")
-    submission.require_executor(executor)
+    loop_only = {"--batch": batch, "--early-stop": early_stop, "--executor": executor, "--profile": profile}
+    _require_auto(auto, out, loop_only, as_json=as_json)
     view = analysis.view(k, criteria, isotonic=False)
     layout = selection.open_store(store)
     plan = selection.stored(sweep, layout, where)
+    site = _site(executor or plan.executor, profile, layout) if auto else None
     state = refining.look(plan, layout, view, tau)
-    if auto and out is not None:
+    if site is not None and out is not None:
         loop = refining.Loop(
             layout=layout,
             view=view,
@@ -199,14 +208,13 @@ def refine(
             width=width,
             largest_n=largest_n,
             early_stop=early_stop,
-            execute=partial(_execute, layout),
+            site=site,
         )
-        for now, proposals in loop.rounds(plan, state, runs, batch):
-            refine_tables.print_proposals(now, proposals, width, as_json=as_json)
+        _around(loop, plan, state, runs, batch)
         return
     proposals, points = refining.next_points(state, plan, runs, width, largest_n)
     if out is not None and points:
-        refining.write_points(refining.parent_file(plan), out, points)
+        refining.write_points(layout, refining.parent_file(plan), out, points)
     refine_tables.print_proposals(state, proposals, width, as_json=as_json)
     if out is not None and points and not as_json:
         output.console.print(
@@ -214,14 +222,51 @@ def refine(
         )
 
 
-def _execute(layout: StoreLayout, plan: Plan, watch: Callable[[Plan], None]) -> Plan:
-    """Execute a plan on this machine, with its progress."""
-    from orchestrator import launch, output
+def _require_auto(auto: bool, out: Path | None, loop_only: Mapping[str, object], *, as_json: bool) -> None:
+    """Refuse options that do not go together."""
+    if not auto:
+        if given := [name for name, value in loop_only.items() if value]:
+            raise InputError(f"{given[0]}: only with --auto")
+        return
+    if out is None:
+        raise InputError("--auto: give --out FILE, the sweep file that the runs are written into")
+    if as_json:
+        raise InputError(
+            "--json: not with --auto, which shows progress; ask again without --auto when it is done"
+        )
 
-    with output.ProgressView(plan) as view:
 
-        def update(now: Plan) -> None:
-            view.update(now)
-            watch(now)
+def _site(executor: str, profile: str | None, layout: StoreLayout) -> ExecutionSite:
+    """Where a loop executes; refused before anything is written."""
+    from orchestrator import selection, submission
+    from orchestrator.execution_site import ExecutionSite
 
-        return launch.execute(launch.settled(plan, layout), layout, update)
+    submission.require_executor(executor)
+    if profile is not None and executor != "slurm":
+        raise InputError(f"--profile: only with --executor slurm; {executor} has no use for it")
+    selection.require_writable(layout)
+    return ExecutionSite(layout=layout, executor=executor, profile=profile)
+
+
+def _around(loop: Loop, plan: Plan, state: State, most: int, batch: int | None) -> None:
+    """Go around until n* is narrow, showing each round.
+
+    Raises:
+        typer.Exit: 130 if it was stopped.
+    """
+    from orchestrator import output, refine_tables
+    from orchestrator.execution import EXIT_INTERRUPTED
+    from orchestrator.sweepfile import read_sweep
+
+    loop.site.place(plan)  # refuses what can't be executed there, before anything is written
+    try:
+        for now, proposals in loop.rounds(plan, state, most, batch):
+            refine_tables.print_proposals(now, proposals, loop.width, as_json=False)
+    except KeyboardInterrupt:
+        name = read_sweep(loop.out).name if loop.out.exists() else plan.sweep
+        output.console.print(
+            f"stopped; `tausweep resume {name}` finishes what was begun, and then "
+            f"`tausweep refine {name} --auto -o {loop.out}` goes on from here",
+            soft_wrap=True,
+        )
+        raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
@@ -65,6 +66,11 @@ def submit(made: Plan, layout: StoreLayout, *, canary: bool, watch: bool) -> Non
         raise typer.Exit(130) from None
     _print_calls()
     report_end(made, layout)
+
+
+def watch(made: Plan, layout: StoreLayout, update: Callable[[Plan], None]) -> Plan:
+    """Feed a prepared plan to SLURM until it is done, and give it back as it ended; `feeding.watch_jobs` says how."""
+    return feeding.watch_jobs(made, layout, _scheduler(), update)
 
 
 def _print_fed(made: Plan, layout: StoreLayout, fed: Fed) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.options import DEFAULT_STORE, Overrides, Store, SweepFile, SweepName, Where
+from orchestrator.options import DEFAULT_STORE, Overrides, ProfileName, Store, SweepFile, SweepName, Where
 from storage.errors import InputError
 from storage.layout import StoreLayout
 
@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from orchestrator.plan import Plan
 
 ExecutorName = Annotated[str, typer.Option("--executor", help="local, slurm or ray.")]
-ProfileName = Annotated[
-    str | None,
-    typer.Option("--profile", metavar="NAME|FILE.yaml", help="What jobs ask of this site's SLURM."),
-]
 WatchJobs = Annotated[
     bool,
     typer.Option(

@@ -72,7 +72,7 @@ def refined(grid: Recorded, budget: int, rng: random.Random, runs: int) -> Repla
             Condition(W=W, optimizer="adam", batch="min(512, n)"): posterior(found)
             for W, found in replay.outcomes.items()
         }
-        (proposal,) = propose([], known, 1, largest_n=sizes[-1])
+        (proposal,) = propose(known, 1, largest_n=sizes[-1])
         replay.run(proposal.condition.W, proposal.n)
     return replay
 

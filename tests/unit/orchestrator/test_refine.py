@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import math
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from finished_store import SWEEP, finish, prepared, tausweep, write_sweep
+from finished_store import SWEEP, begin, fail, finish, prepared, tausweep, write_parts, write_sweep
 
 from orchestrator import launch, selection
 from orchestrator.analysis import View
 from orchestrator.boundary import BoundaryPosterior, Outcome
 from orchestrator.curves import Condition
+from orchestrator.execution_site import ExecutionSite
+from orchestrator.plan import read_spec
 from orchestrator.points import with_points
 from orchestrator.refine import propose
-from orchestrator.refining import Loop, look
+from orchestrator.refining import Loop, look, next_points, write_points
 from orchestrator.sweepfile import expand, read_sweep
-from storage.errors import InputError, SweepFileError
+from storage.errors import InputError, SweepFileError, TausweepError
+from storage.layout import RunDirectory, StoreLayout
+from storage.parts import PartWriter
 
 WIDE = SWEEP.replace("n: [4, 8]", "n: [4, 32]").replace("optimizer: [adam, sgd]", "optimizer: [adam]")
 """n* at tau = 60 lies near 17 in the made-up runs: f_mem reaches 0.1 at tau = 3.5 n."""
@@ -34,7 +39,7 @@ def posterior(*outcomes):
 
 def test_the_first_run_bisects_what_is_not_known_in_ln_n():
     known = {condition(8): posterior((8, True), (8, True), (128, False), (128, False))}
-    (first,) = propose([], known, 1)
+    (first,) = propose(known, 1)
     assert first.n == pytest.approx(math.sqrt(8 * 128), rel=0.2)
     assert first.memorises == pytest.approx(0.5, abs=0.1)
 
@@ -44,12 +49,12 @@ def test_the_condition_that_is_known_least_comes_first():
         condition(8): posterior(*[(n, n < 30) for n in (8, 16, 24, 28, 32, 36, 48, 64) for _ in range(3)]),
         condition(16): posterior((8, True), (128, False)),
     }
-    assert propose([], known, 1)[0].condition.W == 16
+    assert propose(known, 1)[0].condition.W == 16
 
 
 def test_a_batch_is_spread_and_not_copies_of_one_run():
     known = {condition(8): posterior((8, True), (8, True), (128, False), (128, False))}
-    proposals = propose([], known, 4)
+    proposals = propose(known, 4)
     assert len({p.n for p in proposals}) == 4
     gains = [p.information for p in proposals]
     assert gains == sorted(gains, reverse=True)
@@ -57,14 +62,14 @@ def test_a_batch_is_spread_and_not_copies_of_one_run():
 
 def test_equal_runs_get_seeds_of_their_own():
     known = {condition(8): posterior((8, True), (9, False))}
-    proposals = propose([], known, 12)
+    proposals = propose(known, 12)
     assert len({(p.n, p.seed) for p in proposals}) == 12
 
 
 def test_no_run_is_proposed_above_the_largest_n():
     known = {condition(8): posterior((8, True), (16, True))}
-    assert max(p.n for p in propose([], known, 6)) > 16
-    assert max(p.n for p in propose([], known, 6, largest_n=16)) <= 16
+    assert max(p.n for p in propose(known, 6)) > 16
+    assert max(p.n for p in propose(known, 6, largest_n=16)) <= 16
 
 
 def test_refining_by_information_finds_a_planted_boundary_with_fewer_runs_than_a_grid():
@@ -72,7 +77,7 @@ def test_refining_by_information_finds_a_planted_boundary_with_fewer_runs_than_a
     ends = lambda n: bool(rng.random() < 1 / (1 + math.exp(10 * (math.log(n) - math.log(30)))))  # noqa: E731
     outcomes = [Outcome(n, ends(n)) for n in (8, 128)]
     while (found := BoundaryPosterior.of(outcomes)).width > 1.5:
-        (proposal,) = propose([], {condition(8): found}, 1)
+        (proposal,) = propose({condition(8): found}, 1)
         outcomes.append(Outcome(proposal.n, ends(proposal.n)))
     assert found.quantile(0.025) < 30 < found.quantile(0.975)
     grid = [Outcome(int(n), ends(n)) for n in np.geomspace(8, 128, len(outcomes))]
@@ -195,7 +200,12 @@ def test_refine_adds_to_the_sweeps_own_file(measured, tmp_path):
         (["--auto"], "--auto: give --out FILE"),
         (["--batch", "2"], "--batch: only with --auto"),
         (["--early-stop"], "--early-stop: only with --auto"),
-        (["--executor", "slrm"], "did you mean 'slurm'?"),
+        (["--executor", "local"], "--executor: only with --auto"),
+        (["--profile", "one-gpu"], "--profile: only with --auto"),
+        (["--auto", "-o", "more.yaml", "--executor", "slrm"], "did you mean 'slurm'?"),
+        (["--auto", "-o", "more.yaml", "--executor", "ray"], "not available in this version"),
+        (["--auto", "-o", "more.yaml", "--profile", "one-gpu"], "--profile: only with --executor slurm"),
+        (["--auto", "-o", "more.yaml", "--json"], "--json: not with --auto"),
         (["--criterion", "frechet_pca<=1.25*min"], "no run has measured memorisation"),
     ],
 )
@@ -231,24 +241,36 @@ def test_a_lost_sweep_file_is_said(measured, tmp_path):
 # --- around again ----------------------------------------------------------------------------------------------------
 
 
-def loop(store, tmp_path, execute, **options):
+@dataclass
+class Site:
+    """Executes runs without training them, or does to them what the test says."""
+
+    store: StoreLayout
+    how: Callable[[RunDirectory], None] = finish
+    executed: list[str] = field(default_factory=list)
+
+    def place(self, plan):
+        return replace(plan, executor="local")
+
+    def execute(self, plan, watch):
+        for run in plan.runs:
+            self.executed.append(run.run_id)
+            self.how(self.store.run(run.run_id))
+        ended = launch.refresh(plan, self.store)
+        watch(ended)
+        return ended
+
+
+def around(store, tmp_path, most, batch=None, site=None, **options):
     given = {"width": 1.5, "largest_n": None, "early_stop": False, **options}
-    return Loop(layout=store, view=View(), parent=tmp_path / "tiny.yaml", out=tmp_path / "child.yaml",
-                execute=execute, **given)  # fmt: skip
-
-
-def pretend(store, plan, watch):
-    for run in plan.runs:
-        finish(store.run(run.run_id))
-    return launch.refresh(plan, store)
+    loop = Loop(layout=store, view=View(), parent=tmp_path / "tiny.yaml", out=tmp_path / "child.yaml",
+                site=site or Site(store), **given)  # fmt: skip
+    plan = selection.stored("tiny", store)
+    return list(loop.rounds(plan, look(plan, store, View(), None), most, batch))
 
 
 def test_auto_goes_on_until_the_interval_is_narrow(measured, tmp_path):
-    plan = selection.stored("tiny", measured)
-    state = look(plan, measured, View(), None)
-    rounds = list(
-        loop(measured, tmp_path, partial(pretend, measured), width=1.8).rounds(plan, state, 40, None)
-    )
+    rounds = around(measured, tmp_path, 40, width=1.8)
     last, proposals = rounds[-1]
     assert proposals == []
     assert last.open(1.8) == {}
@@ -259,8 +281,71 @@ def test_auto_goes_on_until_the_interval_is_narrow(measured, tmp_path):
 
 
 def test_auto_stops_at_the_number_of_runs_it_was_given(measured, tmp_path):
-    plan = selection.stored("tiny", measured)
-    state = look(plan, measured, View(), None)
-    found = loop(measured, tmp_path, partial(pretend, measured), width=1.0001)
-    rounds = list(found.rounds(plan, state, 5, 2))
+    site = Site(measured)
+    rounds = around(measured, tmp_path, 5, 2, site, width=1.0001)
     assert [len(proposals) for _, proposals in rounds] == [2, 2, 1, 0]
+    assert len(set(site.executed)) == 5
+
+
+def test_auto_ends_when_a_run_fails(measured, tmp_path):
+    with pytest.raises(TausweepError, match="child: 1 runs failed, refining stops"):
+        around(measured, tmp_path, 5, site=Site(measured, fail))
+
+
+def test_a_run_that_is_not_measured_yet_is_not_proposed_again(measured, tmp_path):
+    plan = selection.stored("tiny", measured)
+    first = look(plan, measured, View(), None)
+    (proposal,), points = next_points(first, plan, 1, 1.5, None)
+    write_points(measured, tmp_path / "tiny.yaml", tmp_path / "tiny.yaml", points)
+    more = prepared(tmp_path / "tiny.yaml", measured)
+    (again,), _ = next_points(look(more, measured, View(), None), more, 1, 1.5, None)
+    assert (again.n, again.seed) == (proposal.n, proposal.seed + 1)
+
+
+def half_done(run):
+    """A run that goes on: it has evaluated up to half of its budget."""
+    spec = read_spec(run)
+    record = begin(run)
+    write_parts(
+        PartWriter(run, attempt=record.attempt),
+        spec,
+        [tau for tau in spec.taus if 2 * tau <= spec.training.steps],
+    )
+
+
+@pytest.mark.parametrize(
+    ("early_stop", "largest_n", "cancelled"), [(True, 5, True), (False, 5, False), (True, None, False)]
+)
+def test_early_stop_cancels_runs_that_memorise_and_no_others(
+    measured, tmp_path, early_stop, largest_n, cancelled
+):
+    site = Site(measured, half_done)
+    around(measured, tmp_path, 1, site=site, early_stop=early_stop, largest_n=largest_n)
+    (run,) = (measured.run(run_id) for run_id in site.executed)
+    assert (read_spec(run).data.n <= 5) == (
+        largest_n is not None
+    )  # larger ones cross after half of the budget
+    assert run.cancel.exists() == cancelled
+
+
+def test_more_images_than_there_are_is_one_message_and_writes_nothing(measured, tmp_path, snapshot):
+    before = snapshot(tmp_path)
+    with pytest.raises(InputError, match="limit it with --largest-n"):
+        write_points(
+            measured,
+            tmp_path / "tiny.yaml",
+            tmp_path / "child.yaml",
+            [{"n": 5000, "seed": 0, "W": 4, "optimizer": "adam"}],
+        )
+    assert snapshot(tmp_path) == before
+
+
+def test_a_loop_that_is_stopped_says_how_to_go_on(measured, tmp_path, monkeypatch):
+    def interrupt(self, plan, watch):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ExecutionSite, "execute", interrupt)
+    done = tausweep("refine", "tiny", "--auto", "-o", tmp_path / "child.yaml", store=measured.root)
+    assert done.code == 130
+    assert "`tausweep resume child` finishes what was begun" in done.out
+    assert read_sweep(tmp_path / "child.yaml").name == "child"

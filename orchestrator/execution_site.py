@@ -1,0 +1,55 @@
+"""Where plans are executed until they are done: on this machine or by a SLURM, behind one face.
+
+Called by `refine --auto`, which goes on when the runs of a round have ended, wherever that was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from orchestrator import launch, output, slurm_submission
+from orchestrator.plan import Plan
+from storage.layout import StoreLayout
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionSite:
+    """Executes plans with their progress.
+
+    Attributes:
+        layout: the store.
+        executor: local or slurm.
+        profile: of the site's SLURM, by name or file; None for what the sweep says.
+    """
+
+    layout: StoreLayout
+    executor: str
+    profile: str | None = None
+
+    def place(self, plan: Plan) -> Plan:
+        """The plan with its executor and the resources that runs have there.
+
+        Raises:
+            InputError: this machine or this SLURM can't execute it.
+        """
+        if self.executor == "slurm":
+            plan = slurm_submission.on_site(plan, self.layout, self.profile)
+        else:
+            plan.resources.worker_count(len(plan.runs))
+        return replace(plan, executor=self.executor)
+
+    def execute(self, plan: Plan, watch: Callable[[Plan], None]) -> Plan:
+        """Execute what is to do, calling `watch` now and then, and give the plan back as it ended.
+
+        Raises:
+            KeyboardInterrupt: stopped by a signal. Workers of this machine have ended; jobs of a SLURM go on.
+        """
+        carry_out = slurm_submission.watch if self.executor == "slurm" else launch.execute
+        with output.ProgressView(plan) as view:
+
+            def update(now: Plan) -> None:
+                view.update(now)
+                watch(now)
+
+            return carry_out(launch.settled(plan, self.layout), self.layout, update)
