@@ -7,7 +7,7 @@ they are missing mostly where tau is largest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -85,9 +85,8 @@ def fit_law(runs: Sequence[Crossed], *, widths: bool, confidence: float) -> dict
         `interval_note` of the result, and the counts of `counted`.
     """
     counts = counted(runs)
-    known = informative(runs)
     seen = [run for run in runs if run.crossing.tau is not None]
-    groups = [group for group in sorted({run.group for run in runs}) if any(r.group == group for r in seen)]
+    groups, W_values = sorted({run.group for run in seen}), sorted({run.W for run in seen})
     found: dict[str, Any] = {
         **counts,
         "groups": groups,
@@ -102,12 +101,26 @@ def fit_law(runs: Sequence[Crossed], *, widths: bool, confidence: float) -> dict
     }
     if len(counts["n_values"]) < 2:
         return found | {"reason": _no_fit(counts["n_values"], len(runs))}
-    known = [run for run in known if run.group in groups]
-    design = _design(known, groups, widths and len({run.W for run in seen}) > 1)
-    if not is_determined(design.X, design.responses):
-        return found | _interpolated(design, groups)
-    fit = fit_censored(design.X, design.responses)
-    return found | _described(design, fit, groups, confidence)
+    # A bound says nothing where the law has no number of its own: of a group, or of W if gamma can't be fitted.
+    one_W = len(W_values) == 1
+    known = [r for r in informative(runs) if r.group in groups and (not one_W or r.W in W_values)]
+    design = _design(known, groups, widths and not one_W)
+    if is_determined(design.X, design.responses):
+        found |= _described(design, fit_censored(design.X, design.responses), groups, confidence)
+    else:
+        found |= _interpolated(design, groups)
+    notes = [found["interval_note"], *_left_out(runs, groups, W_values)]
+    return found | {"interval_note": "; ".join(filter(None, notes)) or None}
+
+
+def _left_out(runs: Sequence[Crossed], groups: Sequence[str], W_values: Sequence[int]) -> Iterator[str]:
+    if silent := sorted({run.group for run in runs} - set(groups)):
+        yield f"left out, as none of their runs was seen to cross: {'; '.join(silent)}"
+    if len(W_values) == 1 and (others := sorted({run.W for run in runs} - set(W_values))):
+        yield (
+            f"no exponent of W: runs were seen to cross at W = {W_values[0]} only, and those of W = "
+            f"{', '.join(map(str, others))} are left out"
+        )
 
 
 def _no_fit(n_values: Sequence[int], measured: int) -> str:
