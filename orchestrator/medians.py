@@ -5,6 +5,7 @@ Called by the resolver with crossings and their resamples; knows neither curves 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -40,12 +41,14 @@ def _median(
     rng: np.random.Generator,
 ) -> Timescale:
     crossings = [run.crossings[criterion.name] for run in runs]
-    middle = float(median(np.array([found.log_tau for found in crossings])))
+    # What the runs leave open: they may lie anywhere beyond their bounds, and the median moves with them.
+    lowest, highest = (_bound(crossings, side) for side in ("right", "left"))
+    known = lowest is not None and highest is not None and math.isclose(lowest, highest)
     low, high = None, None
     if len(runs) > 1 or criterion.measure == "f_mem":  # else there is nothing to resample
         resamples = np.stack([drawn[run.run_id, criterion.name] for run in runs])
         low, high = interval(median(resample_seeds(resamples, rng)), confidence)
-    side = None if np.isfinite(middle) else "right" if middle > 0 else "left" if middle < 0 else None
+    side = None if known or (lowest is None and highest is None) else "left" if lowest is None else "right"
     return Timescale.model_validate(
         {
             **described(runs[0]),
@@ -53,12 +56,12 @@ def _median(
             "quantity": criterion.quantity,
             "n": runs[0].n,
             "tau": {
-                "estimate": float(np.exp(middle)) if np.isfinite(middle) else None,
+                "estimate": highest if known else None,
                 "low": low,
                 "high": high,
             },
             "censored": side,
-            "bound": _bound(crossings, side) if side else None,
+            "bound": {None: None, "right": lowest, "left": highest}[side],
             "n_points": sum(found.tau is not None for found in crossings),
             "n_censored": sum(found.tau is None for found in crossings),
         }
@@ -66,7 +69,7 @@ def _median(
 
 
 def _bound(crossings: Sequence[Crossing], side: str) -> float | None:
-    """The median of what each run bounds tau by bounds their median."""
+    """How far down ("right") or up ("left") the median may lie: that of what bounds each run there; None for anywhere."""
     unknown = -np.inf if side == "right" else np.inf
     known = [found.tau if found.tau is not None else found.bound for found in crossings]
     usable = [found.censored in (None, side) for found in crossings]

@@ -42,7 +42,7 @@ def phase_points(
         runs: of a sweep.
         tau_mem: name of the criterion that decides on memorisation.
         tau_gen: name of that of good quality.
-        budget: tau up to which runs count; None for each run's own.
+        budget: tau up to which runs count; None for the largest of each point.
     """
     groups: dict[tuple[Condition, int], list[RunTimescales]] = defaultdict(list)
     for run in runs:
@@ -51,6 +51,8 @@ def phase_points(
 
 
 def _point(runs: Sequence[RunTimescales], tau_mem: str, tau_gen: str, budget: int | None) -> PhasePoint:
+    if budget is None:
+        budget = max(run.budget for run in runs)
     mem, gen = (_decided(runs, name, budget) for name in (tau_mem, tau_gen))
     crossed, good = ([c for c, yes in found if yes] for found in (mem, gen))
     state: State | None = None
@@ -65,25 +67,21 @@ def _point(runs: Sequence[RunTimescales], tau_mem: str, tau_gen: str, budget: in
             "state": state,
             "tau_mem": _geometric_median(crossed),
             "tau_gen": _geometric_median(good),
-            "budget": max(run.budget for run in runs) if budget is None else budget,
-            "n_runs": len(runs) if budget is None else len(mem),
+            "budget": budget,
+            "n_runs": len(mem),
             "n_crossed": len(crossed),
         }
     )
 
 
-def _decided(
-    runs: Sequence[RunTimescales], criterion: str, budget: int | None
-) -> list[tuple[Crossing, bool]]:
+def _decided(runs: Sequence[RunTimescales], criterion: str, budget: int) -> list[tuple[Crossing, bool]]:
     """Crossings of runs that say something about a budget, and whether it was within it."""
     found = []
     for run in runs:
         crossing = run.crossings.get(criterion)
         if crossing is None:
             continue
-        if budget is None:
-            found.append((crossing, crossing.censored != "right"))
-        elif known := outcome(run.n, crossing, budget):
+        if known := outcome(run.n, crossing, budget):
             found.append((crossing, known.memorises))
         elif crossing.censored == "right" and run.budget >= budget:
             found.append((crossing, False))  # its level was not settled: not seen to be reached

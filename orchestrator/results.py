@@ -142,11 +142,12 @@ class Collapse(_OfCondition):
 
 
 class Timescale(_OfCondition):
-    """The median over the runs of one condition and n, censored ones counted as late (or early).
+    """The median over the runs of one condition and n; censored ones may lie anywhere beyond their bounds.
 
     Attributes:
-        tau: median, with an interval by resampling runs and their samples; None if the median run did not cross.
-        bound: tau lies above it ("right") or at or below it ("left"); None if the median is known.
+        tau: median, with an interval by resampling runs and their samples, in which censored ones are the latest (or
+            earliest); the median is None if it moves with where the censored runs lie.
+        bound: the median lies at or above it ("right") or at or below it ("left"); None if it is known, or anywhere.
         n_points, n_censored: runs with a crossing, and without.
     """
 
@@ -171,6 +172,7 @@ class PhasePoint(_OfCondition):
         tau_mem: geometric median over the runs that cross; low if others are censored; None if none does.
         tau_gen: the same for tau_gen.
         budget: tau up to which runs count.
+        n_runs: runs that say whether they memorise within it.
         n_crossed: runs that memorise, those left-censored included.
     """
 
