@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.images import split
-from orchestrator.criteria import parse_criterion, parse_threshold
+from orchestrator.criteria import parse_criterion, parse_threshold, require_view
 from orchestrator.failures import group_failures
 from orchestrator.plan import Plan, read_spec
 from orchestrator.resolver import resolve
@@ -40,6 +40,10 @@ class View:
     criteria: tuple[Criterion, ...] | None = None
     smoothing: Smoothing = "none"
 
+    def __post_init__(self) -> None:
+        """Check what a caller may have got wrong; see `orchestrator.criteria.require_view`."""
+        require_view(self.k, self.criteria or (), self.smoothing)
+
 
 def view(k: str, criteria: Sequence[str] | None, *, isotonic: bool) -> View:
     """A view from the words of the command line.
@@ -47,12 +51,9 @@ def view(k: str, criteria: Sequence[str] | None, *, isotonic: bool) -> View:
     Raises:
         InputError: a word is wrong, or a criterion is given twice.
     """
-    found = [parse_criterion(text) for text in criteria or ()]
-    for criterion in found:
-        if found.count(criterion) > 1:
-            raise InputError(f"--criterion {criterion.name}: is given twice")
+    found = tuple(parse_criterion(text) for text in criteria or ())
     smoothing: Smoothing = "isotonic" if isotonic else "none"
-    return View(k=parse_threshold(k), criteria=tuple(found) or None, smoothing=smoothing)
+    return View(k=parse_threshold(k), criteria=found or None, smoothing=smoothing)
 
 
 class Tables(NamedTuple):

@@ -60,13 +60,13 @@ def resolve_sweep(
         smoothing: "isotonic" makes f_mem and loss gaps rise before they are crossed.
 
     Raises:
-        InputError: no such store, sweep, filter or criterion.
+        InputError: no such store, sweep, filter, criterion or smoothing, or k is out of its range.
         StoreError: a file of the store is damaged.
     """
-    layout = selection.open_store(location(str(store)))
-    plan = selection.stored(sweep, layout, list(where))
     chosen = tuple(parse_criterion(name) for name in criteria)
     view = analysis.View(k=k, criteria=chosen or None, smoothing=smoothing)
+    layout = selection.open_store(location(str(store)))
+    plan = selection.stored(sweep, layout, list(where))
     return analysis.resolve_sweep(plan, layout, view)
 
 
@@ -82,9 +82,10 @@ def curves_of(
         k: threshold of the gap ratio for f_mem.
 
     Raises:
-        InputError: no such store, sweep or filter.
+        InputError: no such store, sweep or filter, or k is out of its range.
         StoreError: a file of the store is damaged.
     """
+    view = analysis.View(k=k)
     layout = selection.open_store(location(str(store)))
     tables = analysis.read_tables(selection.stored(sweep, layout, list(where)), layout)
-    return read_curves(*tables, k=k)
+    return read_curves(*tables, k=view.k)

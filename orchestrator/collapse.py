@@ -1,19 +1,23 @@
 """How well the curves f_mem(tau) of different n become one curve of tau / n^exponent.
 
-Called by the resolver with the curves of one condition. The common curve is the isotonic regression of all points, so
+Called by the resolver. The common curve is the isotonic regression of all points, so
 no form is assumed but that it rises; the score is the part of the variance of f_mem that it explains. In-sample, so it
 compares exponents on the same points; it is no test.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression, minimize_scalar
 
+from orchestrator.curves import Condition, Curve, RunCurves
+from orchestrator.grouping import condition_fields
+from orchestrator.results import Collapse, Estimate
 from orchestrator.timescales import Floats
 
 _RANGE = (-0.5, 2.5)  # of exponents that are tried
@@ -74,3 +78,65 @@ def resampled(points: Points, n: Sequence[int], rng: np.random.Generator) -> Poi
     drawn = [rng.choice(np.flatnonzero(sizes == size)) for size in sizes]
     chosen = np.concatenate([rows[run] for run in drawn])
     return Points(*(column[chosen] for column in points))
+
+
+def collapses(
+    runs: Sequence[RunCurves],
+    of_run: Mapping[str, Condition],
+    k: float,
+    confidence: float,
+    draws: int,
+    rng: np.random.Generator,
+) -> Iterator[Collapse]:
+    """The collapse of every condition with neighbours.
+
+    Args:
+        runs: with their curves.
+        of_run: the condition of each run id.
+        k: threshold of the gap ratio.
+        confidence: of the interval of the exponent.
+        draws: resamples of the seeds behind it.
+        rng: source of the draws.
+    """
+    members: dict[Condition, list[tuple[RunCurves, Curve]]] = defaultdict(list)
+    for run in runs:
+        if curve := run.f_mem(k):
+            members[of_run[run.run_id]].append((run, curve))
+    for condition in sorted(members):
+        own = members[condition]
+        sizes = [run.n for run, _ in own]
+        head = condition_fields(condition, own[0][0].p) | {"k": k, "n_values": sorted(set(sizes))}
+        found = _scores(_points([(run.n, curve) for run, curve in own]), sizes, confidence, draws, rng)
+        yield Collapse.model_validate(head | found)
+
+
+def _points(curves: Sequence[tuple[int, Curve]]) -> Points:
+    return Points(
+        np.concatenate([np.log(curve.tau) for _, curve in curves]),
+        np.concatenate([np.full(len(curve.tau), np.log(n)) for n, curve in curves]),
+        np.concatenate([curve.value for _, curve in curves]),
+        np.repeat(np.arange(len(curves)), [len(curve.tau) for _, curve in curves]),
+    )
+
+
+def _scores(
+    points: Points, sizes: Sequence[int], confidence: float, draws: int, rng: np.random.Generator
+) -> dict[str, Any]:
+    none = {"score": None, "unscaled": None, "exponent": Estimate(), "best": None}
+    if len(set(sizes)) < 2:
+        return {**none, "reason": "one n only"}
+    if np.ptp(points.f_mem) == 0:
+        return {**none, "reason": f"f_mem is {points.f_mem[0]:g} at every evaluation"}
+    best = best_exponent(points)
+    low, high = None, None
+    if len(sizes) > len(set(sizes)):  # else there are no seeds to resample
+        drawn = [best_exponent(resampled(points, sizes, rng), near=best) for _ in range(draws)]
+        outer = (1 - confidence) / 2
+        low, high = (float(bound) for bound in np.quantile(drawn, [outer, 1 - outer]))
+    return {
+        "score": collapse_score(points, 1.0),
+        "unscaled": collapse_score(points, 0.0),
+        "exponent": Estimate(estimate=best, low=low, high=high),
+        "best": collapse_score(points, best),
+        "reason": None,
+    }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import get_args
 
 from orchestrator.curves import RunCurves
 from orchestrator.timescales import (
@@ -19,8 +20,9 @@ from orchestrator.timescales import (
     MemorisedFraction,
     MemorisedHalfMaximum,
     QualityPlateau,
+    Smoothing,
 )
-from storage.errors import InputError
+from storage.errors import InputError, nearest
 
 THRESHOLDS = (1 / 2, 1 / 4)
 """Further thresholds k of the gap ratio at which tau_mem is shown beside the study's own."""
@@ -51,14 +53,15 @@ def parse_criterion(text: str) -> Criterion:
     """
     found = {kind: match for kind, pattern in _PATTERNS.items() if (match := pattern.fullmatch(text.strip()))}
     if not found:
-        raise InputError(f"criterion {text!r}: no such criterion; forms are {', '.join(FORMS)}")
+        raise InputError(f"criterion {text!r}: no such criterion; {nearest(text, FORMS)}")
     ((kind, match),) = found.items()
     given = match.groupdict()
     k = parse_threshold(given["k"]) if given.get("k") else None
     if kind in ("level", "gap"):
         level = float(given["level"])
-        if not 0 < level <= (1 if kind == "level" else float("inf")):
-            raise InputError(f"criterion {text!r}: f_mem lies in 0…1, a level above 0 is needed")
+        if level <= 0 or (kind == "level" and level > 1):
+            allowed = "f_mem lies in 0…1, a level above 0" if kind == "level" else "a gap above 0"
+            raise InputError(f"criterion {text!r}: {allowed} is needed")
         return (
             MemorisedFraction(level=level, k=k)
             if kind == "level"
@@ -86,9 +89,32 @@ def parse_threshold(text: str) -> float:
         k = float(Fraction(text.strip()))
     except (ValueError, ZeroDivisionError):
         raise InputError(f"k = {text!r}: a number such as 1/3 or 0.4 is needed") from None
-    if not 0 < k <= 1:
-        raise InputError(f"k = {text!r}: the gap ratio d1/d2 lies in 0…1, so 0 < k ≤ 1 is needed")
+    require_threshold(k, text)
     return k
+
+
+def require_threshold(k: float, written: str) -> None:
+    """Check a threshold of the gap ratio.
+
+    Raises:
+        InputError: it is not in 0 < k ≤ 1; the message has it as it was written.
+    """
+    if not 0 < k <= 1:
+        raise InputError(f"k = {written!r}: the gap ratio d1/d2 lies in 0…1, so 0 < k ≤ 1 is needed")
+
+
+def require_view(k: float, criteria: Sequence[Criterion], smoothing: str) -> None:
+    """Check how a sweep is to be looked at.
+
+    Raises:
+        InputError: k is out of range, a criterion is given twice, or there is no such smoothing.
+    """
+    require_threshold(k, f"{k:g}")
+    if smoothing not in get_args(Smoothing):
+        raise InputError(f"smoothing = {smoothing!r}: {nearest(smoothing, get_args(Smoothing))}")
+    names = [criterion.name for criterion in criteria]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"criterion {twice[0]}: is given twice")
 
 
 def criteria_for(runs: Sequence[RunCurves]) -> tuple[Criterion, ...]:

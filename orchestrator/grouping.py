@@ -29,6 +29,18 @@ def condition_of(value: OfCondition) -> Condition:
     return Condition(W=value.W, optimizer=value.optimizer, batch=value.batch, settings=settings)
 
 
+def condition_fields(condition: Condition, p: int) -> dict[str, Any]:
+    """The fields of a condition in a result; p are the parameters of its network."""
+    settings = dict(condition.settings)
+    return {
+        "W": condition.W,
+        "optimizer": condition.optimizer,
+        "batch": condition.batch,
+        "settings": settings,
+        "p": p,
+    }
+
+
 def described(run: RunTimescales) -> dict[str, Any]:
     """The fields of a run's condition, for a result of that condition."""
     return {key: getattr(run, key) for key in ("W", "optimizer", "batch", "settings", "p")}

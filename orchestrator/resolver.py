@@ -7,31 +7,24 @@ reason.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from orchestrator.architectural_line import lines
 from orchestrator.bootstrap import fractions, interval, resample_counts
-from orchestrator.collapse import Points, best_exponent, collapse_score, resampled
-from orchestrator.criteria import criteria_for
+from orchestrator.collapse import collapses
+from orchestrator.criteria import criteria_for, require_view
 from orchestrator.curves import Condition, Curve, RunCurves, conditions, read_curves
-from orchestrator.grouping import by_condition, condition_of, described, group_of
+from orchestrator.grouping import by_condition, condition_fields, condition_of, described, group_of
 from orchestrator.laws import crossed, fit_law
 from orchestrator.medians import medians
+from orchestrator.notes import notes_on
 from orchestrator.phase_diagram import boundaries, budgets_of, phase_points
-from orchestrator.results import (
-    Collapse,
-    Estimate,
-    Fit,
-    FitResult,
-    Law,
-    RunTimescales,
-)
+from orchestrator.results import Fit, FitResult, Law, RunTimescales
 from orchestrator.timescales import Criterion, Crossing, Floats, Smoothing, crossing, extended, monotone
+from storage.errors import InputError
 
 CONFIDENCE = 0.95
 _COLLAPSE_SHARE = (
@@ -63,7 +56,13 @@ def resolve(
         smoothing: "isotonic" replaces f_mem and the loss gap by their nearest rising curves first.
         draws: bootstrap resamples, at least 1.
         seed: of the bootstrap; the same tables and seed give the same result.
+
+    Raises:
+        InputError: an argument is out of its range, or a criterion is given twice.
     """
+    require_view(k, criteria or (), smoothing)
+    if draws < 1:
+        raise InputError(f"draws = {draws}: at least one bootstrap resample is needed")
     found = read_curves(runs, metrics, neighbours, k=k)
     of_run, pooled = conditions(found)
     chosen = tuple(criteria) if criteria else criteria_for(found)
@@ -73,9 +72,6 @@ def resolve(
         crossings, resamples = _crossings(run, chosen, smoothing, draws, rng)
         timescales.append(_timescales(run, of_run[run.run_id], crossings))
         drawn.update({(run.run_id, name): values for name, values in resamples.items()})
-    members: dict[Condition, list[RunCurves]] = defaultdict(list)
-    for run in found:
-        members[of_run[run.run_id]].append(run)
     main = {
         quantity: next((c.name for c in chosen if c.quantity == quantity), "")
         for quantity in ("tau_mem", "tau_gen")
@@ -92,29 +88,15 @@ def resolve(
         criteria=[criterion.name for criterion in chosen],
         fits=list(_fits(timescales, chosen)),
         laws=list(_laws(timescales, chosen)),
-        collapses=[
-            _collapse(members[c], c, k, max(1, draws // _COLLAPSE_SHARE), rng)
-            for c in sorted(members)
-            if any(r.histories for r in members[c])
-        ],
+        collapses=list(collapses(found, of_run, k, CONFIDENCE, max(1, draws // _COLLAPSE_SHARE), rng)),
         timescales=list(medians(timescales, chosen, drawn, CONFIDENCE, rng)),
         phase_diagram=phase_points(timescales, main["tau_mem"], main["tau_gen"]),
         budgets=budgets,
         boundaries=bounds,
         lines=list(lines(timescales, main["tau_mem"], bounds, CONFIDENCE)),
         runs=timescales,
-        notes=list(_notes(runs, found, pooled, chosen)),
+        notes=list(notes_on(runs, found, pooled, chosen)),
     )
-
-
-def _described(condition: Condition, p: int) -> dict[str, Any]:
-    return {
-        "W": condition.W,
-        "optimizer": condition.optimizer,
-        "batch": condition.batch,
-        "settings": dict(condition.settings),
-        "p": p,
-    }
 
 
 def _crossings(
@@ -149,7 +131,7 @@ def _smooth(curve: Curve, criterion: Criterion, smoothing: Smoothing) -> Floats:
 def _timescales(run: RunCurves, condition: Condition, crossings: dict[str, Crossing]) -> RunTimescales:
     return RunTimescales.model_validate(
         {
-            **_described(condition, run.p),
+            **condition_fields(condition, run.p),
             "run_id": run.run_id,
             "state": run.state,
             "n": run.n,
@@ -196,60 +178,3 @@ def _laws(runs: Sequence[RunTimescales], criteria: Iterable[Criterion]) -> Itera
             widths = sorted({run.W for run in members})
             head = {"criterion": criterion.name, "quantity": criterion.quantity, "W_values": widths}
             yield Law.model_validate({**head, **law})
-
-
-def _collapse(
-    runs: Sequence[RunCurves], condition: Condition, k: float, draws: int, rng: np.random.Generator
-) -> Collapse:
-    curves = [(run.n, curve) for run in runs if (curve := run.f_mem(k))]
-    sizes = [n for n, _ in curves]
-    points = Points(
-        np.concatenate([np.log(curve.tau) for _, curve in curves]),
-        np.concatenate([np.full(len(curve.tau), np.log(n)) for n, curve in curves]),
-        np.concatenate([curve.value for _, curve in curves]),
-        np.repeat(np.arange(len(curves)), [len(curve.tau) for _, curve in curves]),
-    )
-    found: dict[str, Any] = {**_described(condition, runs[0].p), "k": k, "n_values": sorted(set(sizes))}
-    reason = None
-    if len(found["n_values"]) < 2:
-        reason = "one n only"
-    elif np.ptp(points.f_mem) == 0:
-        reason = f"f_mem is {points.f_mem[0]:g} at every evaluation"
-    found |= {"score": None, "unscaled": None, "exponent": Estimate(), "best": None, "reason": reason}
-    if reason is None:
-        best = best_exponent(points)
-        low, high = None, None
-        if len(sizes) > len(found["n_values"]):  # else there are no seeds to resample
-            drawn = [best_exponent(resampled(points, sizes, rng), near=best) for _ in range(draws)]
-            outer = (1 - CONFIDENCE) / 2
-            low, high = (float(bound) for bound in np.quantile(drawn, [outer, 1 - outer]))
-        found |= {
-            "score": collapse_score(points, 1.0),
-            "unscaled": collapse_score(points, 0.0),
-            "exponent": Estimate(estimate=best, low=low, high=high),
-            "best": collapse_score(points, best),
-        }
-    return Collapse.model_validate(found)
-
-
-def _notes(
-    runs: pa.Table, found: Sequence[RunCurves], pooled: Sequence[str], criteria: Sequence[Criterion]
-) -> Iterator[str]:
-    if missing := sorted(set(runs["run_id"].to_pylist()) - {run.run_id for run in found}):
-        yield f"no measurement yet from {len(missing)} of {runs.num_rows} runs: {_listed(missing)}"
-    for state in sorted({run.state for run in found} - {"succeeded"}):
-        ids = [run.run_id for run in found if run.state == state]
-        yield f"{len(ids)} {state} runs are used up to their largest tau so far, as their budget: {_listed(ids)}"
-    if lost := [run.run_id for run in found if run.histories and not run.histories.whole]:
-        yield f"evaluations with fewer samples than the others are left out in: {_listed(lost)}"
-    if pooled:
-        yield f"changes together with n, so each fit over n is also one over: {', '.join(pooled)}"
-    for criterion in criteria:
-        if found and (without := [run.run_id for run in found if run.curve_of(criterion) is None]):
-            yield f"{criterion.measure} was not measured in {len(without)} runs ({criterion.name}): {_listed(without)}"
-    if found and not any(criterion.measure == "loss_gap" for criterion in criteria):
-        yield "no loss-gap criterion: none was asked for, or no timestep has a test_loss in every run"
-
-
-def _listed(ids: Sequence[str]) -> str:
-    return ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")

@@ -49,6 +49,15 @@ def test_wrong_names_are_input_errors(finished):
         api.resolve_sweep(finished, "tinny")
     with pytest.raises(InputError, match="no such criterion"):
         api.resolve_sweep(finished, "tiny", criteria=["f_men=0.1"])
+    with pytest.raises(InputError, match="did you mean 'isotonic'"):
+        api.resolve_sweep(finished, "tiny", smoothing="isotone")
+
+
+@pytest.mark.parametrize("k", [0, -1, 5, float("nan")])
+def test_a_threshold_out_of_range_is_an_input_error(finished, k):
+    for call in (api.resolve_sweep, api.curves_of):
+        with pytest.raises(InputError, match="0 < k ≤ 1"):
+            call(finished, "tiny", k=k)
 
 
 @pytest.mark.filterwarnings("default")  # Jupyter's own

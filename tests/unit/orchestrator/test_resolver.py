@@ -13,10 +13,12 @@ import pytest
 from synthetic_study import empty, study
 
 from jobs.gap_ratio import f_mem
+from orchestrator.criteria import parse_criterion
 from orchestrator.curves import read_curves
 from orchestrator.resolver import resolve
 from orchestrator.results import FitResult
 from orchestrator.timescales import LossGap, MemorisedFraction
+from storage.errors import InputError
 
 
 def _resolve(tables, **options):
@@ -291,6 +293,28 @@ def test_an_evaluation_that_lost_samples_is_left_out_and_noted():
     (run,) = read_curves(tables.runs, tables.metrics, lost, k=1 / 3)
     assert run.curve("f_mem").tau[0] > 30
     assert any("fewer samples" in note for note in _resolve(replace(tables, neighbours=lost)).notes)
+
+
+@pytest.mark.parametrize(("name", "words"), [("loss_gap=0.1@t77", "measured are the losses at t = 50, 150, 500"),
+                                             ("frechet_inception<=1.5*min", "measured are frechet_pca")])  # fmt: skip
+def test_a_criterion_that_no_run_measured_is_noted_with_what_was(name, words):
+    result = _resolve(study(), criteria=[MemorisedFraction(), parse_criterion(name)])
+    assert any(words in note for note in result.notes)
+    assert [fit.criterion for fit in result.fits] == ["f_mem=0.1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"draws": 0}, "draws = 0"),
+        ({"k": 2}, "0 < k ≤ 1"),
+        ({"smoothing": "istonic"}, "did you mean 'isotonic'"),
+        ({"criteria": [MemorisedFraction(), MemorisedFraction()]}, "given twice"),
+    ],
+)
+def test_wrong_arguments_are_input_errors(options, words):
+    with pytest.raises(InputError, match=words):
+        _resolve(empty(), **options)
 
 
 def test_empty_tables_give_an_empty_result():
