@@ -73,6 +73,7 @@ def _tau_panel(axes: Axes, study: Study, fits: Sequence[Fit]) -> None:
     if guide is not None and fits[0].quantity == "tau_mem":
         axes.plot(span, guide * span, color="0.6", linestyle=":", linewidth=1, zorder=1)
         handles.append(Line2D([], [], color="0.6", linestyle=":", linewidth=1, label=r"$\propto n$"))
+    axes.margins(y=0.1)  # arrows are as tall as that
     plain_log(axes.yaxis, decades=1)
     legend = axes.legend(
         handles=handles, title=fits[0].criterion, loc="lower left", bbox_to_anchor=(0, 1.0), alignment="left"

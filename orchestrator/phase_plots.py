@@ -16,7 +16,7 @@ from matplotlib.transforms import ScaledTranslation, Transform
 
 from orchestrator.curves import Condition
 from orchestrator.grouping import condition_of
-from orchestrator.results import Estimate
+from orchestrator.results import ArchitecturalLine, Estimate
 from orchestrator.study import Study
 
 STATES: dict[str | None, tuple[str, str, str]] = {
@@ -27,6 +27,7 @@ STATES: dict[str | None, tuple[str, str, str]] = {
 }
 """State → marker, colour, words."""
 _ABOVE = 8.0  # points
+_FAR = 4.0  # times the largest n: a line extrapolated beyond is left to the tables
 
 
 def plot_phase_diagram(study: Study, *, theory: bool = False) -> Figure | str:
@@ -61,9 +62,12 @@ def plot_phase_diagram(study: Study, *, theory: bool = False) -> Figure | str:
         axes.minorticks_off()
         axes.margins(0.12)
         axes.set_ylim(widths[0][0] / 1.7, widths[-1][0] * 1.5)
-        limits = axes.get_xlim()
+        left, right = axes.get_xlim()
         _boundary(axes, study, column, theory=theory)
-        axes.set_xlim(limits)
+        # Intervals may leave the plane, the estimates in it may not.
+        axes.set_xlim(
+            left, max([right, *(1.2 * n_star for line in _near(study) if (n_star := line.n_star.estimate))])
+        )
     grid[0].set_ylabel("$p$ (parameters)")
     handles = _handles(study, {point.state for _, point in points}, theory=theory)
     figure.legend(handles=handles, loc="outside lower center", ncols=min(2 * len(columns), len(handles)))
@@ -88,9 +92,19 @@ def _boundary(axes: Axes, study: Study, column: Condition, *, theory: bool) -> N
         if theory:
             ends = np.array([p[0] / 1.5, p[-1] * 1.5])
             axes.plot(ends * np.exp(np.mean(np.log(n_star / p))), ends, color="0.4", linestyle=":", zorder=1)
-    for line in study.result.lines:
-        if replace(condition_of(line), W=0) == column and line.n_star.estimate is not None:
+    for line in _near(study):
+        if replace(condition_of(line), W=0) == column:
             _interval(axes, line.n_star, line.p, "#009E73", "P" if line.converged else "x", 2 * _ABOVE)
+
+
+def _near(study: Study) -> list[ArchitecturalLine]:
+    """Architectural lines with an estimate that is in sight of the n that were trained."""
+    most = _FAR * study.n_values[-1]
+    return [
+        line
+        for line in study.result.lines
+        if line.n_star.estimate is not None and line.n_star.estimate <= most
+    ]
 
 
 def _interval(axes: Axes, n_star: Estimate, p: float, colour: str, marker: str, points: float) -> None:
@@ -126,7 +140,7 @@ def _handles(study: Study, present: set[str | None], *, theory: bool) -> list[Li
         (True, "P", "architectural line, 95 %"),
         (False, "x", "line, extrapolated, not converged"),
     ):
-        if any(ln.converged == converged and ln.n_star.estimate is not None for ln in study.result.lines):
+        if any(line.converged == converged for line in _near(study)):
             handles.append(Line2D([], [], marker=marker, color="#009E73", linewidth=1, label=words))
     last = study.result.budgets[-1:]
     if theory and any(f.n_star.estimate is not None for f in study.result.boundaries if [f.budget] == last):

@@ -6,11 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from PIL import Image
 from synthetic_study import empty, study, training_images
 
+from orchestrator.curves import conditions, read_curves
 from orchestrator.figures import draw
+from orchestrator.phase_plots import plot_phase_diagram
 from orchestrator.resolver import resolve
+from orchestrator.results import Estimate
+from orchestrator.study import Study
 from storage.schemas import SAMPLES
 
 NAMES = [
@@ -98,3 +103,18 @@ def test_the_boundary_and_the_slope_of_theory_are_in_the_phase_diagram(tmp_path)
     ]
     assert "random features" not in named[0]
     assert "random features" in named[1]
+
+
+@pytest.mark.parametrize(("n_star", "shown"), [(200.0, True), (5000.0, False)])
+def test_a_line_in_the_legend_is_in_the_phase_diagram(n_star, shown):
+    tables = study(seeds=(0, 1))
+    found = resolve(*tables.measured, sweep="synthetic", draws=1)
+    (line,) = found.lines
+    line = line.model_copy(update={"n_star": Estimate(estimate=n_star, low=130.0, high=9000.0)})
+    runs = read_curves(*tables.measured, k=found.k)
+    result = found.model_copy(update={"lines": [line]})
+    figure = plot_phase_diagram(Study(result=result, runs=runs, of_run=conditions(runs)[0]))
+    (axes,) = figure.axes
+    (legend,) = figure.legends
+    assert any("line" in text.get_text() for text in legend.get_texts()) == shown
+    assert (axes.get_xlim()[1] > n_star) == shown
