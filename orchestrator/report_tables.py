@@ -5,6 +5,7 @@ Called by the report; computes nothing. What is not known is a dash, and an inte
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ from orchestrator.grouping import condition_of, group_of
 from orchestrator.report_data import label
 from orchestrator.results import Comparison, Estimate, Fit, Law
 from orchestrator.study import Study
+
+_LONGEST = 160  # characters of a provenance
 
 
 class Table(NamedTuple):
@@ -162,11 +165,19 @@ def provenance(attempts: pa.Table) -> Table:
         counts = Counter(value for value in attempts[field.name].to_pylist() if value is not None)
         if counts:
             words = [
-                f"{value} ({count})" if len(counts) > 1 else str(value)
+                f"{_brief(value)} ({count})" if len(counts) > 1 else _brief(value)
                 for value, count in counts.most_common(8)
             ]
             rows.append([field.name, ", ".join(words) + (" …" if len(counts) > 8 else "")])
     return Table(["", "attempts"], rows, "No run has been executed.")
+
+
+def _brief(text: str) -> str:
+    """A text as it is, or its length and digest where it is as long as a diff is."""
+    if len(text) <= _LONGEST:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return f"{len(text.splitlines())} lines, sha256 {digest}…; whole in the records of the attempts"
 
 
 def settings(runs: pa.Table) -> Table:

@@ -6,10 +6,13 @@ import json
 import re
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 from finished_store import finish, prepared, tausweep, write_sweep
 from report_material import HOSTILE, report
 from synthetic_study import empty, study
+
+from orchestrator.report_tables import provenance
 
 
 def data_of(page):
@@ -95,6 +98,14 @@ def test_an_all_censored_sweep_has_no_number_where_nothing_crossed(tmp_path):
     assert all(
         fit["exponent"] is None for fit in data_of(page)["fits"] if fit["criterion"].startswith("f_mem")
     )
+
+
+def test_a_diff_is_told_by_its_length_and_digest():
+    diff = "diff --git a/x b/x\n" + "+ a line\n" * 400
+    (row,) = provenance(pa.table({"git_diff": [diff]})).rows
+    assert row[0] == "git_diff"
+    assert row[1].startswith("401 lines, sha256 ")
+    assert provenance(pa.table({"host": ["vm", "vm"]})).rows == [["host", "vm"]]
 
 
 def test_runs_without_a_measurement_are_named_and_listed(tmp_path):

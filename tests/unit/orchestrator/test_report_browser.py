@@ -143,6 +143,14 @@ def test_a_phone_needs_no_sideways_scrolling_of_the_page(opened, html):
     assert found.page.locator("#phase-plot svg.main-svg").first.bounding_box()["width"] <= 360
 
 
+def test_on_a_phone_the_legend_lies_below_the_axis_and_leaves_the_plot_room(opened, html):
+    found = opened(html, width=360)
+    title = found.page.locator("#curve-plot .xtitle").bounding_box()
+    legend = found.page.locator("#curve-plot .legend").bounding_box()
+    assert legend["y"] >= title["y"] + title["height"]
+    assert legend["height"] < 0.35 * found.page.locator("#curve-plot").bounding_box()["height"]
+
+
 def test_text_of_users_runs_no_script(opened, tmp_path):
     tables = study(seeds=(0,), n_values=(16, 32))
     found = opened(
