@@ -121,9 +121,10 @@ function phases() {
   const ink = getComputedStyle(root).getPropertyValue("--ink").trim();
   mark(budget.boundaries.filter((b) => b.group === group), "n*(p; τ)", ink, "diamond");
   mark(data.lines.filter((line) => line.group === group), "n* without end", "#009E73", "cross");
+  const last = data.n[data.n.length - 1], near = data.lines.map((line) => line.estimate).filter((n) => n !== null && n <= 4 * last);
   const widths = [...new Map(data.budgets.flatMap((b) => b.points).map((p) => [p.p, p.W]))].sort((a, b) => a[0] - b[0]);
   Plotly.react("phase-plot", traces, layout("n (training images)", "p (parameters)", {
-    xaxis: { ...ticksOfN(), range: [Math.log10(data.n[0] / 1.4), Math.log10(data.n[data.n.length - 1] * 1.4)] },
+    xaxis: { ...ticksOfN(), range: [Math.log10(data.n[0] / 1.4), Math.log10(Math.max(last, ...near) * 1.4)] },
     yaxis: { type: "log", tickvals: widths.map(([p]) => p), ticktext: widths.map(([p, W]) => `${p.toLocaleString("en")}<br>W = ${W}`), range: [Math.log10(widths[0][0] / 1.8), Math.log10(widths[widths.length - 1][0] * 1.8)] },
   }), config);
 }
