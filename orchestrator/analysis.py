@@ -14,9 +14,10 @@ import pyarrow as pa
 
 from jobs.images import split
 from orchestrator.criteria import parse_criterion, parse_threshold, require_view
+from orchestrator.curves import RunCurves, read_curves
 from orchestrator.failures import group_failures
 from orchestrator.plan import Plan, read_spec
-from orchestrator.resolver import resolve
+from orchestrator.resolver import resolve_curves
 from orchestrator.results import FitResult
 from orchestrator.timescales import Criterion, Smoothing
 from storage.atomic import publish
@@ -63,12 +64,17 @@ class Tables(NamedTuple):
     metrics: pa.Table
     neighbours: pa.Table
 
-    def resolve(self, sweep: str, view: View, draws: int = 500) -> FitResult:
-        """What the resolver says of them, with so many bootstrap resamples."""
-        return resolve(
+    def curves(self, view: View) -> list[RunCurves]:
+        """The runs that have a measurement."""
+        return read_curves(*self, k=view.k)
+
+    def resolve(
+        self, sweep: str, view: View, draws: int = 500, curves: list[RunCurves] | None = None
+    ) -> FitResult:
+        """What the resolver says of them, with so many bootstrap resamples; `curves` if they were read already."""
+        return resolve_curves(
             self.runs,
-            self.metrics,
-            self.neighbours,
+            self.curves(view) if curves is None else curves,
             sweep=sweep,
             k=view.k,
             criteria=view.criteria,
@@ -142,12 +148,13 @@ def report_sweep(
 
     run_ids = [run.run_id for run in plan.runs]
     tables = read_tables(plan, layout, bad)
+    curves = tables.curves(view)
     store = ["--store", str(layout.root)]
     source = Path(plan.source)
     material = Material(
-        result=tables.resolve(plan.sweep, view),
+        result=tables.resolve(plan.sweep, view, curves=curves),
         runs=tables.runs,
-        metrics=tables.metrics,
+        curves=curves,
         neighbours=tables.neighbours,
         samples=read_samples(plan, layout, bad),
         attempts=attempts_table(layout, run_ids),

@@ -7,6 +7,7 @@ compares exponents on the same points; it is no test.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -69,13 +70,15 @@ def resampled(points: Points, n: Sequence[int], rng: np.random.Generator) -> Poi
     """The points of runs drawn with replacement within each n.
 
     Args:
-        points: of runs 0 … R − 1.
+        points: of runs 0 … R − 1, in this order.
         n: (R,) of these runs.
         rng: source of the draws.
     """
     sizes = np.asarray(n)
-    rows = [np.flatnonzero(points.run == run) for run in range(len(sizes))]
-    drawn = [rng.choice(np.flatnonzero(sizes == size)) for size in sizes]
+    ends = np.searchsorted(points.run, np.arange(len(sizes) + 1))
+    rows = [np.arange(first, last) for first, last in itertools.pairwise(ends)]
+    alike = {size: np.flatnonzero(sizes == size) for size in set(n)}
+    drawn = [rng.choice(alike[size]) for size in n]
     chosen = np.concatenate([rows[run] for run in drawn])
     return Points(*(column[chosen] for column in points))
 

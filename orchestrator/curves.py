@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -156,7 +157,7 @@ def read_curves(runs: pa.Table, metrics: pa.Table, neighbours: pa.Table, *, k: f
     return found
 
 
-def conditions(runs: list[RunCurves]) -> tuple[dict[str, Condition], list[str]]:
+def conditions(runs: Sequence[RunCurves]) -> tuple[dict[str, Condition], list[str]]:
     """The condition of each run id, and the names of settings that change with n.
 
     A setting that differs between runs of one W, optimizer, batch and n divides them. One that changes only together

@@ -75,6 +75,22 @@ def choose_strips(
     shown = [run for run in study.runs if run.run_id in kept]
     if not shown:
         return "no generated images were kept (gallery = 0), or no neighbours measured"
+    chosen = _chosen(study, shown, most)
+    of_these = pc.field("run_id").isin(
+        [run.run_id for run in chosen]
+    )  # once: the table has every sample of every run
+    neighbours, samples = neighbours.filter(of_these), samples.filter(of_these)
+    found = []
+    for run in chosen:
+        own = samples.filter(pc.field("run_id") == run.run_id)
+        cards = _cards(neighbours, own, train_images(run.run_id), run, study.result.k)
+        condition, tau = study.of_run[run.run_id], pc.max(own["tau"]).as_py()
+        found.append(Strip(condition=condition, n=run.n, seed=run.settings["seed"], tau=tau, cards=cards))
+    return found
+
+
+def _chosen(study: Study, shown: list[RunCurves], most: int) -> list[RunCurves]:
+    """The first seed at up to four n of each of the conditions with most runs."""
     counts = Counter(study.of_run[run.run_id] for run in shown)
     found = []
     for condition in sorted(sorted(counts, key=lambda candidate: (-counts[candidate], candidate))[:most]):
@@ -82,11 +98,7 @@ def choose_strips(
         every_n = sorted({run.n for run in own})
         for n in sorted({every_n[round(i)] for i in np.linspace(0, len(every_n) - 1, _SHOWN_N)}):
             members = [run for run in own if run.n == n]
-            run = min(members, key=lambda run: (run.settings["seed"], run.settings["subset"]))
-            mine = pc.field("run_id") == run.run_id
-            cards = _cards(neighbours, samples.filter(mine), train_images(run.run_id), run, study.result.k)
-            tau = pc.max(samples.filter(mine)["tau"]).as_py()
-            found.append(Strip(condition=condition, n=n, seed=run.settings["seed"], tau=tau, cards=cards))
+            found.append(min(members, key=lambda run: (run.settings["seed"], run.settings["subset"])))
     return found
 
 

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import report_tables as tables
-from orchestrator.curves import conditions, read_curves
+from orchestrator.curves import conditions
 from orchestrator.gallery import Card, choose_strips
 from orchestrator.report_data import label, payload
 from orchestrator.study import Study
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+    from orchestrator.curves import RunCurves
     from orchestrator.failures import FailureGroup
     from orchestrator.results import FitResult
 
@@ -40,7 +41,8 @@ class Material:
 
     Attributes:
         result: of the tables.
-        runs, metrics, neighbours, samples: tables of the sweep, the attempt rule applied.
+        runs, neighbours, samples: tables of the sweep, the attempt rule applied.
+        curves: of its runs that have a measurement, read from these tables at the result's k.
         attempts: every execution of its runs.
         failures: grouped.
         train_images: run id → its training images, NCHW in 0…1, or None if they are not at hand.
@@ -51,7 +53,7 @@ class Material:
 
     result: FitResult
     runs: pa.Table
-    metrics: pa.Table
+    curves: list[RunCurves]
     neighbours: pa.Table
     samples: pa.Table
     attempts: pa.Table
@@ -84,7 +86,7 @@ def render(material: Material) -> str:
 
 def _content(material: Material) -> dict[str, Any]:
     result = material.result
-    found = read_curves(material.runs, material.metrics, material.neighbours, k=result.k)
+    found = material.curves
     study = Study(result=result, runs=found, of_run=conditions(found)[0])
     tau_mem, tau_gen = (_main(result, quantity) for quantity in ("tau_mem", "tau_gen"))
     columns, rows = tables.run_rows(study, material.runs, tau_mem)

@@ -61,9 +61,26 @@ def resolve(
         InputError: an argument is out of its range, or a criterion is given twice.
     """
     require_view(k, criteria or (), smoothing)
+    found = read_curves(runs, metrics, neighbours, k=k)
+    return resolve_curves(
+        runs, found, sweep=sweep, k=k, criteria=criteria, smoothing=smoothing, draws=draws, seed=seed
+    )
+
+
+def resolve_curves(
+    runs: pa.Table,
+    found: Sequence[RunCurves],
+    *,
+    sweep: str,
+    k: float,
+    criteria: Sequence[Criterion] | None,
+    smoothing: Smoothing,
+    draws: int,
+    seed: int = 0,
+) -> FitResult:
+    """`resolve` for those who have read the curves already: `found`, of these runs, at this k."""
     if draws < 1:
         raise InputError(f"draws = {draws}: at least one bootstrap resample is needed")
-    found = read_curves(runs, metrics, neighbours, k=k)
     of_run, pooled = conditions(found)
     chosen = tuple(criteria) if criteria else criteria_for(found)
     rng = np.random.default_rng(seed)

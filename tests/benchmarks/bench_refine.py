@@ -1,9 +1,10 @@
 """Refining against the full grid: the same boundary from a quarter of the training steps?
 
 Replays the recorded grid of data/boundary-grid.json (12 n × 2 W × 2 seeds of 1,000 steps, trained once from
-data/boundary-grid.yaml). Refining begins with the smallest and the largest n of each W and asks for one run after the other;
-a proposed n is answered by the nearest recorded one whose seeds are not used up. The alternative is the grid that a
-person would make of as many runs: n evenly spaced in ln n. Which seed answers is drawn anew in every replay.
+data/boundary-grid.yaml). Refining begins with the smallest and the largest n of each W and asks for one run after the other,
+or for one of each W a round as `--auto` does; a proposed n is answered by the nearest recorded one whose seeds are not used
+up. The alternative is the grid that a person would make of as many runs: n evenly spaced in ln n. Which seed answers is
+drawn anew in every replay.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import math
 import random
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,10 +41,6 @@ def recorded() -> tuple[Recorded, int]:
     return dict(found), max(run["tau"][-1] for run in runs)
 
 
-def posterior(outcomes: list[Outcome]) -> BoundaryPosterior:
-    return BoundaryPosterior.of(outcomes)
-
-
 class Replay:
     """Answers runs from the record, each seed once."""
 
@@ -61,7 +59,7 @@ class Replay:
         self.steps_stopped += min(tau, self.budget)
 
 
-def refined(grid: Recorded, budget: int, rng: random.Random, runs: int) -> Replay:
+def refined(grid: Recorded, budget: int, rng: random.Random, runs: int, batch: int = 1) -> Replay:
     replay = Replay(grid, budget, rng)
     widths, sizes = sorted({W for W, _ in grid}), sorted({n for _, n in grid})
     for W in widths:
@@ -69,11 +67,11 @@ def refined(grid: Recorded, budget: int, rng: random.Random, runs: int) -> Repla
         replay.run(W, sizes[-1])
     while sum(map(len, replay.outcomes.values())) < runs:
         known = {
-            Condition(W=W, optimizer="adam", batch="min(512, n)"): posterior(found)
+            Condition(W=W, optimizer="adam", batch="min(512, n)"): BoundaryPosterior.of(found)
             for W, found in replay.outcomes.items()
         }
-        (proposal,) = propose(known, 1, largest_n=sizes[-1])
-        replay.run(proposal.condition.W, proposal.n)
+        for proposal in propose(known, batch, largest_n=sizes[-1]):
+            replay.run(proposal.condition.W, proposal.n)
     return replay
 
 
@@ -94,7 +92,9 @@ def main() -> None:
     total = sum(map(len, grid.values()))
     widths = sorted({W for W, _ in grid})
     whole = {
-        W: posterior([Outcome(n, tau <= budget) for (w, n), taus in grid.items() if w == W for tau in taus])
+        W: BoundaryPosterior.of(
+            [Outcome(n, tau <= budget) for (w, n), taus in grid.items() if w == W for tau in taus]
+        )
         for W in widths
     }
     print(f"full grid: {total} runs of {budget} steps")
@@ -102,29 +102,40 @@ def main() -> None:
         low, middle, high = (found.quantile(q) for q in (0.025, 0.5, 0.975))
         print(f"  W = {W}: n* = {middle:.1f} [{low:.1f}, {high:.1f}], factor {found.width:.2f}")
     print(
-        "| runs | steps, of the grid's | by | n* in the grid's interval | both | median factor of the interval | steps with early stop |"
+        "| runs | steps, of the grid's | by | n* in the grid's interval | both | the grid's n* in its interval | "
+        "median factor of the interval | steps with early stop |"
     )
-    print("|---|---|---|---|---|---|---|")
-    for runs in (8, 12, 16):
-        for name, method in (("refine", refined), ("even grid", evenly)):
-            inside, factors, stopped = [], [], []
-            for seed in range(replays):
-                replay = method(grid, budget, random.Random(seed), runs)
-                found = {W: posterior(outcomes) for W, outcomes in replay.outcomes.items()}
-                inside.append(
-                    [
-                        whole[W].quantile(0.025) <= found[W].quantile(0.5) <= whole[W].quantile(0.975)
-                        for W in widths
-                    ]
-                )
-                factors.append([found[W].width for W in widths])
-                stopped.append(replay.steps_stopped / (total * budget))
-            share = np.mean(inside, axis=0)
-            each = ", ".join(f"W = {W}: {value:.0%}" for W, value in zip(widths, share, strict=True))
-            print(
-                f"| {runs} | {runs / total:.2f} | {name} | {each} | {np.mean(np.all(inside, axis=1)):.0%} | "
-                f"{np.median(factors):.2f} | {np.mean(stopped):.2f} |"
+    print("|---|---|---|---|---|---|---|---|")
+    methods = (("refine", refined), ("refine, two a round", partial(refined, batch=2)), ("even grid", evenly))
+    for runs in (8, 12):
+        for name, method in methods:
+            print_row(
+                name,
+                [method(grid, budget, random.Random(seed), runs) for seed in range(replays)],
+                whole,
+                total,
             )
+
+
+def print_row(name: str, replays: list[Replay], whole: dict[int, BoundaryPosterior], total: int) -> None:
+    """How well replays of as many runs find the boundary of all runs, of which there are `total`."""
+    inside, holding, factors = [], [], []
+    for replay in replays:
+        found = {W: BoundaryPosterior.of(replay.outcomes[W]) for W in whole}
+        inside.append([_holds(whole[W], found[W].quantile(0.5)) for W in whole])
+        holding.append([_holds(found[W], whole[W].quantile(0.5)) for W in whole])
+        factors.append([found[W].width for W in whole])
+    runs = sum(map(len, replays[0].outcomes.values()))
+    each = ", ".join(f"W = {W}: {share:.0%}" for W, share in zip(whole, np.mean(inside, axis=0), strict=True))
+    stopped = np.mean([replay.steps_stopped / (total * replay.budget) for replay in replays])
+    print(
+        f"| {runs} | {runs / total:.2f} | {name} | {each} | {np.mean(np.all(inside, axis=1)):.0%} | "
+        f"{np.mean(holding):.0%} | {np.median(factors):.2f} | {stopped:.2f} |"
+    )
+
+
+def _holds(posterior: BoundaryPosterior, n_star: float) -> bool:
+    return posterior.quantile(0.025) <= n_star <= posterior.quantile(0.975)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from synthetic_study import Tables, training_images
 
+from orchestrator.curves import read_curves
 from orchestrator.failures import FailureGroup
 from orchestrator.report import Material, render
 from orchestrator.resolver import resolve
@@ -22,7 +23,7 @@ def report(tables: Tables, tmp_path, *, sweep="synthetic", failures=(), source="
     material = Material(
         result=result,
         runs=tables.runs,
-        metrics=tables.metrics,
+        curves=read_curves(*tables.measured, k=result.k),
         neighbours=tables.neighbours,
         samples=tables.samples,
         attempts=attempts_table(StoreLayout(tmp_path), []),
