@@ -10,8 +10,11 @@ documented in docs/fit-result.md and by its JSON schema.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from numpy.typing import ArrayLike
 
 from orchestrator import analysis, selection
 from orchestrator.criteria import parse_criterion
@@ -22,6 +25,9 @@ from orchestrator.results import FIT_VERSION, Estimate, FitResult
 from orchestrator.timescales import Criterion, Smoothing
 from storage.objects import location
 
+if TYPE_CHECKING:
+    from orchestrator.spectrum_plots import Density
+
 __all__ = [
     "ESTIMATES",
     "FIT_VERSION",
@@ -31,6 +37,7 @@ __all__ = [
     "FitResult",
     "RunCurves",
     "curves_of",
+    "draw_spectrum",
     "estimates",
     "parse_criterion",
     "read_result",
@@ -38,6 +45,18 @@ __all__ = [
     "resolve_sweep",
     "write_result",
 ]
+
+
+def draw_spectrum(
+    path: str | Path, spectra: Mapping[str, ArrayLike], densities: Mapping[str, Density] | None = None
+) -> None:
+    """Draw measured eigenvalues and a theory's densities in the style of all figures.
+
+    Arguments and errors as of `orchestrator.spectrum_plots.draw_spectrum`.
+    """
+    from orchestrator import spectrum_plots  # matplotlib is loaded by those who draw
+
+    spectrum_plots.draw_spectrum(Path(path), spectra, densities)
 
 
 def resolve_sweep(

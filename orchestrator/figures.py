@@ -53,7 +53,7 @@ STYLE: dict[Any, Any] = {
 }
 """One style for all figures; readable at the width of a column."""
 
-_UNDATED: dict[Format, dict[str, None]] = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+UNDATED: dict[Format, dict[str, None]] = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 # Without a date in it the same tables give the same file.
 
 
@@ -109,6 +109,6 @@ def draw(
                 drawn.skipped[name] = figure
                 continue
             path = folder / f"{name}.{format}"
-            publish(path, partial(figure.savefig, format=format, metadata=_UNDATED[format]))
+            publish(path, partial(figure.savefig, format=format, metadata=UNDATED[format]))
             drawn.paths.append(path)
     return drawn
