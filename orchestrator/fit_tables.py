@@ -11,6 +11,10 @@ from orchestrator.results import Estimate, Fit, FitResult, Law
 
 def print_fits(result: FitResult) -> None:
     """Print the laws, the boundary, the phase diagram and what is to be known about them."""
+    if not result.runs:
+        output.console.print(f"{result.sweep}: no run has a measurement yet, there is nothing to fit")
+        _print_notes(result)
+        return
     how = f"k = {result.k:.4g}" + (", isotonic" if result.smoothing == "isotonic" else "")
     output.print_table(
         ["criterion", "W", "optimizer", "batch", "p", "exponent of n", "95 % interval", "tau/n", "points", "censored",
@@ -38,8 +42,12 @@ def print_fits(result: FitResult) -> None:
     for fit in result.fits:
         if fit.interval_note:
             output.console.print(f"note: {fit.criterion}, W = {fit.W}, {fit.optimizer}: {fit.interval_note}")
+    _print_notes(result)
+
+
+def _print_notes(result: FitResult) -> None:
     for note in result.notes:
-        output.console.print(f"note: {note}")
+        output.console.print(f"note: {note}", soft_wrap=True)
 
 
 def _print_phases(result: FitResult) -> None:

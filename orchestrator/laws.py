@@ -100,7 +100,7 @@ def fit_law(runs: Sequence[Crossed], *, widths: bool, confidence: float) -> dict
         "interval_note": None,
     }
     if len(counts["n_values"]) < 2:
-        return found | {"reason": _no_fit(counts["n_values"], len(runs))}
+        return found | {"reason": _no_fit(counts["n_values"], runs)}
     # A bound says nothing where the law has no number of its own: of a group, or of W if gamma can't be fitted.
     one_W = len(W_values) == 1
     known = [r for r in informative(runs) if r.group in groups and (not one_W or r.W in W_values)]
@@ -123,10 +123,12 @@ def _left_out(runs: Sequence[Crossed], groups: Sequence[str], W_values: Sequence
         )
 
 
-def _no_fit(n_values: Sequence[int], measured: int) -> str:
+def _no_fit(n_values: Sequence[int], runs: Sequence[Crossed]) -> str:
+    early = sum(run.crossing.censored == "left" for run in runs)
+    more = f"; {early} had crossed by the first evaluation" if early else ""
     if n_values:
-        return f"a crossing at one n only (n = {n_values[0]}); an exponent needs two"
-    return f"none of {measured} runs was seen to cross within its budget"
+        return f"a crossing at one n only (n = {n_values[0]}); an exponent needs two{more}"
+    return f"none of {len(runs)} runs was seen to cross within its budget{more}"
 
 
 def _design(runs: Sequence[Crossed], groups: Sequence[str], widths: bool) -> _Design:

@@ -34,6 +34,7 @@ class Proposal:
         memorises: probability that it memorises within the budget.
         information: expected, in nats of ln n*.
         known: median, 2.5 % and 97.5 % quantile of n* before any of the proposed runs.
+        measured: smallest and largest n behind it.
     """
 
     condition: Condition
@@ -42,13 +43,18 @@ class Proposal:
     memorises: float
     information: float
     known: tuple[float, float, float]
+    measured: tuple[float, float]
 
     @property
     def reason(self) -> str:
         """Why this run, in words."""
         middle, low, high = self.known
+        smallest, largest = self.measured
+        beyond = ""
+        if low < smallest or high > largest:
+            beyond = f" (assumed beyond the n measured, {smallest:g} … {largest:g})"
         return (
-            f"n* lies at {middle:.3g}, within {low:.3g} … {high:.3g}; this run memorises with probability "
+            f"n* lies near {middle:.3g}, within {low:.3g} … {high:.3g}{beyond}; this run memorises with probability "
             f"{self.memorises:.2f} and tells {self.information:.2f} nats of it"
         )
 
@@ -128,6 +134,7 @@ def propose(
                 memorises=branches[condition].memorises(n),
                 information=information,
                 known=(posterior.quantile(0.5), posterior.quantile(0.025), posterior.quantile(0.975)),
+                measured=posterior.measured,
             )
         )
         branches[condition].propose(n)

@@ -10,8 +10,11 @@ from typing import Any
 
 from orchestrator import output
 from orchestrator.curves import Condition
+from orchestrator.fit_tables import interval
 from orchestrator.refine import Proposal
 from orchestrator.refining import State
+from orchestrator.resolver import CONFIDENCE
+from orchestrator.results import Estimate
 
 
 def print_proposals(state: State, proposals: Sequence[Proposal], width: float, *, as_json: bool) -> None:
@@ -30,9 +33,10 @@ def print_proposals(state: State, proposals: Sequence[Proposal], width: float, *
     for condition in state.known:
         known = _known(state, condition)
         enough = "narrow enough" if known["factor"] <= width else f"wider than {width:g}"
-        at = [f"{known[name]:.3g}" for name in ("n_star", "low", "high", "factor")]
+        at = Estimate(estimate=known["n_star"], low=known["low"], high=known["high"])
+        factor = f"{known['factor']:.3g}"
         rows.append(
-            [condition.W, condition.optimizer, condition.batch, at[0], f"{at[1]} … {at[2]}", at[3], enough]
+            [condition.W, condition.optimizer, condition.batch, at.estimate, interval(at), factor, enough]
         )
     output.print_table(
         ["W", "optimizer", "batch", "n*", "95 %", "factor", ""],
@@ -52,7 +56,7 @@ def print_proposals(state: State, proposals: Sequence[Proposal], width: float, *
 
 def _known(state: State, condition: Condition) -> dict[str, Any]:
     found = state.known[condition]
-    low, middle, high = (found.quantile(fraction) for fraction in (0.025, 0.5, 0.975))
+    middle, low, high = found.interval(CONFIDENCE)
     return {
         "W": condition.W,
         "optimizer": condition.optimizer,

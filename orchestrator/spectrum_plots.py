@@ -81,7 +81,9 @@ def _panel(axes: Axes, title: str, eigenvalues: NDArray[np.float64], density: De
     positive = eigenvalues[eigenvalues > _ZERO * eigenvalues.max()]
     edges = np.geomspace(positive.min() / 1.2, positive.max() * 1.2, _BINS + 1)
     weights = np.full(len(positive), 1 / (len(eigenvalues) * np.log(edges[1] / edges[0])))
-    axes.hist(positive, edges.tolist(), weights=weights, color="0.8", label=f"{len(eigenvalues):,} eigenvalues")
+    axes.hist(
+        positive, edges.tolist(), weights=weights, color="0.8", label=f"{len(eigenvalues):,} eigenvalues"
+    )
     axes.set(xscale="log", xlabel=r"$\lambda$", ylabel=r"$\lambda \rho(\lambda)$")
     axes.set_title(title)
     if density is not None:

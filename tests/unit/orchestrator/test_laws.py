@@ -46,6 +46,14 @@ def test_a_censored_width_bounds_the_exponent_of_width_if_others_give_it():
     assert law["interval_note"] is None
 
 
+def test_runs_that_had_crossed_by_the_first_evaluation_are_not_called_late():
+    early = [run._replace(crossing=Crossing(None, "left", 30)) for run in runs(16, 10_000)]
+    law = fit_law(early, widths=False, confidence=0.95)
+    assert law["reason"] == (
+        "none of 8 runs was seen to cross within its budget; 8 had crossed by the first evaluation"
+    )
+
+
 @pytest.mark.parametrize("n_values", [(16,), ()])
 def test_too_little_gives_no_exponent_but_a_reason(n_values):
     law = fit_law([*runs(16, 10_000, n_values=n_values), *runs(16, 10)], widths=False, confidence=0.95)

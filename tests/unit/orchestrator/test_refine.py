@@ -170,6 +170,17 @@ def test_refine_as_json_has_what_is_known_and_what_is_proposed(measured):
     assert len(found["proposals"]) == 3
 
 
+def test_a_boundary_that_was_not_bracketed_is_open_and_what_is_assumed_is_said(store, tmp_path):
+    plan = prepared(write_sweep(tmp_path, WIDE), store)
+    for run in plan.runs:
+        if run.spec.data.n == 4:  # they memorise
+            finish(store.run(run.run_id))
+    found = json.loads(tausweep("refine", "tiny", "--json", store=store.root).out)
+    (known,) = found["boundaries"]
+    assert (known["n_star"], known["low"], known["high"]) == (None, None, None)
+    assert "assumed beyond the n measured, 4 … 4" in found["proposals"][0]["reason"]
+
+
 def test_refine_writes_a_child_that_has_the_parents_runs_too(measured, tmp_path):
     child = tmp_path / "child.yaml"
     assert tausweep("refine", "tiny", "--runs", "3", "-o", child, store=measured.root).code == 0

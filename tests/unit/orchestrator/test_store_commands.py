@@ -207,3 +207,13 @@ def test_evaluations_go_out_as_one_table_that_can_not_be_imported(study, tmp_pat
 def test_import_of_a_folder_that_is_no_store_is_refused(study, tmp_path):
     done = tausweep("import", str(tmp_path), store=study.root)
     assert (done.code, "no sweep has been run into this store" in done.err) == (2, True)
+
+
+def test_a_sweep_without_a_measurement_is_resolved_in_words(store, tmp_path):
+    prepared(write_sweep(tmp_path), store)
+    done = tausweep("resolve", "tiny", store=store.root)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith(
+        "tiny: no run has a measurement yet, there is nothing to fit\nnote: no measurement"
+    )
+    assert json.loads(tausweep("resolve", "tiny", "--json", store=store.root).out)["fits"] == []
