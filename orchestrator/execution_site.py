@@ -1,4 +1,4 @@
-"""Where plans are executed until they are done: on this machine or by a SLURM, behind one face.
+"""Where plans are executed until they are done: on this machine, by a SLURM or a Ray cluster, behind one face.
 
 Called by `refine --auto`, which goes on when the runs of a round have ended, wherever that was.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from orchestrator import launch, output, slurm_submission
+from orchestrator import launch, output, ray_submission, slurm_submission
 from orchestrator.plan import Plan
 from storage.layout import StoreLayout
 
@@ -19,7 +19,7 @@ class ExecutionSite:
 
     Attributes:
         layout: the store.
-        executor: local or slurm.
+        executor: local, slurm or ray.
         profile: of the site's SLURM, by name or file; None for what the sweep says.
     """
 
@@ -31,10 +31,12 @@ class ExecutionSite:
         """The plan with its executor and the resources that runs have there.
 
         Raises:
-            InputError: this machine or this SLURM can't execute it.
+            InputError: this machine or this cluster can't execute it.
         """
         if self.executor == "slurm":
             plan = slurm_submission.on_site(plan, self.layout, self.profile)
+        elif self.executor == "ray":
+            plan = ray_submission.on_cluster(plan, None)
         else:
             plan.resources.worker_count(len(plan.runs))
         return replace(plan, executor=self.executor)
@@ -43,9 +45,13 @@ class ExecutionSite:
         """Execute what is to do, calling `watch` now and then, and give the plan back as it ended.
 
         Raises:
-            KeyboardInterrupt: stopped by a signal. Workers of this machine have ended; jobs of a SLURM go on.
+            KeyboardInterrupt: stopped by a signal. Workers of this machine have ended; jobs of a cluster go on.
         """
-        carry_out = slurm_submission.watch if self.executor == "slurm" else launch.execute
+        carry_out = {
+            "local": launch.execute,
+            "slurm": slurm_submission.watch,
+            "ray": ray_submission.carry_out,
+        }[self.executor]
         with output.ProgressView(plan) as view:
 
             def update(now: Plan) -> None:

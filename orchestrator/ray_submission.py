@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import typer
@@ -46,7 +46,23 @@ def submit(made: Plan, layout: StoreLayout, *, watch: bool) -> None:
         TausweepError: Ray refused the job; nothing was submitted then.
         typer.Exit: 1 if a run failed, 130 if the watching was stopped.
     """
-    made = launch.settled(made, layout)
+    _hand_over(launch.settled(made, layout), layout)
+    if watch:
+        _watch(made, layout)
+
+
+def carry_out(made: Plan, layout: StoreLayout, update: Callable[[Plan], None]) -> Plan:
+    """Submit what is to do of a prepared plan, stay until its job has ended, and give the plan back as it ended.
+
+    Raises:
+        TausweepError: Ray refused the job; nothing was submitted then.
+        KeyboardInterrupt: stopped by a signal; the job goes on.
+    """
+    _hand_over(made, layout)
+    return launch.settled(_follow(made, layout, update)[0], layout)
+
+
+def _hand_over(made: Plan, layout: StoreLayout) -> None:
     jobs = given_jobs(made.sweep, layout)
     for job in note_ended(jobs, layout)[:1]:
         output.console.print(f"an earlier job began no run: {what_happened(job)}", soft_wrap=True)
@@ -63,8 +79,6 @@ def submit(made: Plan, layout: StoreLayout, *, watch: bool) -> None:
             f"{made.sweep}: nothing to submit; all runs are done, or in jobs that wait or run"
         )
     output.console.print(f"follow with: tausweep status {made.sweep} --store {layout.root}", soft_wrap=True)
-    if watch:
-        _watch(made, layout)
 
 
 def _maybe_lost(made: Plan, jobs: Sequence[GivenJob]) -> list[PlannedRun]:
@@ -73,19 +87,24 @@ def _maybe_lost(made: Plan, jobs: Sequence[GivenJob]) -> list[PlannedRun]:
     return [run for run in made.runs if run.status.state == "running" and run.run_id not in given]
 
 
+def _follow(made: Plan, layout: StoreLayout, update: Callable[[Plan], None]) -> tuple[Plan, list[GivenJob]]:
+    """Look again and again until no job of the sweep lives."""
+    while True:
+        began = time.monotonic()
+        jobs = given_jobs(made.sweep, layout)
+        made = launch.refresh(made, layout)
+        made = replace(made, runs=with_jobs(made.runs, made.sweep, layout))
+        update(made)
+        if all(job.alive is False for job in jobs):
+            return made, jobs
+        # A look at thousands of runs takes a while: a tenth of a core at most goes into looking.
+        time.sleep(max(_POLL_SECONDS, 9 * (time.monotonic() - began)))
+
+
 def _watch(made: Plan, layout: StoreLayout) -> None:
     try:
         with output.ProgressView(made) as view:
-            while True:
-                began = time.monotonic()
-                jobs = given_jobs(made.sweep, layout)
-                made = launch.refresh(made, layout)
-                made = replace(made, runs=with_jobs(made.runs, made.sweep, layout))
-                view.update(made)
-                if all(job.alive is False for job in jobs):
-                    break
-                # A look at thousands of runs takes a while: a tenth of a core at most goes into looking.
-                time.sleep(max(_POLL_SECONDS, 9 * (time.monotonic() - began)))
+            made, jobs = _follow(made, layout, view.update)
     except KeyboardInterrupt:
         output.console.print("stopped watching; the job goes on")
         raise typer.Exit(130) from None

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from finished_store import finish, prepared, refused, tausweep, write_sweep
 
-from orchestrator import feeding, slurm_submission
+from orchestrator import feeding, ray_submission, slurm_submission
 from orchestrator.execution_site import ExecutionSite
 from orchestrator.executors.base import Handle, JobRequest
 from orchestrator.plan import stored_plan
@@ -31,7 +32,8 @@ class Scheduler:
             for line in request.layout.job_runs(request.job_id).read_text().splitlines():
                 finish(RunDirectory(Path(line)))
                 self.submitted += 1
-            details = {"slurm_id": request.job_id, "array": 1, "parallel": None, "output": "/nowhere"}
+            details = {"slurm_id": request.job_id, "array": 1, "parallel": None, "output": "/nowhere",
+                       "dashboard": "http://nowhere", "submission_id": request.job_id}  # fmt: skip
             handles.append(Handle(executor="slurm", job_id=request.job_id, details=details))
         return handles
 
@@ -53,13 +55,16 @@ def scheduler(monkeypatch) -> Scheduler:
     made = Scheduler()
     monkeypatch.setattr("orchestrator.submission.executor_of", lambda name: made)
     monkeypatch.setattr(slurm_submission, "executor_of", lambda name: made)
+    monkeypatch.setattr(ray_submission, "executor_of", lambda name: made)
+    monkeypatch.setattr(ray_submission, "require_place", lambda resources: SimpleNamespace(warning=None))
     monkeypatch.setattr(feeding, "POLL_SECONDS", 0.0)
     return made
 
 
-def test_a_scheduler_is_given_the_runs_of_the_plan_and_waited_for(tmp_path, store, scheduler):
+@pytest.mark.parametrize("executor", ["slurm", "ray"])
+def test_a_scheduler_is_given_the_runs_of_the_plan_and_waited_for(tmp_path, store, scheduler, executor):
     plan = prepared(write_sweep(tmp_path), store)
-    site = ExecutionSite(layout=store, executor="slurm")
+    site = ExecutionSite(layout=store, executor=executor)
     part = replace(site.place(plan), runs=plan.runs[:3])
     seen = []
     ended = site.execute(part, seen.append)

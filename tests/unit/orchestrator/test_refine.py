@@ -214,7 +214,6 @@ def test_refine_adds_to_the_sweeps_own_file(measured, tmp_path):
         (["--executor", "local"], "--executor: only with --auto"),
         (["--profile", "one-gpu"], "--profile: only with --auto"),
         (["--auto", "-o", "more.yaml", "--executor", "slrm"], "did you mean 'slurm'?"),
-        (["--auto", "-o", "more.yaml", "--executor", "ray"], "not available in this version"),
         (["--auto", "-o", "more.yaml", "--profile", "one-gpu"], "--profile: only with --executor slurm"),
         (["--auto", "-o", "more.yaml", "--json"], "--json: not with --auto"),
         (["--criterion", "frechet_pca<=1.25*min"], "no run has measured memorisation"),
