@@ -14,6 +14,9 @@ quickstart: $(BIN)/.installed
 	@echo
 	@echo "Figures of the quickstart sweep:"
 	@$(BIN)/tausweep figures quickstart --store $(STORE)
+	@echo
+	@echo "The report, to be opened in a browser:"
+	@$(BIN)/tausweep report quickstart --store $(STORE) --out $(STORE)/figures/quickstart/report.html
 
 test: $(BIN)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
