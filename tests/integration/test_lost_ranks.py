@@ -50,7 +50,8 @@ def test_a_rank_that_is_killed_fails_the_attempt_by_name_and_another_run_goes_on
     status = run_status(run)
     assert status.failure == "lost_worker"
     assert str(status.error).startswith(f"rank 1 (pid {victim.pid}) was killed by SIGKILL")
-    assert files(run) == left, "nothing is published after the end"
+    # Its claim may still have been there: that goes when the end is recorded.
+    assert set(files(run)) <= set(left), "nothing is published after the end"
     assert run_status(other).state == "succeeded"
 
 
