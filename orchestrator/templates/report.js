@@ -25,7 +25,8 @@ function layout(x, y, more = {}) {
   const axis = { gridcolor: rule, linecolor: rule, zeroline: false, automargin: true, exponentformat: "power" };
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, size: 12 }, hovermode: "closest",
-    margin: { l: 56, r: 12, t: 12, b: 44 }, legend: window.innerWidth < 640 ? { orientation: "h", yref: "container", y: 0, yanchor: "bottom", maxheight: 0.28 } : { y: 1 },
+    // Above the plot, the tool bar has a place of its own: where nothing hovers it is always shown, and lay on the legend.
+    margin: { l: 56, r: 12, t: 34, b: 44 }, legend: window.innerWidth < 640 ? { orientation: "h", yref: "container", y: 0, yanchor: "bottom", maxheight: 0.28 } : { y: 1 },
     xaxis: { ...axis, type: "log", title: { text: x }, ...more.xaxis }, yaxis: { ...axis, title: { text: y }, ...more.yaxis },
   };
 }
