@@ -18,7 +18,7 @@ from orchestrator.executors.base import Executor, Handle, JobRequest
 from orchestrator.launch import refresh, todo
 from orchestrator.plan import Plan, PlannedRun, with_jobs
 from orchestrator.resources import Resources
-from orchestrator.submission import GivenJob, given_jobs
+from orchestrator.submission import GivenJob, given_jobs, living_runs
 from storage.atomic import publish, write_record
 from storage.compaction import compact
 from storage.errors import TausweepError
@@ -80,7 +80,7 @@ def cut(runs: Sequence[PlannedRun], size: int) -> list[list[PlannedRun]]:
 
 def open_runs(plan: Plan, jobs: Sequence[GivenJob]) -> list[PlannedRun]:
     """Runs that are to be executed and that no job which may live was given."""
-    given = {run_id for job in jobs if job.alive is not False for run_id in job.run_ids}
+    given = living_runs(jobs)
     return [run for run in todo(plan) if run.run_id not in given]
 
 

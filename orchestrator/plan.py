@@ -12,7 +12,7 @@ from typing import Any
 from jobs.spec import RunSpec, stored_spec
 from orchestrator.resources import Resources
 from orchestrator.staging import ImageSet, identify
-from orchestrator.submission import given_jobs
+from orchestrator.submission import given_jobs, living_runs
 from orchestrator.sweepfile import Sweep, expand
 from storage.atomic import read_record
 from storage.attempt_records import RunState
@@ -144,7 +144,7 @@ def _planned(specs: Sequence[RunSpec], layout: StoreLayout, sweep: str) -> list[
 def with_jobs(runs: Iterable[PlannedRun], sweep: str, layout: StoreLayout) -> list[PlannedRun]:
     """Runs with what their jobs add: those that wait in one are submitted, and the scheduler's own word."""
     jobs = given_jobs(sweep, layout)
-    living = {run_id for job in jobs if job.alive is not False for run_id in job.run_ids}
+    living = living_runs(jobs)
     words = {run_id: job.word for job in jobs for run_id in job.run_ids}
 
     def seen(run: PlannedRun) -> PlannedRun:

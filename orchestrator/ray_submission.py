@@ -11,12 +11,12 @@ import typer
 
 from orchestrator import launch, output
 from orchestrator.ended_jobs import note_ended, what_happened
-from orchestrator.execution import report_end
+from orchestrator.execution import EXIT_INTERRUPTED, report_end
 from orchestrator.executors.ray import require_place
 from orchestrator.executors.ray_options import RayOptions
 from orchestrator.feeding import open_runs, submit_jobs
 from orchestrator.plan import Plan, PlannedRun, with_jobs
-from orchestrator.submission import GivenJob, executor_of, given_jobs
+from orchestrator.submission import GivenJob, executor_of, given_jobs, living_runs
 from storage.layout import StoreLayout
 
 _POLL_SECONDS = 2.0
@@ -83,7 +83,7 @@ def _hand_over(made: Plan, layout: StoreLayout) -> None:
 
 def _maybe_lost(made: Plan, jobs: Sequence[GivenJob]) -> list[PlannedRun]:
     """Runs that look as if they were executed, by no job that lives: the driver watches, and takes up those that are lost."""
-    given = {run_id for job in jobs if job.alive is not False for run_id in job.run_ids}
+    given = living_runs(jobs)
     return [run for run in made.runs if run.status.state == "running" and run.run_id not in given]
 
 
@@ -107,7 +107,7 @@ def _watch(made: Plan, layout: StoreLayout) -> None:
             made, jobs = _follow(made, layout, view.update)
     except KeyboardInterrupt:
         output.console.print("stopped watching; the job goes on")
-        raise typer.Exit(130) from None
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     for job in note_ended(jobs, layout)[:1]:
         output.console.print(what_happened(job), soft_wrap=True)
     report_end(launch.settled(made, layout), layout)

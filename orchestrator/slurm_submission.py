@@ -11,7 +11,7 @@ import typer
 from orchestrator import feeding, launch, output
 from orchestrator.ended_jobs import what_happened
 from orchestrator.estimate import estimate
-from orchestrator.execution import report_end
+from orchestrator.execution import EXIT_INTERRUPTED, report_end
 from orchestrator.executors import slurm_queue
 from orchestrator.executors.slurm import SlurmExecutor, parameters, require_shared, shared_file_system
 from orchestrator.feeding import Fed, Scheduler
@@ -63,7 +63,7 @@ def submit(made: Plan, layout: StoreLayout, *, canary: bool, watch: bool) -> Non
             made = feeding.watch_jobs(made, layout, scheduler, view.update)
     except KeyboardInterrupt:
         output.console.print("stopped watching; jobs that were submitted go on")
-        raise typer.Exit(130) from None
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     _print_calls()
     report_end(made, layout)
 

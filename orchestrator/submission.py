@@ -9,7 +9,7 @@ import subprocess
 import sys
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -100,6 +100,11 @@ def given_jobs(sweep: str, layout: StoreLayout) -> list[GivenJob]:
         for (handle, run_ids), lives, word in zip(given, alive, words, strict=True):
             jobs.append(GivenJob(handle=handle, run_ids=run_ids, alive=lives, word=word))
     return jobs
+
+
+def living_runs(jobs: Iterable[GivenJob]) -> set[str]:
+    """The runs of jobs that live, or of which that is not known."""
+    return {run_id for job in jobs if job.alive is not False for run_id in job.run_ids}
 
 
 def cancel_jobs(sweep: str, layout: StoreLayout) -> int:
