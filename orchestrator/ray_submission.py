@@ -17,6 +17,7 @@ from orchestrator.executors.ray_options import RayOptions
 from orchestrator.feeding import open_runs, submit_jobs
 from orchestrator.plan import Plan, PlannedRun, with_jobs
 from orchestrator.submission import GivenJob, executor_of, given_jobs, living_runs
+from storage.errors import TausweepError
 from storage.layout import StoreLayout
 
 _POLL_SECONDS = 2.0
@@ -43,7 +44,7 @@ def submit(made: Plan, layout: StoreLayout, *, watch: bool) -> None:
     """Submit what is to do of a prepared sweep as one Ray job, and stay until it has ended if that is asked for.
 
     Raises:
-        TausweepError: Ray refused the job; nothing was submitted then.
+        TausweepError: Ray refused the job, and nothing was submitted; or it was watched and ended with runs left.
         typer.Exit: 1 if a run failed, 130 if the watching was stopped.
     """
     _hand_over(launch.settled(made, layout), layout)
@@ -55,11 +56,13 @@ def carry_out(made: Plan, layout: StoreLayout, update: Callable[[Plan], None]) -
     """Submit what is to do of a prepared plan, stay until its job has ended, and give the plan back as it ended.
 
     Raises:
-        TausweepError: Ray refused the job; nothing was submitted then.
+        TausweepError: Ray refused the job, and nothing was submitted; or the job ended with runs left.
         KeyboardInterrupt: stopped by a signal; the job goes on.
     """
     _hand_over(made, layout)
-    return launch.settled(_follow(made, layout, update)[0], layout)
+    made = launch.settled(_follow(made, layout, update)[0], layout)
+    _require_ended(made, layout)
+    return made
 
 
 def _hand_over(made: Plan, layout: StoreLayout) -> None:
@@ -110,4 +113,16 @@ def _watch(made: Plan, layout: StoreLayout) -> None:
         raise typer.Exit(EXIT_INTERRUPTED) from None
     for job in note_ended(jobs, layout)[:1]:
         output.console.print(what_happened(job), soft_wrap=True)
-    report_end(launch.settled(made, layout), layout)
+    made = launch.settled(made, layout)
+    report_end(made, layout)
+    _require_ended(made, layout)
+
+
+def _require_ended(made: Plan, layout: StoreLayout) -> None:
+    """Check that no run is left: a job that was stopped, or lost with its head, ends before its runs do."""
+    left = sum(run.status.waiting or run.status.state == "running" for run in made.runs)
+    if left:
+        raise TausweepError(
+            f"{made.sweep}: {left} runs are left, but no job that lives has them; go on with\n"
+            f"  tausweep resume {made.sweep} --store {layout.root}"
+        )

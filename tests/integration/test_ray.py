@@ -20,7 +20,7 @@ from orchestrator.sweepfile import read_sweep
 from storage.attempt_records import last_attempt
 from storage.attempts import run_status
 from storage.layout import StoreLayout
-from tests.integration.tiny_sweep import science, states, tausweep
+from tests.integration.tiny_sweep import science, start, states, tausweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(1500)]
 
@@ -127,6 +127,20 @@ def test_cancelling_all_runs_ends_the_job(ray_cluster, tmp_path):
     job = json.loads(next((tmp_path / "store" / "jobs").glob("*.json")).read_text())["details"]
     cluster = client(job["dashboard"])
     wait_for(lambda: cluster.get_job_status(job["submission_id"]).is_terminal())
+
+
+def test_a_watched_job_that_is_stopped_with_runs_left_says_so_and_fails(ray_cluster, tmp_path):
+    store = tmp_path / "store"
+    watching = start("submit", write(tmp_path, steps=100_000), "--executor", "ray", "--watch", store=store)
+    wait_for(lambda: states(store) == {"running": 2})
+    (record,) = (store / "jobs").glob("*.json")
+    details = json.loads(record.read_text())["details"]
+    client(details["dashboard"]).stop_job(details["submission_id"])  # as `ray job stop` does
+    output, _ = watching.communicate(timeout=300)
+    assert watching.returncode == 1  # a RayJob of Kubernetes is begun again then
+    assert "2 runs are left" in output
+    assert "tausweep resume raysweep" in output
+    assert states(store) == {"preempted": 2}
 
 
 def test_a_killed_worker_process_costs_only_what_came_after_the_checkpoint(ray_cluster, tmp_path):
