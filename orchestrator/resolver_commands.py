@@ -242,8 +242,7 @@ def _site(executor: str, profile: str | None, layout: StoreLayout) -> ExecutionS
     from orchestrator.execution_site import ExecutionSite
 
     submission.require_executor(executor)
-    if profile is not None and executor != "slurm":
-        raise InputError(f"--profile: only with --executor slurm; {executor} has no use for it")
+    submission.require_use(executor, {"--profile": profile}, "slurm")
     selection.require_writable(layout)
     return ExecutionSite(layout=layout, executor=executor, profile=profile)
 

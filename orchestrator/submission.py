@@ -46,6 +46,18 @@ def require_executor(name: str) -> None:
             ) from error
 
 
+def require_use(executor: str, options: dict[str, object], *executors: str) -> None:
+    """Check that options are of use to an executor.
+
+    Raises:
+        InputError: one is given that only other executors know.
+    """
+    given = [name for name, value in options.items() if value]
+    if given and executor not in executors:
+        told = " or ".join(executors)
+        raise InputError(f"{given[0]}: only with --executor {told}; {executor} has no use for it")
+
+
 @cache
 def executor_of(name: str) -> Executor:
     """The executor of a name, one object a process: it remembers what its scheduler said."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.options import DEFAULT_STORE, Overrides, ProfileName, Store, SweepFile, SweepName, Where
-from storage.errors import InputError
 from storage.layout import StoreLayout
 
 if TYPE_CHECKING:
@@ -50,9 +49,9 @@ def submit(
     from orchestrator import launch, listing, output, ray_submission, selection, slurm_submission, submission
 
     submission.require_executor(executor)
-    _require_use(executor, {"--profile": profile, "--dry-run": dry_run, "--canary": canary}, "slurm")
-    _require_use(executor, {"--watch": watch}, "slurm", "ray")
-    _require_use(executor, {"--address": address}, "ray")
+    submission.require_use(executor, {"--profile": profile, "--dry-run": dry_run, "--canary": canary}, "slurm")
+    submission.require_use(executor, {"--watch": watch}, "slurm", "ray")
+    submission.require_use(executor, {"--address": address}, "ray")
     layout = selection.open_store(store)
     selection.require_writable(layout)
     made = selection.planned(file, overrides, layout)
@@ -118,9 +117,9 @@ def resume(
     made = selection.stored(sweep, layout, where)
     executor = executor or made.executor
     submission.require_executor(executor)
-    _require_use(executor, {"--profile": profile}, "slurm")
-    _require_use(executor, {"--watch": watch}, "slurm", "ray")
-    _require_use(executor, {"--address": address}, "ray")
+    submission.require_use(executor, {"--profile": profile}, "slurm")
+    submission.require_use(executor, {"--watch": watch}, "slurm", "ray")
+    submission.require_use(executor, {"--address": address}, "ray")
     made = replace(made, executor=executor)
     if executor == "slurm":
         made = slurm_submission.on_site(made, layout, profile, stored=True)
@@ -164,10 +163,3 @@ def prepare(made: Plan, layout: StoreLayout) -> None:
 
     with output.counting("preparing images") as progress:
         launch.prepare(made, layout, progress)
-
-
-def _require_use(executor: str, options: dict[str, object], *executors: str) -> None:
-    given = [name for name, value in options.items() if value]
-    if given and executor not in executors:
-        told = " or ".join(executors)
-        raise InputError(f"{given[0]}: only with --executor {told}; {executor} has no use for it")
