@@ -49,7 +49,9 @@ def submit(
     from orchestrator import launch, listing, output, ray_submission, selection, slurm_submission, submission
 
     submission.require_executor(executor)
-    submission.require_use(executor, {"--profile": profile, "--dry-run": dry_run, "--canary": canary}, "slurm")
+    submission.require_use(
+        executor, {"--profile": profile, "--dry-run": dry_run, "--canary": canary}, "slurm"
+    )
     submission.require_use(executor, {"--watch": watch}, "slurm", "ray")
     submission.require_use(executor, {"--address": address}, "ray")
     layout = selection.open_store(store)
