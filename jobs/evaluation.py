@@ -15,16 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from jobs.ddpm import Schedule, denoising_loss, sample_ddim
-from jobs.gap_ratio import f_mem
+from jobs.gap_ratio import GAP_THRESHOLD, f_mem
 from jobs.images import Split, to_unit
 from jobs.memorisation import Neighbours, nearest_two
 from jobs.quality import PixelPCA, frechet_distance
 from jobs.ranks import Ranks
 from jobs.seeds import derive
 from jobs.spec import RunSpec
-
-GAP_THRESHOLD = 1 / 3
-"""k of the paper: a sample is memorised if d1/d2 < k."""
 
 _CHUNK = 256  # samples generated at once; bounds memory, and their seeds keep it out of the result
 
