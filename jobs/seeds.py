@@ -10,7 +10,9 @@ from typing import Literal
 
 import numpy as np
 
-Purpose = Literal["init", "order", "noise", "dropout", "train_loss", "test_loss", "sample"]
+Purpose = Literal[
+    "init", "order", "noise", "dropout", "train_loss", "test_loss", "sample", "train_set", "test_set"
+]
 
 # The numbers enter every stream: never renumber, only add.
 _CODES: dict[Purpose, int] = {
@@ -21,6 +23,8 @@ _CODES: dict[Purpose, int] = {
     "train_loss": 5,
     "test_loss": 6,
     "sample": 7,
+    "train_set": 9,
+    "test_set": 10,
 }
 
 
