@@ -11,7 +11,16 @@ from typing import Literal
 import numpy as np
 
 Purpose = Literal[
-    "init", "order", "noise", "dropout", "train_loss", "test_loss", "sample", "train_set", "test_set"
+    "init",
+    "order",
+    "noise",
+    "dropout",
+    "train_loss",
+    "test_loss",
+    "sample",
+    "label_dropout",
+    "train_set",
+    "test_set",
 ]
 
 # The numbers enter every stream: never renumber, only add.
@@ -23,6 +32,7 @@ _CODES: dict[Purpose, int] = {
     "train_loss": 5,
     "test_loss": 6,
     "sample": 7,
+    "label_dropout": 8,
     "train_set": 9,
     "test_set": 10,
 }

@@ -21,7 +21,7 @@ from jobs.data_kinds import UNPREPARED, Digits, Folder, GaussianMixture
 from jobs.fields import Group, Whole
 from jobs.model_kinds import UNet
 from jobs.objective_kinds import DDPM
-from jobs.optimizer_kinds import SGD, Adam
+from jobs.optimizer_kinds import SGD, Adam, AdamW, GradientDescent
 from jobs.settings import Evaluation, Training
 from storage.errors import IdentityError, SettingError, nearest
 from storage.layout import RUN_ID_LENGTH
@@ -34,7 +34,7 @@ _UNIONS: dict[str, dict[str, type[Group]]] = {
     "data": {"digits": Digits, "folder": Folder, "gaussian_mixture": GaussianMixture},
     "model": MODELS,
     "objective": {"ddpm": DDPM},
-    "optimizer": {"adam": Adam, "sgd": SGD},
+    "optimizer": {"adam": Adam, "adamw": AdamW, "sgd": SGD, "gd": GradientDescent},
 }
 _PLAIN: dict[str, type[Group]] = {"training": Training, "evaluation": Evaluation}
 
@@ -48,7 +48,7 @@ class RunSpec(BaseModel):
     data: Annotated[Digits | Folder | GaussianMixture, Field(discriminator="data")]
     model: UNet
     objective: DDPM
-    optimizer: Annotated[Adam | SGD, Field(discriminator="optimizer")]
+    optimizer: Annotated[Adam | AdamW | SGD | GradientDescent, Field(discriminator="optimizer")]
     training: Training
     evaluation: Evaluation
     seed: Annotated[Whole, Field(ge=0, description="every random stream of the run derives from it")]

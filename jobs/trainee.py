@@ -6,7 +6,7 @@ the optimiser and tau: what a checkpoint holds, and all it needs to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from jobs.batches import Batches
 from jobs.models import build_model
 from jobs.objectives import Objective
-from jobs.optimizer_kinds import Adam
+from jobs.optimizers import build_optimizer
 from jobs.ranks import Ranks
 from jobs.seeds import derive
 from jobs.spec import RunSpec
@@ -48,15 +48,6 @@ class Trainee(Protocol):
             Updates done now, more than tau and at most until; and the loss of the last, None if there is none to
             look at.
         """
-
-
-def build_optimizer(spec: RunSpec, parameters: Iterator[nn.Parameter]) -> torch.optim.Optimizer:
-    """The spec's optimiser. Fused: one kernel over all parameters instead of several for each."""
-    settings = spec.optimizer
-    if isinstance(settings, Adam):
-        betas = (settings.beta1, settings.beta2)
-        return torch.optim.Adam(parameters, lr=settings.lr, betas=betas, fused=True)
-    return torch.optim.SGD(parameters, lr=settings.lr, momentum=settings.momentum, fused=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +133,7 @@ def stepped_trainee(
         ranks=ranks,
         model=model,
         network=ranks.wrap(model, spec.batch_size),
-        optimizer=build_optimizer(spec, model.parameters()),
+        optimizer=build_optimizer(spec.optimizer, model.parameters()),
         objective=objective,
         train=torch.from_numpy(split.train).to(device),
         batches=Batches(spec.seed, spec.data.n, spec.batch_size),
