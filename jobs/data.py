@@ -11,10 +11,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.data_kinds import GaussianMixture, Images
+from jobs.data_kinds import Digits, GaussianMixture, Images
 from jobs.fields import Group
-from jobs.images import split, training_pool
-from jobs.split import Split
+from jobs.images import digits_labels, split, training_pool
+from jobs.split import Labels, Split
 from jobs.vectors import mixture_split
 from storage.errors import DataError
 
@@ -34,7 +34,22 @@ def load(data: Group, images: NDArray[np.uint8] | None) -> Split:
             raise DataError(f"data = {data.data}: the prepared images are missing")
         found = split(images, data)
         assert found.mean is not None
-        return replace(found, pool=training_pool(images, data, found.mean))
+        train_labels, test_labels = _labels(data)
+        return replace(
+            found,
+            pool=training_pool(images, data, found.mean),
+            train_labels=train_labels,
+            test_labels=test_labels,
+        )
     if isinstance(data, GaussianMixture):
         return mixture_split(data)
     raise NotImplementedError(type(data).__name__)
+
+
+def _labels(data: Images) -> tuple[Labels | None, Labels | None]:
+    """Classes of the training and of the test images."""
+    if not isinstance(data, Digits):
+        return None, None
+    labels = digits_labels()
+    train = labels[data.n * data.subset : data.n * (data.subset + 1)]
+    return train, labels[len(labels) - data.test_images :]

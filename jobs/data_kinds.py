@@ -33,6 +33,11 @@ class Images(Group):
         """Channels, height and width of an image."""
         raise NotImplementedError
 
+    @property
+    def classes(self) -> int | None:
+        """How many classes there are, labelled from 0; None if the images have no labels."""
+        return None
+
 
 class Vectors(Group):
     """Vectors that are drawn from seeds: subset i is what comes i-th in an endless sequence of samples."""
@@ -49,12 +54,22 @@ class Vectors(Group):
         """(d,)."""
         return (self.d,)
 
+    @property
+    def classes(self) -> int | None:
+        """How many classes there are, labelled from 0; None if the samples have no labels."""
+        return None
+
 
 class GaussianMixture(Vectors):
     """Two Gaussians of equal weight and unit variance around +μ and −μ, μ = mu·(1, …, 1)."""
 
     data: Literal["gaussian_mixture"]
     mu: Positive = Field(1.0, description="each coordinate of the means ±μ")
+
+    @property
+    def classes(self) -> int | None:
+        """A class is a Gaussian: 0 around −μ, 1 around +μ."""
+        return 2
 
 
 class Digits(Images):
@@ -67,6 +82,11 @@ class Digits(Images):
     def shape(self) -> tuple[int, ...]:
         """Channels, height and width of an image."""
         return (1, 8, 8)
+
+    @property
+    def classes(self) -> int | None:
+        """A class is a digit."""
+        return 10
 
 
 class Folder(Images):

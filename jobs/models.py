@@ -13,23 +13,26 @@ from jobs.model_kinds import UNet
 from jobs.unet import build_unet
 
 
-def build_model(model: Group, shape: tuple[int, ...], *, bf16: bool = False) -> nn.Module:
-    """A network called as `network(x, t)`, with weights drawn from torch's global generator.
+def build_model(
+    model: Group, shape: tuple[int, ...], *, bf16: bool = False, classes: int | None = None
+) -> nn.Module:
+    """A network called as `network(x, t)`, or `network(x, t, labels)`, with weights drawn from torch's global generator.
 
     Args:
         model: settings of one kind of model.
         shape: of a sample: (C, H, W) or (d,).
         bf16: whether it computes in bfloat16 (autocast).
+        classes: labels it is told, one more stands for none; None if it is told no label.
     """
     if isinstance(model, UNet):
-        network = build_unet(model, shape)
+        network = build_unet(model, shape, classes)
         network.bf16 = bf16
         return network
     raise NotImplementedError(type(model).__name__)
 
 
-def count_parameters(model: Group, shape: tuple[int, ...]) -> int:
-    """p, the number of trained parameters; nothing is allocated."""
+def count_parameters(model: Group, shape: tuple[int, ...], classes: int | None = None) -> int:
+    """p, the number of trained parameters; nothing is allocated. The arguments are those of `build_model`."""
     with torch.device("meta"):
-        network = build_model(model, shape)
+        network = build_model(model, shape, classes=classes)
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from jobs.data_kinds import Images
-from jobs.fields import Count, Group, Positive, Switch, Whole
+from jobs.fields import Count, Group, Positive, Real, Switch, Whole
 from storage.errors import SettingError
 
 if TYPE_CHECKING:
@@ -50,6 +50,17 @@ class Training(Group):
     )
     channels_last: Switch = Field(None, description="keep the weights in memory as NHWC")
     compile: Switch = Field(None, description="compile the network with torch.compile")
+    conditional: Switch = Field(None, description="the network is given each sample's class")
+    label_dropout: Annotated[Real, Field(ge=0, le=1)] | None = Field(
+        None, description="share of labels replaced by the null class; only if conditional"
+    )
+
+    def require_fit(self, spec: RunSpec) -> None:
+        """Labels need classes, and dropping them needs labels."""
+        if self.conditional and spec.data.classes is None:
+            raise SettingError("conditional", True, f"data = {spec.data.data} has no classes")
+        if self.label_dropout is not None and not self.conditional:
+            raise SettingError("label_dropout", self.label_dropout, "only with conditional = true")
 
     def batch_size(self, n: int) -> int:
         """Images an optimiser update for n training images."""
@@ -79,6 +90,12 @@ class Evaluation(Group):
         16, description="principal components of the pixel-PCA feature space of frechet_pca"
     )
     gallery: Annotated[Whole, Field(ge=0)] = Field(8, description="samples kept as images, an evaluation")
+    guidance: Annotated[Real, Field(ge=0)] | None = Field(
+        None, description="weight w of classifier-free guidance, 1 for none; only if conditional"
+    )
+    by_class: Switch = Field(
+        None, description="f_mem is measured by class too; a conditional run's always is"
+    )
 
     def require_fit(self, spec: RunSpec) -> None:
         """Evaluations lie within the budget, each loss is asked for once, and covariances can have full rank."""
@@ -88,6 +105,7 @@ class Evaluation(Group):
             raise SettingError("eval_first", self.eval_first, f"at most steps = {spec.training.steps}")
         if self.gallery > self.samples:
             raise SettingError("gallery", self.gallery, f"at most samples = {self.samples}")
+        self._require_classes(spec)
         if not isinstance(spec.data, Images):
             return
         pixels, test_images = math.prod(spec.data.shape), spec.data.test_images
@@ -98,6 +116,20 @@ class Evaluation(Group):
                 f"must be below the pixels ({pixels}), test_images ({test_images}) "
                 f"and samples ({self.samples}), or the covariances are singular",
             )
+
+    def _require_classes(self, spec: RunSpec) -> None:
+        if self.by_class and spec.data.classes is None:
+            raise SettingError("by_class", True, f"data = {spec.data.data} has no classes")
+        if self.guidance is not None and not spec.training.conditional:
+            raise SettingError("guidance", self.guidance, "only with conditional = true")
+        if self.guidance not in (None, 1) and not spec.training.label_dropout:
+            raise SettingError(
+                "guidance",
+                self.guidance,
+                "only 1 (none) with label_dropout = 0: without dropped labels the network never learns the null class",
+            )
+        if spec.classes is not None and self.samples < spec.classes:
+            raise SettingError("samples", self.samples, f"at least one of each class, {spec.classes}")
 
     def taus(self, steps: int) -> tuple[int, ...]:
         """Steps at which a run of so many steps is evaluated: log-spaced from eval_first, and the last one."""
