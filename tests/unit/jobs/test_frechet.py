@@ -56,7 +56,9 @@ def test_it_is_the_textbook_formula_and_torch_fidelitys(rng, dims):
 def test_ill_conditioned_covariances_keep_their_small_directions(rng):
     dims, count = 20, 50
     basis = np.linalg.qr(rng.normal(size=(dims, dims)))[0]
-    small = np.geomspace(1, 1e-9, dims)  # variances from 1 to 1e-18: the covariance itself is singular in float64
+    small = np.geomspace(
+        1, 1e-9, dims
+    )  # variances from 1 to 1e-18: the covariance itself is singular in float64
     a, b = exact(rng, count, 0, small, basis), exact(rng, count, 0, 2 * small, basis)
     assert frechet(a, b) == pytest.approx(np.sum(small**2), rel=1e-12)
     # Two Gaussians that differ only where the variance is below the rounding of the largest.
