@@ -13,12 +13,12 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Protocol
 
 from storage.errors import DataError, UnreadableImageError
 
-_SUFFIXES = (".jpeg", ".jpg", ".png")
+SUFFIXES = (".jpeg", ".jpg", ".png")
 
 Class = str | int
 
@@ -61,17 +61,17 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[Item]: ...
 
 
-def natural(name: PurePosixPath) -> tuple[list[str | int], str]:
+def natural(name: PurePath) -> tuple[list[str | int], str]:
     """Sort key by which numbers compare as numbers: `img2` before `img10`."""
     # Splitting on digits alternates text and numbers, so that like is compared with like; `1` and `01` by name.
     text = name.as_posix()
     return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", text)], text
 
 
-def is_image(name: PurePosixPath) -> bool:
+def is_image(name: PurePath) -> bool:
     """Whether a name is that of a PNG or JPEG file which is not hidden, nor in a hidden folder."""
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.parts)
-    return name.suffix.lower() in _SUFFIXES and not hidden
+    return name.suffix.lower() in SUFFIXES and not hidden
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def open_files(place: Path, *, class_folders: bool = False) -> Source:
             raise DataError(f"{place}: neither a folder nor a whole ZIP file ({error})") from error
     images = sorted(filter(is_image, map(PurePosixPath, names)), key=natural)
     if not images:
-        raise DataError(f"{place}: no image in it; looked for {', '.join(_SUFFIXES)}, also in subfolders")
+        raise DataError(f"{place}: no image in it; looked for {', '.join(SUFFIXES)}, also in subfolders")
     return _Files(place, form, images, _labels(place, images, class_folders=class_folders))
 
 

@@ -65,10 +65,8 @@ def prepare_images(
     """
     classes: list[Class | None] = []
     skipped: list[str] = []
-    shape = (1 if color == "grey" else 3, size, size)
-    with out.open("wb") as file:
-        # Plain writes: on a full disk a memory map ends the process by a signal, a write raises an error.
-        _write_header(file, len(source), shape)
+    with out.open("wb") as file:  # no memory map: on a full disk that ends the process by a signal
+        write_header(file, len(source), size, color)
         for done, item in enumerate(source, start=1):
             try:
                 name = f"{source.place}: {item.name}"
@@ -85,7 +83,7 @@ def prepare_images(
         if not classes:
             raise DataError(f"{source.place}: none of {len(source)} images can be read")
         file.seek(0)
-        _write_header(file, len(classes), shape)
+        write_header(file, len(classes), size, color)
     labels, names = _labels(classes, source.class_names)
     return Prepared(count=len(classes), labels=labels, class_names=names, skipped=skipped)
 
@@ -136,7 +134,7 @@ def decode(file: BinaryIO | Path, name: str) -> Image.Image:
                 image = Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer)
             return image.convert("RGB")
     except UnidentifiedImageError as error:
-        raise UnreadableImageError(f"{name}: not an image") from error
+        raise UnreadableImageError(f"{name}: not a readable image (of no known format)") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UnreadableImageError(f"{name}: not a readable image ({error})") from error
 
@@ -147,9 +145,13 @@ def to_pixels(image: Image.Image) -> Bytes:
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
-def _write_header(file: BinaryIO, count: int, shape: tuple[int, int, int]) -> None:
-    # numpy pads the header so that it stays as long when the first axis changes.
-    header = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
+def write_header(file: BinaryIO, count: int, size: int, color: Color) -> None:
+    """Write what a .npy file of uint8 (count, C, size, size) begins with; the pixels follow.
+
+    The header is as long for any count: numpy pads it so that the first axis can grow.
+    """
+    shape = (count, 1 if color == "grey" else 3, size, size)
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
 
 
