@@ -110,7 +110,7 @@ def spectrum(
         return np.ones(d)
     if kind == "two_point":
         return np.where(np.arange(d) < (d + 1) // 2, low, high).astype(np.float64)
-    decay: Floats = np.arange(1, d + 1) ** -exponent
+    decay = np.arange(1, d + 1, dtype=np.float64) ** -exponent
     scaled: Floats = decay / decay.mean()
     return scaled
 

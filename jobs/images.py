@@ -9,16 +9,16 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from jobs import settings
+from jobs.data_kinds import Images
 from jobs.image_sources import SUFFIXES, is_image, natural
 from jobs.preparation import Bytes, Color, Labels, decode, to_pixels, write_header
+from jobs.split import Split
 from storage.errors import DataError, UnreadableImageError
 
 PREPARATION_VERSION = 1
@@ -27,21 +27,6 @@ PREPARATION_VERSION = 1
 _HEX_DIGITS = 20
 
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Split:
-    """What a run trains on and what it is tested on.
-
-    Attributes:
-        train: (n, C, H, W) float32, centred and scaled.
-        test: (test_images, C, H, W) float32, the same way.
-        mean: per-channel mean of the training images in 0…1, (C,) float64.
-    """
-
-    train: Floats
-    test: Floats
-    mean: NDArray[np.float64]
 
 
 def digits() -> Bytes:
@@ -141,7 +126,7 @@ def listing_key(folder: Path, files: Sequence[Path], size: int, color: Color) ->
     return _hash(parts())
 
 
-def require_enough(count: int, data: settings.Digits | settings.Folder) -> None:
+def require_enough(count: int, data: Images) -> None:
     """Check that the training subset and the held-out images fit and do not overlap.
 
     Args:
@@ -162,7 +147,7 @@ def require_enough(count: int, data: settings.Digits | settings.Folder) -> None:
     )
 
 
-def split(images: Bytes, data: settings.Digits | settings.Folder) -> Split:
+def split(images: Bytes, data: Images) -> Split:
     """The training subset and the held-out images, as floats centred on the training subset.
 
     Pixels go to 0…1, minus the mean of the training subset (one number a channel), times pixel_scale.
@@ -181,12 +166,11 @@ def split(images: Bytes, data: settings.Digits | settings.Folder) -> Split:
         train=_to_model(train, mean, data.pixel_scale),
         test=_to_model(images[len(images) - data.test_images :], mean, data.pixel_scale),
         mean=mean,
+        pixel_scale=data.pixel_scale,
     )
 
 
-def training_pool(
-    images: Bytes, data: settings.Digits | settings.Folder, mean: NDArray[np.float64], limit: int = 10_000
-) -> Floats:
+def training_pool(images: Bytes, data: Images, mean: NDArray[np.float64], limit: int = 10_000) -> Floats:
     """Images that no run of this test_images holds out, evenly spaced over all of them.
 
     Args:
