@@ -13,7 +13,7 @@ from jobs.spec import MODELS
 
 
 def main() -> None:
-    """Read `[{"settings": {"model": "unet", "W": 32, …}, "shape": [C, H, W], "classes": null}, …]`, write `[p, …]`.
+    """Read `[{"settings": {"model": "unet", "W": 32, …}, "shape": [C, H, W], "classes": 10}, …]`, write `[p, …]`.
 
     Raises:
         pydantic.ValidationError: the settings are not those of the model.
@@ -22,7 +22,7 @@ def main() -> None:
         count_parameters(
             MODELS[request["settings"]["model"]](**request["settings"]),
             tuple(request["shape"]),
-            request["classes"],
+            request.get("classes"),
         )
         for request in json.load(sys.stdin)
     ]
