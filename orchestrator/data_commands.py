@@ -1,4 +1,4 @@
-"""The commands that prepare data in the store: `data celeba`, `data import`, `data list`.
+"""The commands that bring data into a store by hand: `data celeba`, `import`, `list`, and `fid-weights`.
 
 Registered by `orchestrator.cli`, and written like the commands there: options in, one call below, words out.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.image_sets import Expected
 
 data_app = typer.Typer(
-    help="Prepare images in the store, once, for runs anywhere.", no_args_is_help=True, rich_markup_mode=None
+    help="Bring data into a store, once, for runs anywhere.", no_args_is_help=True, rich_markup_mode=None
 )
 
 From = Annotated[
@@ -126,6 +126,30 @@ def list_sets(as_json: AsJson = False, store: Store = DEFAULT_STORE) -> None:
     ]
     output.print_table(
         ["name", "size", "color", "images", "classes", "skipped", "fingerprint", "digest"], rows
+    )
+
+
+@data_app.command("fid-weights")
+def fid_weights(
+    source: Annotated[
+        Path, typer.Option("--from", metavar="FILE", help="Weights in torch-fidelity's format.")
+    ],
+    digest: Annotated[
+        str | None,
+        typer.Option(help="Take weights whose sha256 begins so, instead of torch-fidelity's own."),
+    ] = None,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Copy the Inception weights that FID needs into a store, so that compute nodes need no network."""
+    from orchestrator import output, selection
+    from orchestrator.fid_weights import KNOWN_DIGEST, stage_weights
+
+    layout = selection.open_store(store)
+    selection.require_writable(layout)
+    found = stage_weights(source, layout, digest or KNOWN_DIGEST)
+    output.console.print(
+        f"{layout.root}: sweeps made from now on measure fid with the Inception weights {found}",
+        soft_wrap=True,
     )
 
 
