@@ -121,7 +121,7 @@ class Celeba(_Sized):
         return "celeba"
 
 
-class Imported(Labelled, _Sized):
+class Imported(_Sized, Labelled):
     """Images that `tausweep data import` has prepared in the store under a name."""
 
     data: Literal["imported"]
