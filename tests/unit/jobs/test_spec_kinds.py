@@ -15,7 +15,10 @@ from tests.conftest import SETTINGS
 COMMON: dict[str, Any] = {"n": 16, "lr": 1e-3, "batch": "min(512, n)", "steps": 100, "seed": 0}
 
 # Of each kind: settings that only it has, each with a value that is not its default.
-OTHER_OF_KINDS: dict[str, dict[str, Any]] = {"gaussian_mixture": {"d": 9, "mu": 2.0, "test_samples": 100}}
+OTHER_OF_KINDS: dict[str, dict[str, Any]] = {
+    "gaussian_mixture": {"d": 9, "mu": 2.0, "test_samples": 100},
+    "imported": {"set": "flowers", "head_class": 2},
+}
 
 
 def test_a_unet_refuses_vectors():
