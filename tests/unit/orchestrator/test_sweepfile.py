@@ -156,6 +156,14 @@ def test_a_condition_holds_where_all_its_filters_fit(runs, condition, count):
     assert sum(run["warmup"] == 7 for run in found) == count
 
 
+def test_the_batch_can_be_an_axis_whose_policies_have_budgets_of_their_own(runs):
+    text = changed(("  batch: min(512, n)\n", ""), ("n: [4, 8]", "n: [4, 8]\n  batch: ['min(512, n)', 2]"))
+    text += "  n=8 batch=2: {steps: 90}\n"
+    assert set(values(runs(text), "batch", "n", "steps")) == {
+        ("min(512, n)", 4, 60), ("min(512, n)", 8, 60), (2, 4, 60), (2, 8, 90),
+    }  # fmt: skip
+
+
 def test_a_condition_sees_what_an_earlier_one_has_set(runs):
     text = SWEEP + "  n=8: {warmup: 7}\n  warmup=7: {clip: 2}\n"
     assert set(values(runs(text.replace("steps: 60", "steps: 60\n  warmup: 0")), "n", "clip")) == {
