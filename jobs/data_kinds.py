@@ -6,11 +6,15 @@ of the settings is in `jobs.data`. Torch-free.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from jobs.fields import Count, Group, Positive, Whole
+from storage.errors import SettingError
+
+if TYPE_CHECKING:
+    from jobs.spec import RunSpec
 
 UNPREPARED = "unprepared"
 """Fingerprint of specs whose images have not been looked at yet."""
@@ -51,10 +55,19 @@ class Vectors(Group):
 
 
 class GaussianMixture(Vectors):
-    """Two Gaussians of equal weight and unit variance around +μ and −μ, μ = mu·(1, …, 1)."""
+    """Two Gaussians of equal weight around +μ and −μ, μ = mu·(1, …, 1), each with covariance variance·I."""
 
     data: Literal["gaussian_mixture"]
     mu: Positive = Field(1.0, description="each coordinate of the means ±μ")
+    variance: Positive = Field(1.0, description="variance of each Gaussian along each coordinate")
+
+    def require_fit(self, spec: RunSpec) -> None:
+        """The samples' covariance, which `frechet_population` needs, must have full rank."""
+        samples = spec.evaluation.samples
+        if samples <= self.d:
+            raise SettingError(
+                "samples", samples, f"must be above d = {self.d}, or their covariance is singular"
+            )
 
 
 class Digits(Images):
