@@ -35,22 +35,7 @@ def load(data: Group, images: NDArray[np.uint8] | None, labels: Labels | None = 
             raise DataError(f"data = {data.data}: the prepared images are missing")
         found = split(images, data, digits_labels() if isinstance(data, Digits) else labels)
         assert found.mean is not None
-        train_labels, test_labels = _labels(data)
-        return replace(
-            found,
-            pool=training_pool(images, data, found.mean),
-            train_labels=train_labels,
-            test_labels=test_labels,
-        )
+        return replace(found, pool=training_pool(images, data, found.mean))
     if isinstance(data, GaussianMixture):
         return mixture_split(data)
     raise NotImplementedError(type(data).__name__)
-
-
-def _labels(data: Images) -> tuple[Labels | None, Labels | None]:
-    """Classes of the training and of the test images."""
-    if not isinstance(data, Digits):
-        return None, None
-    labels = digits_labels()
-    train = labels[data.n * data.subset : data.n * (data.subset + 1)]
-    return train, labels[len(labels) - data.test_images :]

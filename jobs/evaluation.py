@@ -7,6 +7,7 @@ training loop; publishes nothing itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -22,6 +23,7 @@ from jobs.guidance import Guided, classes_of_samples
 from jobs.images import to_unit
 from jobs.memorisation import Neighbours, nearest_two
 from jobs.objectives import Clip, Objective
+from jobs.population import population_of
 from jobs.quality import Quality, build_qualities
 from jobs.ranks import Ranks
 from jobs.seeds import derive
@@ -82,6 +84,7 @@ class Evaluator:
         self.asked = self._classes_of_samples(device)
         self.clip = self._pixel_range(split.mean, device)
         self.qualities: list[Quality] = build_qualities(spec, split)
+        self.population = population_of(spec, objective)
 
     def _noise(self, seed: int, count: int | None = None) -> Tensor:
         shape = self.spec.data.shape if count is None else (count, *self.spec.data.shape)
@@ -134,6 +137,7 @@ class Evaluator:
             for probe in self.probes
             for t in self.spec.evaluation.loss_t
         ]
+        metrics += self._against_population(model, metrics)
         samples = self._samples(model)
         model.train()
         neighbours = self._neighbours(samples)
@@ -159,12 +163,39 @@ class Evaluator:
         return to_unit(shown, self.split.mean, self.split.pixel_scale)
 
     def _loss(self, model: nn.Module, probe: _LossProbe, t: float) -> float:
-        mine = self.ranks.share(len(probe.images))
-        losses = []
-        for rows in _chunks(torch.arange(len(probe.images), device=probe.images.device)[mine]):
+        def loss(rows: Tensor) -> Tensor:
             told = model if probe.labels is None else partial(model, labels=probe.labels[rows])
             at = torch.full((len(rows),), t, device=rows.device)
-            losses.append(self.objective.loss(told, probe.images[rows], probe.noise[rows], at))
+            return self.objective.loss(told, probe.images[rows], probe.noise[rows], at)
+
+        return self._mean(probe, loss)
+
+    def _against_population(
+        self, model: nn.Module, losses: list[tuple[str, float | None, float]]
+    ) -> list[tuple[str, float | None, float]]:
+        """`score_error` and `excess_loss` at each timestep; nothing where the population is not known exactly."""
+        population = self.population
+        if population is None:
+            return []
+        probe = next(probe for probe in self.probes if probe.name == "test_loss")
+
+        def error(t: float, rows: Tensor) -> Tensor:
+            return population.score_errors(model, probe.images[rows], probe.noise[rows], int(t))
+
+        errors = {t: self._mean(probe, partial(error, t)) for t in self.spec.evaluation.loss_t}
+        excess = [
+            ("excess_loss", t, loss - population.optimal_loss(int(t)))
+            for name, t, loss in losses
+            if name == "test_loss" and t is not None
+        ]
+        return [*(("score_error", t, error) for t, error in errors.items()), *excess]
+
+    def _mean(self, probe: _LossProbe, loss: Callable[[Tensor], Tensor]) -> float:
+        """Mean over the pairs of a loss, rows (N,) → (N,), computed in the ranks' shares."""
+        mine = self.ranks.share(len(probe.images))
+        losses = [
+            loss(rows) for rows in _chunks(torch.arange(len(probe.images), device=probe.images.device)[mine])
+        ]
         found = torch.cat([probe.images.new_empty(0), *losses])
         return float(self.ranks.gather(found, len(probe.images)).double().mean())
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from jobs import model_kinds
 from jobs.fields import Group
-from jobs.model_kinds import UNet
-from jobs.unet import build_unet
+from jobs.mlp import MLP
+from jobs.unet import UNet, build_unet
 
 
 def build_model(
@@ -24,11 +25,16 @@ def build_model(
         bf16: whether it computes in bfloat16 (autocast).
         classes: labels it is told, one more stands for none; None if it is told no label.
     """
-    if isinstance(model, UNet):
-        network = build_unet(model, shape, classes)
-        network.bf16 = bf16
-        return network
-    raise NotImplementedError(type(model).__name__)
+    network: UNet | MLP
+    match model:
+        case model_kinds.UNet():
+            network = build_unet(model, shape, classes)
+        case model_kinds.MLP():
+            network = MLP(shape, model.W, model.blocks, classes)
+        case _:
+            raise NotImplementedError(type(model).__name__)
+    network.bf16 = bf16
+    return network
 
 
 def count_parameters(model: Group, shape: tuple[int, ...], classes: int | None = None) -> int:

@@ -24,6 +24,9 @@ _PLAIN_BATCH = re.compile(r"0*(?P<size>[1-9][0-9]{0,17})(\.0*)?")
 _MIN_BATCH = re.compile(r"min\(\s*(?P<cap>[1-9][0-9]*)\s*,\s*n\s*\)")
 
 
+_KNOWN = "classes that are known beforehand; digits and gaussian_mixture have"
+
+
 def _batch(value: object) -> object:
     text = str(value).strip()
     if match := _PLAIN_BATCH.fullmatch(text):
@@ -58,7 +61,7 @@ class Training(Group):
     def require_fit(self, spec: RunSpec) -> None:
         """Labels need classes, and dropping them needs labels."""
         if self.conditional and spec.data.classes is None:
-            raise SettingError("conditional", True, f"data = {spec.data.data} has no classes")
+            raise SettingError("conditional", True, f"data = {spec.data.data} has no {_KNOWN}")
         if self.label_dropout is not None and not self.conditional:
             raise SettingError("label_dropout", self.label_dropout, "only with conditional = true")
 
@@ -119,7 +122,7 @@ class Evaluation(Group):
 
     def _require_classes(self, spec: RunSpec) -> None:
         if self.by_class and spec.data.classes is None:
-            raise SettingError("by_class", True, f"data = {spec.data.data} has no classes")
+            raise SettingError("by_class", True, f"data = {spec.data.data} has no {_KNOWN}")
         if self.guidance is not None and not spec.training.conditional:
             raise SettingError("guidance", self.guidance, "only with conditional = true")
         if self.guidance not in (None, 1) and not spec.training.label_dropout:

@@ -12,6 +12,7 @@ import torch
 from jobs import model_kinds
 from jobs.data import load
 from jobs.evaluation import Evaluator
+from jobs.fields import Group
 from jobs.guidance import drop_labels, guide
 from jobs.images import digits, digits_labels
 from jobs.models import build_model, count_parameters
@@ -19,6 +20,7 @@ from jobs.objectives import build_objective
 from jobs.ranks import Ranks
 from jobs.spec import RunSpec
 from jobs.trainee import stepped_trainee
+from jobs.training import train
 from storage.errors import SettingError
 from tests.unit.jobs.test_training import CPU, METRIC, NEAR, TINY, Recorder, run
 
@@ -63,7 +65,7 @@ FOLDER = {"data": "folder", "size": 8}
 @pytest.mark.parametrize(
     ("changes", "field", "words"),
     [
-        (FOLDER, "conditional", "data = folder has no classes"),
+        (FOLDER, "conditional", "data = folder has no classes that are known"),
         (FOLDER | {"conditional": None, "by_class": True}, "by_class", "data = folder has no classes"),
         ({"conditional": None, "label_dropout": 0.1}, "label_dropout", "only with conditional = true"),
         ({"conditional": None, "guidance": 2}, "guidance", "only with conditional = true"),
@@ -91,19 +93,60 @@ def test_the_labels_of_the_digits_belong_to_their_images() -> None:
     np.testing.assert_array_equal(split.test_labels, digits_labels()[-512:])
 
 
-def test_p_grows_by_an_embedding_for_each_class_and_for_none() -> None:
-    unet = model_kinds.UNet(W=8, multipliers=(1, 1), attention=(False, True), layers=1)
-    plain, conditional = (count_parameters(unet, (1, 8, 8), classes) for classes in (None, 10))
-    assert conditional - plain == 11 * 4 * 8  # of the time embedding's 4W
+NETWORKS = [
+    (
+        model_kinds.UNet(W=8, multipliers=(1, 1), attention=(False, True), layers=1),
+        4 * 8,
+    ),  # of the time embedding
+    (model_kinds.MLP(model="mlp", W=8, blocks=1), 8),
+]
+networks = pytest.mark.parametrize(("model", "width"), NETWORKS, ids=["unet", "mlp"])
 
 
-def test_the_answer_depends_on_the_label() -> None:
-    unet = model_kinds.UNet(W=8, multipliers=(1, 1), attention=(False, True), layers=1)
-    network = build_model(unet, (1, 8, 8), classes=10).eval()
+@networks
+def test_p_grows_by_an_embedding_for_each_class_and_for_none(model: Group, width: int) -> None:
+    plain, conditional = (count_parameters(model, (1, 8, 8), classes) for classes in (None, 10))
+    assert conditional - plain == 11 * width
+
+
+@networks
+def test_the_answer_depends_on_the_label(model: Group, width: int) -> None:
+    network = build_model(model, (1, 8, 8), classes=10).eval()
     with torch.no_grad():
         found = network(torch.ones(3, 1, 8, 8), torch.zeros(3, dtype=torch.int64), torch.tensor([0, 1, 10]))
     assert not torch.allclose(found[0], found[1])
     assert not torch.allclose(found[0], found[2])
+
+
+@networks
+@pytest.mark.parametrize("classes", [None, 10])
+def test_labels_are_given_to_conditional_networks_and_to_no_other(
+    model: Group, width: int, classes: int | None
+) -> None:
+    labels = torch.zeros(2, dtype=torch.int64) if classes is None else None
+    with pytest.raises(ValueError, match="label"):
+        build_model(model, (1, 8, 8), classes=classes)(torch.ones(2, 1, 8, 8), torch.zeros(2), labels)
+
+
+MIXTURE = {"data": "gaussian_mixture", "d": 3, "model": "mlp", "W": 16, "blocks": 1, "frechet_dims": 3}
+
+
+def test_a_mixture_is_told_its_components() -> None:
+    given = RunSpec.from_settings(
+        {
+            name: value
+            for name, value in CONDITIONAL.items()
+            if name not in ("fingerprint", "multipliers", "pixel_scale")
+        }
+        | MIXTURE
+        | {"guidance": 2, "steps": 60}
+    )
+    recorder = Recorder()
+    train(given, None, recorder, CPU)
+    rows = {metric: value for tau, _, metric, value in recorder.values("metrics", *METRIC) if tau == 60}
+    assert rows["n_class0"] + rows["n_class1"] == 12
+    assert rows["samples_class0"] == rows["samples_class1"] == 6
+    assert "score_error" not in rows  # of the mixture as a whole, which this network does not estimate
 
 
 # --- training and evaluation ---------------------------------------------------------------------------------------
