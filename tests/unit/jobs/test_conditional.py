@@ -124,7 +124,7 @@ def test_labels_are_given_to_conditional_networks_and_to_no_other(
     model: Group, width: int, classes: int | None
 ) -> None:
     labels = torch.zeros(2, dtype=torch.int64) if classes is None else None
-    with pytest.raises(ValueError, match="label"):
+    with pytest.raises(ValueError, match=r"label|class"):
         build_model(model, (1, 8, 8), classes=classes)(torch.ones(2, 1, 8, 8), torch.zeros(2), labels)
 
 
