@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from jobs.fields import Count, Group, Positive, Whole
+from jobs.fields import Count, Group, Positive, Real, Whole
 
 UNPREPARED = "unprepared"
 """Fingerprint of specs whose images have not been looked at yet."""
@@ -55,6 +55,27 @@ class GaussianMixture(Vectors):
 
     data: Literal["gaussian_mixture"]
     mu: Positive = Field(1.0, description="each coordinate of the means ±μ")
+
+
+class Gaussian(Vectors):
+    """A centred Gaussian with a diagonal covariance, its variances of mean 1 unless two_point says otherwise."""
+
+    data: Literal["gaussian"]
+    covariance: Literal["identity", "two_point", "power_law"] = Field(
+        "identity", description="spectrum of the covariance"
+    )
+    variance_low: Positive = Field(0.5, description="two_point: variance of the first half of the directions")
+    variance_high: Positive = Field(1.5, description="two_point: variance of the second half")
+    variance_decay: Positive = Field(
+        1.0, description="power_law: variance i is proportional to i^-variance_decay"
+    )
+
+
+class StudentT(Vectors):
+    """Heavy tails: the multivariate t with nu degrees of freedom, scaled to unit covariance."""
+
+    data: Literal["student_t"]
+    nu: Annotated[Real, Field(gt=2)] = Field(description="degrees of freedom; Gaussian in the limit of many")
 
 
 class Digits(Images):

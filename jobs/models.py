@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from jobs.fields import Group
-from jobs.model_kinds import UNet
+from jobs.model_kinds import RandomFeatures, UNet
+from jobs.score_matrix import build_score_matrix
 from jobs.unet import build_unet
 
 
@@ -25,6 +26,8 @@ def build_model(model: Group, shape: tuple[int, ...], *, bf16: bool = False) -> 
         network = build_unet(model, shape)
         network.bf16 = bf16
         return network
+    if isinstance(model, RandomFeatures):
+        return build_score_matrix(model, shape)
     raise NotImplementedError(type(model).__name__)
 
 

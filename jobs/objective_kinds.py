@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from jobs.fields import Group, Real, Whole
+from jobs.fields import Group, Positive, Real, Whole
 from storage.errors import SettingError
 
 if TYPE_CHECKING:
@@ -32,4 +32,18 @@ class DDPM(Group):
         if spec.evaluation.ddim_steps > self.timesteps:
             raise SettingError(
                 "ddim_steps", spec.evaluation.ddim_steps, f"at most timesteps = {self.timesteps}"
+            )
+
+
+class ScoreAtT(Group):
+    """Score matching at one diffusion time of the Ornstein-Uhlenbeck process (see `jobs.score_regression`)."""
+
+    objective: Literal["score_at_t"]
+    diffusion_time: Positive = Field(description="diffusion time t: x_t = e^-t x_0 + sqrt(1 - e^-2t) z")
+
+    def require_fit(self, spec: RunSpec) -> None:
+        """Its expectation over all noise is known of random features only."""
+        if spec.model.model != "random_features":
+            raise SettingError(
+                "objective", self.objective, f"needs model = random_features; this run has {spec.model.model}"
             )

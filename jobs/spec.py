@@ -17,10 +17,10 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from jobs.data_kinds import UNPREPARED, Digits, Folder, GaussianMixture
+from jobs.data_kinds import UNPREPARED, Digits, Folder, Gaussian, GaussianMixture, StudentT
 from jobs.fields import Group, Whole
-from jobs.model_kinds import UNet
-from jobs.objective_kinds import DDPM
+from jobs.model_kinds import RandomFeatures, UNet, features
+from jobs.objective_kinds import DDPM, ScoreAtT
 from jobs.optimizer_kinds import SGD, Adam, AdamW, GradientDescent
 from jobs.settings import Evaluation, Training
 from storage.errors import IdentityError, SettingError, nearest
@@ -29,11 +29,17 @@ from storage.layout import RUN_ID_LENGTH
 SPEC_VERSION = 1
 """Enters the id; raised only when the same settings begin to mean another computation."""
 
-MODELS: dict[str, type[Group]] = {"unet": UNet}
+MODELS: dict[str, type[Group]] = {"unet": UNet, "random_features": RandomFeatures}
 _UNIONS: dict[str, dict[str, type[Group]]] = {
-    "data": {"digits": Digits, "folder": Folder, "gaussian_mixture": GaussianMixture},
+    "data": {
+        "digits": Digits,
+        "folder": Folder,
+        "gaussian_mixture": GaussianMixture,
+        "gaussian": Gaussian,
+        "student_t": StudentT,
+    },
     "model": MODELS,
-    "objective": {"ddpm": DDPM},
+    "objective": {"ddpm": DDPM, "score_at_t": ScoreAtT},
     "optimizer": {"adam": Adam, "adamw": AdamW, "sgd": SGD, "gd": GradientDescent},
 }
 _PLAIN: dict[str, type[Group]] = {"training": Training, "evaluation": Evaluation}
@@ -45,9 +51,9 @@ class RunSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     experiment: Literal["diffusion"] = "diffusion"
-    data: Annotated[Digits | Folder | GaussianMixture, Field(discriminator="data")]
-    model: UNet
-    objective: DDPM
+    data: Annotated[Digits | Folder | GaussianMixture | Gaussian | StudentT, Field(discriminator="data")]
+    model: Annotated[UNet | RandomFeatures, Field(discriminator="model")]
+    objective: Annotated[DDPM | ScoreAtT, Field(discriminator="objective")]
     optimizer: Annotated[Adam | AdamW | SGD | GradientDescent, Field(discriminator="optimizer")]
     training: Training
     evaluation: Evaluation
@@ -109,6 +115,13 @@ class RunSpec(BaseModel):
     def batch_size(self) -> int:
         """Images an optimiser update, from the batch policy and n."""
         return self.training.batch_size(self.data.n)
+
+    @property
+    def width(self) -> int:
+        """W of a network; of random features their number."""
+        if isinstance(self.model, RandomFeatures):
+            return features(self.model.psi_p, self.data.shape[0])
+        return self.model.W
 
     @property
     def taus(self) -> tuple[int, ...]:

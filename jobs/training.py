@@ -7,18 +7,21 @@ It goes from evaluation to evaluation, of whatever kind the trainee is, and know
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import nn
 
 from jobs.data import load
 from jobs.evaluation import Evaluator, Measurement
 from jobs.losses import Losses
+from jobs.model_kinds import RandomFeatures
 from jobs.objectives import build_objective
 from jobs.ranks import Ranks
+from jobs.score_trainee import score_trainee
 from jobs.spec import RunSpec
 from jobs.trainee import Trainee, stepped_trainee
 from storage.layout import TableName
@@ -61,11 +64,13 @@ class Outcome:
 
 def _prepare(
     spec: RunSpec, images: np.ndarray | None, device: torch.device, ranks: Ranks
-) -> tuple[Trainee, Evaluator]:
+) -> tuple[Trainee, Callable[[nn.Module], Measurement]]:
     split = load(spec.data, images)
+    if isinstance(spec.model, RandomFeatures):
+        return score_trainee(spec, split)
     objective = build_objective(spec.objective, device)
     trainee = stepped_trainee(spec, split, objective, device, ranks)
-    return trainee, Evaluator(spec, split, objective, device, ranks)
+    return trainee, Evaluator(spec, split, objective, device, ranks).measure
 
 
 def train(
@@ -90,7 +95,7 @@ def train(
         DataError: fewer images than the spec needs.
     """
     ranks = ranks or Ranks()
-    trainee, evaluator = _prepare(spec, images, device, ranks)
+    trainee, measure = _prepare(spec, images, device, ranks)
     state = ranks.broadcast(context.restore())
     tau = trainee.load(state) if state is not None else 0
     losses = Losses(ranks)
@@ -102,7 +107,7 @@ def train(
             losses.append(tau, loss)
         if tau == until:
             losses.check(tau)
-            _publish(context, spec, tau, evaluator.measure(trainee.model))
+            _publish(context, spec, tau, measure(trainee.model))
         context.progress(tau)
         stop, due = ranks.agree(context.should_stop(), context.checkpoint_due())
         stop = stop and tau < spec.training.steps

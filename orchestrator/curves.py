@@ -18,7 +18,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from jobs.gap_ratio import memorised
-from orchestrator.timescales import Criterion, Floats, MemorisedFraction, MemorisedHalfMaximum
+from jobs.model_kinds import features
+from orchestrator.first_crossing import Floats
+from orchestrator.timescales import Criterion, MemorisedFraction, MemorisedHalfMaximum
 
 _REPLICATES = frozenset({"n", "seed", "subset"})
 _MEASURING = frozenset(
@@ -147,13 +149,18 @@ def read_curves(runs: pa.Table, metrics: pa.Table, neighbours: pa.Table, *, k: f
                 state=row["state"],
                 p=row["p"],
                 k=k,
-                settings={
-                    key: value for key, value in row.items() if key not in _PROGRESS and value is not None
-                },
+                settings=_settings(row),
                 histories=_histories(distances[run_id]) if run_id in distances else None,
                 metrics=_metrics(values[run_id]) if run_id in values else {},
             )
         )
+    return found
+
+
+def _settings(row: dict[str, Any]) -> dict[str, Any]:
+    found = {key: value for key, value in row.items() if key not in _PROGRESS and value is not None}
+    if found.get("model") == "random_features":  # their number is the width of random features
+        found["W"] = features(found["psi_p"], found["d"])
     return found
 
 
@@ -171,7 +178,7 @@ def conditions(runs: Sequence[RunCurves]) -> tuple[dict[str, Condition], list[st
         {name for run in runs for name in run.settings}
         - _REPLICATES
         - _MEASURING
-        - {"W", "optimizer", "batch"}
+        - {"W", "psi_p", "optimizer", "batch"}  # psi_p: W as a multiple of the dimension
     )
     for (W, optimizer, batch), members in groups.items():
         dividing = []

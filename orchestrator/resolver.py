@@ -17,13 +17,14 @@ from orchestrator.bootstrap import fractions, interval, resample_counts
 from orchestrator.collapse import collapses
 from orchestrator.criteria import criteria_for, require_view
 from orchestrator.curves import Condition, Curve, RunCurves, conditions, read_curves
+from orchestrator.first_crossing import Floats
 from orchestrator.grouping import by_condition, condition_fields, condition_of, described, group_of
 from orchestrator.laws import crossed, fit_law
 from orchestrator.medians import medians
 from orchestrator.notes import notes_on
 from orchestrator.phase_diagram import boundaries, budgets_of, phase_points
 from orchestrator.results import Fit, FitResult, Law, RunTimescales
-from orchestrator.timescales import Criterion, Crossing, Floats, Smoothing, crossing, extended, monotone
+from orchestrator.timescales import Criterion, Crossing, Smoothing, crossing, extended, monotone
 from storage.errors import InputError
 
 CONFIDENCE = 0.95

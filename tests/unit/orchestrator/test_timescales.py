@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.first_crossing import LEFT, RIGHT, first_crossing
 from orchestrator.timescales import (
-    LEFT,
-    RIGHT,
     Crossing,
     LossGap,
     LossMinimum,
@@ -19,7 +18,6 @@ from orchestrator.timescales import (
     MemorisedHalfMaximum,
     QualityPlateau,
     crossing,
-    first_crossing,
     monotone,
     written,
 )
