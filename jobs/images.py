@@ -30,6 +30,7 @@ _SUFFIXES = (".jpeg", ".jpg", ".png")
 Color = Literal["grey", "rgb"]
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,16 +49,22 @@ class Split:
 
 
 def digits() -> Bytes:
-    """scikit-learn's handwritten digits in the order of `load_digits`, 0…16 scaled to 0…255, (1797, 1, 8, 8).
+    """scikit-learn's handwritten digits in the order of `load_digits`, 0…16 scaled to 0…255, (1797, 1, 8, 8)."""
+    return np.rint(_digits_table()[:, :64] * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
 
-    Reads the file of the installed package directly: importing scikit-learn takes a second and is not needed.
-    """
+
+def digits_labels() -> Labels:
+    """Which digit each image of `digits` shows, 0…9, (1797,) int64."""
+    return _digits_table()[:, 64].astype(np.int64)
+
+
+def _digits_table() -> NDArray[np.float64]:
+    # 64 pixels and the label a row, read from the installed package's file: importing scikit-learn takes a second.
     package = importlib.util.find_spec("sklearn")
     if package is None or not package.submodule_search_locations:
         raise DataError("data = digits: scikit-learn is not installed; install it or use data = folder")
     path = Path(package.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
-    rows = np.loadtxt(path, delimiter=",", usecols=range(64))  # column 64 is the label
-    return np.rint(rows * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
+    return np.loadtxt(path, delimiter=",")
 
 
 def list_images(folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-Purpose = Literal["init", "order", "noise", "dropout", "train_loss", "test_loss", "sample"]
+Purpose = Literal["init", "order", "noise", "dropout", "train_loss", "test_loss", "sample", "label_dropout"]
 
 # The numbers enter every stream: never renumber, only add.
 _CODES: dict[Purpose, int] = {
@@ -21,6 +21,7 @@ _CODES: dict[Purpose, int] = {
     "train_loss": 5,
     "test_loss": 6,
     "sample": 7,
+    "label_dropout": 8,
 }
 
 

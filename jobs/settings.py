@@ -140,12 +140,34 @@ class Adam(Group):
     beta2: Annotated[_Real, Field(ge=0, lt=1)] = Field(0.999, description="decay of the second moment")
 
 
+class AdamW(Group):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101)."""
+
+    optimizer: Literal["adamw"]
+    lr: Positive = Field(description="learning rate")
+    beta1: Annotated[_Real, Field(ge=0, lt=1)] = Field(0.9, description="decay of the first moment")
+    beta2: Annotated[_Real, Field(ge=0, lt=1)] = Field(0.999, description="decay of the second moment")
+    weight_decay: Annotated[_Real, Field(ge=0)] = Field(
+        0.01, description="every weight shrinks by lr·weight_decay a step"
+    )
+
+
 class SGD(Group):
     """Stochastic gradient descent with momentum, the paper's optimiser on CelebA."""
 
     optimizer: Literal["sgd"]
     lr: Positive = Field(description="learning rate")
     momentum: Annotated[_Real, Field(ge=0, lt=1)] = Field(0.95, description="momentum")
+
+
+class GradientDescent(Group):
+    """Gradient descent without momentum on all training images at once: it needs batch = n.
+
+    Noise and diffusion time are still drawn at every step, so that only the images' part of the noise is gone.
+    """
+
+    optimizer: Literal["gd"]
+    lr: Positive = Field(description="learning rate")
 
 
 class Training(Group):

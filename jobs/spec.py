@@ -18,7 +18,20 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from jobs.settings import DDPM, SGD, Adam, Digits, Evaluation, Folder, Group, Training, UNet, Whole
+from jobs.settings import (
+    DDPM,
+    SGD,
+    Adam,
+    AdamW,
+    Digits,
+    Evaluation,
+    Folder,
+    GradientDescent,
+    Group,
+    Training,
+    UNet,
+    Whole,
+)
 from storage.errors import IdentityError, SettingError, nearest
 from storage.layout import RUN_ID_LENGTH
 
@@ -30,7 +43,7 @@ _UNIONS: dict[str, dict[str, type[Group]]] = {
     "data": {"digits": Digits, "folder": Folder},
     "model": {**MODELS},
     "objective": {"ddpm": DDPM},
-    "optimizer": {"adam": Adam, "sgd": SGD},
+    "optimizer": {"adam": Adam, "adamw": AdamW, "sgd": SGD, "gd": GradientDescent},
 }
 _PLAIN: dict[str, type[Group]] = {"training": Training, "evaluation": Evaluation}
 
@@ -44,7 +57,7 @@ class RunSpec(BaseModel):
     data: Annotated[Digits | Folder, Field(discriminator="data")]
     model: UNet
     objective: DDPM
-    optimizer: Annotated[Adam | SGD, Field(discriminator="optimizer")]
+    optimizer: Annotated[Adam | AdamW | SGD | GradientDescent, Field(discriminator="optimizer")]
     training: Training
     evaluation: Evaluation
     seed: Annotated[Whole, Field(ge=0, description="every random stream of the run derives from it")]
@@ -99,6 +112,13 @@ class RunSpec(BaseModel):
         if not self.evaluation.loss_t or len(set(self.evaluation.loss_t)) < len(self.evaluation.loss_t):
             raise SettingError(
                 "loss_t", list(self.evaluation.loss_t), "give at least one timestep, each once"
+            )
+        if isinstance(self.optimizer, GradientDescent) and self.training.batch != "n":
+            raise SettingError(
+                "batch",
+                self.training.batch,
+                "optimizer = gd is full-batch gradient descent and needs batch = n; on smaller batches use "
+                "optimizer = sgd with momentum = 0",
             )
         if self.evaluation.ddim_steps > self.objective.timesteps:
             raise SettingError(

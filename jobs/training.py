@@ -7,7 +7,7 @@ its surroundings only as a `RunContext`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,10 +20,10 @@ from jobs.evaluation import Evaluator, Measurement
 from jobs.images import split as split_images
 from jobs.images import training_pool
 from jobs.losses import Losses
+from jobs.optimizers import build_optimizer
 from jobs.quality import PixelPCA
 from jobs.ranks import Ranks
 from jobs.seeds import derive
-from jobs.settings import Adam
 from jobs.spec import RunSpec
 from jobs.unet import build_unet
 from storage.layout import TableName
@@ -104,15 +104,6 @@ class _Batches:
         return self._order[offset : offset + self.batch]
 
 
-def build_optimizer(spec: RunSpec, parameters: Iterator[nn.Parameter]) -> torch.optim.Optimizer:
-    """The spec's optimiser. Fused: one kernel over all parameters instead of several for each."""
-    settings = spec.optimizer
-    if isinstance(settings, Adam):
-        betas = (settings.beta1, settings.beta2)
-        return torch.optim.Adam(parameters, lr=settings.lr, betas=betas, fused=True)
-    return torch.optim.SGD(parameters, lr=settings.lr, momentum=settings.momentum, fused=True)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Trainee:
     """What a checkpoint holds, and how one step is done."""
@@ -184,7 +175,7 @@ def _prepare(
         ranks=ranks,
         model=model,
         network=ranks.wrap(model, spec.batch_size),
-        optimizer=build_optimizer(spec, model.parameters()),
+        optimizer=build_optimizer(spec.optimizer, model.parameters()),
         schedule=schedule,
         images=torch.from_numpy(split.train).to(device),
         batches=_Batches(spec.seed, spec.data.n, spec.batch_size),

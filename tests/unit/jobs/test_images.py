@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 from jobs import settings
 from jobs.images import (
     digits,
+    digits_labels,
     fingerprint_digits,
     fingerprint_folder,
     list_images,
@@ -75,6 +76,11 @@ def test_digits_are_those_of_load_digits_scaled_to_bytes():
     expected = np.rint(load_digits().images * 255 / 16).astype(np.uint8)[:, None]
     np.testing.assert_array_equal(digits(), expected)
     assert (digits().dtype, digits().shape, digits().max()) == (np.uint8, (1797, 1, 8, 8), 255)
+
+
+def test_the_labels_of_digits_are_those_of_load_digits():
+    np.testing.assert_array_equal(digits_labels(), load_digits().target)
+    assert digits_labels().dtype == np.int64
 
 
 def test_reading_digits_imports_neither_sklearn_nor_torch():

@@ -19,6 +19,7 @@ KNOWN = {
     "train_loss": 6102389744414414618,
     "test_loss": 3656545308831359172,
     "sample": 4625441644015172652,
+    "label_dropout": 71300412144211962,
 }
 """Finished runs were computed with these: a change would mix two kinds of run under one id."""
 

@@ -126,7 +126,7 @@ ONE_KIND_ONLY = {"experiment", "model", "objective"}
 
 
 def test_the_tests_know_every_setting():
-    known = OTHER.keys() | OTHER_OF_FOLDER.keys() | {"momentum"} | ONE_KIND_ONLY
+    known = OTHER.keys() | OTHER_OF_FOLDER.keys() | {"momentum", "weight_decay"} | ONE_KIND_ONLY
     assert known == {*setting_names(), "fingerprint"}
 
 
@@ -159,8 +159,21 @@ def test_momentum_changes_the_id_of_sgd():
     assert run_id(optimizer="sgd", momentum=0.9) != run_id(optimizer="sgd")
 
 
+def test_weight_decay_changes_the_id_of_adamw():
+    assert run_id(optimizer="adamw", weight_decay=0.1) != run_id(optimizer="adamw")
+
+
+@pytest.mark.parametrize("batch", [16, "min(512, n)"])
+def test_gradient_descent_is_refused_with_any_batch_but_n(batch):
+    with pytest.raises(SettingError, match="needs batch = n") as error:
+        spec(optimizer="gd", batch=batch)
+    assert (error.value.field, error.value.value) == ("batch", batch)
+    assert spec(optimizer="gd", batch="n").batch_size == spec().data.n
+
+
 def test_two_optimizers_with_the_same_numbers_are_two_runs():
-    assert run_id(optimizer="adam", lr=0.01) != run_id(optimizer="sgd", lr=0.01)
+    ids = {run_id(optimizer=kind, lr=0.01, batch="n") for kind in ("adam", "adamw", "sgd", "gd")}
+    assert len(ids) == 4
 
 
 def test_no_two_different_runs_share_an_id():
@@ -315,11 +328,12 @@ WRONG = [
     ("data", 3, "Allowed: digits, folder"),
     ("model", "unett", "did you mean 'unet'?"),
     ("objective", "score", "Allowed: ddpm"),
-    ("optimizer", "adams", "did you mean 'adam'? Allowed: adam, sgd"),
+    ("optimizer", "adams", "did you mean 'adam'? Allowed: adam, adamw, gd, sgd"),
     ("learning_rate", 0.1, "no such setting"),
     ("optimiser", "adam", "did you mean 'optimizer'?"),
     ("momentun", 0.9, "did you mean 'momentum'?"),
     ("momentum", 0.9, "only with optimizer = sgd; this run has optimizer = adam"),
+    ("weight_decay", 0.1, "only with optimizer = adamw; this run has optimizer = adam"),
     ("size", 16, "only with data = folder; this run has data = digits"),
 ]
 

@@ -122,8 +122,20 @@ def test_two_runs_of_one_spec_are_bit_equal(settings: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"dropout": 0.3}, {"optimizer": "sgd", "dropout": 0.3, "warmup": 15}, {"prediction": "v", "batch": 5}],
-    ids=["adam with dropout", "sgd in warm-up with dropout", "v, batch that does not divide n"],
+    [
+        {"dropout": 0.3},
+        {"optimizer": "sgd", "dropout": 0.3, "warmup": 15},
+        {"prediction": "v", "batch": 5},
+        {"optimizer": "adamw", "weight_decay": 0.5},
+        {"optimizer": "gd", "batch": "n"},
+    ],
+    ids=[
+        "adam with dropout",
+        "sgd in warm-up with dropout",
+        "v, batch that does not divide n",
+        "adamw",
+        "gd",
+    ],
 )
 @pytest.mark.parametrize("stop_at", [1, 11, 23])
 def test_a_run_stopped_anywhere_and_resumed_gives_the_bits_of_an_undisturbed_one(
