@@ -1,0 +1,129 @@
+"""Two Gaussians at ±m: points, and everything about noised points that is known exactly.
+
+x₀ is N(+m, s²I) or N(−m, s²I) with equal chance, m = (μ, …, μ). A noised point is x = αx₀ + σε with standard normal
+ε, the same in every objective that mixes data with noise: DDPM has α² + σ² = 1. Given x, means are tanh-shaped and
+everything that is not Gaussian lies along m, so that a population loss is one integral in one dimension. Called by
+the data loader and by evaluation; knows no network.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.integrate
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixture:
+    """The distribution ½N(+m, s²I) + ½N(−m, s²I) of points in d dimensions.
+
+    Attributes:
+        d: dimensions.
+        mu: μ, every coordinate of m.
+        variance: s², of each Gaussian along each coordinate.
+    """
+
+    d: int
+    mu: float
+    variance: float
+
+    def points(self, first: int, count: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """A stretch of the endless sequence of points that a seed stands for.
+
+        Point k belongs to +m if k is even and to −m if it is odd, so that sets of even size have as many of both.
+        Stretches that do not overlap are independent; equal indices are equal points, whatever is drawn beside them.
+
+        Args:
+            first: index of the first point, at least 0.
+            count: how many.
+            seed: names the sequence.
+
+        Returns:
+            Points (count, d) float32, and the Gaussian of each, 0 for +m and 1 for −m, (count,) int64.
+        """
+        normal = np.random.Generator(np.random.PCG64(seed)).standard_normal((first + count, self.d))[first:]
+        labels = (first + np.arange(count)) % 2
+        centres = self.mu * (1 - 2 * labels)[:, None]
+        return (centres + math.sqrt(self.variance) * normal).astype(np.float32), labels
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """Mean of the points: 0, (d,)."""
+        return np.zeros(self.d)
+
+    @property
+    def covariance(self) -> NDArray[np.float64]:
+        """Covariance of the points: s²I + mmᵀ, (d, d)."""
+        return self.variance * np.eye(self.d) + self.mu**2 * np.ones((self.d, self.d))
+
+    def score(self, x: Tensor, signal: Tensor | float, noise: Tensor | float) -> Tensor:
+        """∇ log p(x) of noised points: −(x − αm tanh(αm·x/v))/v with v = α²s² + σ².
+
+        Args:
+            x: noised points αx₀ + σε, (N, d).
+            signal: α, a number or (N, 1).
+            noise: σ, a number or (N, 1); α and σ are not both 0.
+
+        Returns:
+            (N, d), in the dtype of x.
+        """
+        v = signal**2 * self.variance + noise**2
+        return (signal * self.mu * self._tilt(x, signal, v) - x) / v
+
+    def posterior_means(
+        self, x: Tensor, signal: Tensor | float, noise: Tensor | float
+    ) -> tuple[Tensor, Tensor]:
+        """E[x₀ | x] and E[ε | x]: the best guesses of what a noised point was made of.
+
+        Within a Gaussian both are linear in x; between the two, m is weighted by tanh(αm·x/v), the difference of
+        their probabilities. E[ε | x] = −σ∇ log p(x) (Efron 2011, Tweedie's formula).
+
+        Args:
+            x: noised points αx₀ + σε, (N, d).
+            signal: α, a number or (N, 1).
+            noise: σ, a number or (N, 1); α and σ are not both 0.
+
+        Returns:
+            Two tensors (N, d), in the dtype of x.
+        """
+        v = signal**2 * self.variance + noise**2
+        centre = self.mu * self._tilt(x, signal, v)  # E[±m | x], (N, 1)
+        residual = x - signal * centre
+        return centre + (signal * self.variance / v) * residual, (noise / v) * residual
+
+    def optimal_loss(self, signal: float, noise: float, *, of_data: float, of_noise: float) -> float:
+        """Smallest mean squared error, a coordinate, with which a·x₀ + b·ε can be predicted from x = αx₀ + σε.
+
+        What x leaves open of x₀ and of ε is one and the same vector, σq and −αq, so the error is (aσ − bα)²·E|q|²/d,
+        with E|q|²/d = s²/v + μ²(σ/v)²·E[sech²(w² + wz)], w = α|m|/√v and z standard normal: within the Gaussians, and
+        between them along m. It is reached by `posterior_means`.
+
+        Args:
+            signal: α.
+            noise: σ.
+            of_data: a.
+            of_noise: b; (0, 1) is noise prediction.
+        """
+        v = signal**2 * self.variance + noise**2
+        w = signal * self.mu * math.sqrt(self.d / v)
+        spread = self.variance / v + (self.mu * noise / v) ** 2 * _mean_sech2(w)
+        return (of_data * noise - of_noise * signal) ** 2 * spread
+
+    def _tilt(self, x: Tensor, signal: Tensor | float, v: Tensor | float) -> Tensor:
+        # Probability of +m less that of −m given x, (N, 1).
+        return torch.tanh(signal * self.mu * x.sum(1, keepdim=True) / v)
+
+
+def _mean_sech2(w: float) -> float:
+    # E[sech²(w² + wz)]: the integrand is within e^(−w²/2) of z = −w, where sech² peaks, and of z = 0.
+    def integrand(z: float) -> float:
+        return (1 - math.tanh(w * w + w * z) ** 2) * math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+
+    peak = max(-w, -10.0)
+    value, _ = scipy.integrate.quad(integrand, -12, 12, points=[peak, 0.0], epsabs=1e-12, limit=200)
+    return float(value)
