@@ -285,7 +285,7 @@ def test_a_folder_whose_writer_fails_leaves_nothing(tmp_path):
         (folder / "a").write_bytes(NEW)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(OSError, match="No space left on device.*folder"):
+    with pytest.raises(OSError, match=r"No space left on device.*folder"):
         publish_folder(tmp_path / "folder", write)
     assert list(tmp_path.iterdir()) == []
 
