@@ -1,6 +1,6 @@
 """Denoising diffusion: the noise schedule, the training loss and the sampler, one equation a function.
 
-Called by the training loop and by evaluation with any `model(x, t)` that returns a tensor. Knows neither the network
+Called through `jobs.objectives` with any `model(x, t)` that returns a tensor. Knows neither the network
 nor where its images and random numbers come from.
 """
 
@@ -13,7 +13,7 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from jobs import settings
+from jobs import objective_kinds
 
 Model = Callable[[Tensor, Tensor], Tensor]
 """x_t (N, C, H, W) and timesteps (N,) int64 → prediction (N, C, H, W)."""
@@ -34,7 +34,7 @@ class Schedule:
     alpha_bars: Tensor
 
     @classmethod
-    def linear(cls, objective: settings.DDPM) -> Self:
+    def linear(cls, objective: objective_kinds.DDPM) -> Self:
         """Betas linear in t from beta_start to beta_end (Ho et al. 2020, arXiv:2006.11239, section 4)."""
         betas = torch.linspace(
             objective.beta_start, objective.beta_end, objective.timesteps, dtype=torch.float64

@@ -14,14 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from jobs.ddpm import Schedule, denoising_loss, sample_ddim
 from jobs.gap_ratio import f_mem
-from jobs.images import Split, to_unit
+from jobs.images import to_unit
 from jobs.memorisation import Neighbours, nearest_two
-from jobs.quality import PixelPCA, frechet_distance
+from jobs.objectives import Clip, Objective
+from jobs.quality import Quality, build_qualities
 from jobs.ranks import Ranks
 from jobs.seeds import derive
 from jobs.spec import RunSpec
+from jobs.split import Split
 
 GAP_THRESHOLD = 1 / 3
 """k of the paper: a sample is memorised if d1/d2 < k."""
@@ -35,13 +36,13 @@ class Measurement:
 
     Attributes:
         metrics: (metric, diffusion timestep or None, value); what could not be measured is not in it.
-        neighbours: each generated sample's two nearest training images.
-        gallery: the first samples as images in 0…1, float32 (gallery, C, H, W).
+        neighbours: each generated sample's two nearest training samples; None if nothing is generated.
+        gallery: the first samples as images in 0…1, float32 (gallery, C, H, W); None of vectors.
     """
 
-    metrics: list[tuple[str, int | None, float]]
-    neighbours: Neighbours
-    gallery: np.ndarray
+    metrics: list[tuple[str, float | None, float]]
+    neighbours: Neighbours | None = None
+    gallery: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -60,36 +61,36 @@ class Evaluator:
         self,
         spec: RunSpec,
         split: Split,
-        pca: PixelPCA,
-        schedule: Schedule,
+        objective: Objective,
         device: torch.device,
         ranks: Ranks,
     ) -> None:
         self.spec = spec
         self.ranks = ranks
         self.split = split
-        self.pca = pca
-        self.schedule = schedule
-        self.train = torch.from_numpy(split.train).to(device)  # (n, C, H, W)
+        self.objective = objective
+        self.train = torch.from_numpy(split.train).to(device)  # (n, C, H, W) or (n, d)
         self.probes = [
             self._probe("train_loss", split.train, device),
             self._probe("test_loss", split.test, device),
         ]
         self.starts = torch.stack(
             [self._noise(derive(spec.seed, "sample", i)) for i in range(spec.evaluation.samples)]
-        ).to(device)  # (samples, C, H, W)
-        self.clip = self._pixel_range(device) if spec.evaluation.clip_x0 else None
-        self.test_features = pca.transform(split.test)
+        ).to(device)  # (samples, C, H, W) or (samples, d)
+        self.clip = self._pixel_range(split.mean, device)
+        self.qualities: list[Quality] = build_qualities(spec, split)
 
     def _noise(self, seed: int, count: int | None = None) -> Tensor:
         shape = self.spec.data.shape if count is None else (count, *self.spec.data.shape)
         return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
-    def _pixel_range(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Black and white as the model sees them, (C, 1, 1) each."""
-        mean = torch.from_numpy(self.split.mean).float()[:, None, None].to(device)
-        scale = self.spec.data.pixel_scale
-        return -mean * scale, (1 - mean) * scale
+    def _pixel_range(self, mean: np.ndarray | None, device: torch.device) -> Clip | None:
+        """Black and white as the model sees them, (C, 1, 1) each; None if samples are not clipped."""
+        if mean is None or not self.spec.evaluation.clip_x0:
+            return None
+        middle = torch.from_numpy(mean).float()[:, None, None].to(device)
+        scale = self.split.pixel_scale
+        return -middle * scale, (1 - middle) * scale
 
     def _probe(
         self, name: Literal["train_loss", "test_loss"], images: np.ndarray, device: torch.device
@@ -107,7 +108,7 @@ class Evaluator:
             RunError: the samples are not finite.
         """
         model.eval()
-        metrics: list[tuple[str, int | None, float]] = [
+        metrics: list[tuple[str, float | None, float]] = [
             (probe.name, t, self._loss(model, probe, t))
             for probe in self.probes
             for t in self.spec.evaluation.loss_t
@@ -116,32 +117,30 @@ class Evaluator:
         model.train()
         neighbours = self._neighbours(samples)
         metrics.append(("f_mem", None, f_mem(neighbours.d1, neighbours.d2, GAP_THRESHOLD)))
-        images = samples.cpu().numpy()
-        distance = frechet_distance(self.pca.transform(images), self.test_features)
-        metrics.append(("frechet_pca", None, distance))
-        gallery = to_unit(images[: self.spec.evaluation.gallery], self.split.mean, self.spec.data.pixel_scale)
-        return Measurement(metrics=metrics, neighbours=neighbours, gallery=gallery)
+        made = samples.cpu().numpy()
+        metrics += [
+            (name, None, value) for quality in self.qualities for name, value in quality(made).items()
+        ]
+        return Measurement(metrics=metrics, neighbours=neighbours, gallery=self._gallery(made))
 
-    def _loss(self, model: nn.Module, probe: _LossProbe, t: int) -> float:
+    def _gallery(self, samples: np.ndarray) -> np.ndarray | None:
+        if self.split.mean is None:
+            return None
+        shown = samples[: self.spec.evaluation.gallery]
+        return to_unit(shown, self.split.mean, self.split.pixel_scale)
+
+    def _loss(self, model: nn.Module, probe: _LossProbe, t: float) -> float:
         mine = self.ranks.share(len(probe.images))
         losses = [
-            denoising_loss(
-                model,
-                self.schedule,
-                images,
-                noise,
-                torch.full((len(images),), t, device=images.device),
-                self.spec.objective.prediction,
-            )
+            self.objective.loss(model, images, noise, torch.full((len(images),), t, device=images.device))
             for images, noise in zip(_chunks(probe.images[mine]), _chunks(probe.noise[mine]), strict=True)
         ]
         found = torch.cat([probe.images.new_empty(0), *losses])
         return float(self.ranks.gather(found, len(probe.images)).double().mean())
 
     def _samples(self, model: nn.Module) -> Tensor:
-        steps, prediction = self.spec.evaluation.ddim_steps, self.spec.objective.prediction
         chunks = [
-            sample_ddim(model, self.schedule, starts, steps, prediction, self.clip)
+            self.objective.sample(model, starts, self.spec.evaluation.ddim_steps, self.clip)
             for starts in _chunks(self.starts[self.ranks.share(len(self.starts))])
         ]
         made = torch.cat([self.starts[:0], *chunks])

@@ -10,7 +10,6 @@ import hashlib
 import importlib.util
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from jobs import settings
+from jobs.data_kinds import Images
+from jobs.split import Split
 from storage.errors import DataError
 
 PREPARATION_VERSION = 1
@@ -31,21 +31,6 @@ Color = Literal["grey", "rgb"]
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Split:
-    """What a run trains on and what it is tested on.
-
-    Attributes:
-        train: (n, C, H, W) float32, centred and scaled.
-        test: (test_images, C, H, W) float32, the same way.
-        mean: per-channel mean of the training images in 0…1, (C,) float64.
-    """
-
-    train: Floats
-    test: Floats
-    mean: NDArray[np.float64]
 
 
 def digits() -> Bytes:
@@ -150,7 +135,7 @@ def listing_key(folder: Path, files: Sequence[Path], size: int, color: Color) ->
     return _hash(parts())
 
 
-def require_enough(count: int, data: settings.Digits | settings.Folder) -> None:
+def require_enough(count: int, data: Images) -> None:
     """Check that the training subset and the held-out images fit and do not overlap.
 
     Args:
@@ -171,7 +156,7 @@ def require_enough(count: int, data: settings.Digits | settings.Folder) -> None:
     )
 
 
-def split(images: Bytes, data: settings.Digits | settings.Folder) -> Split:
+def split(images: Bytes, data: Images) -> Split:
     """The training subset and the held-out images, as floats centred on the training subset.
 
     Pixels go to 0…1, minus the mean of the training subset (one number a channel), times pixel_scale.
@@ -190,12 +175,11 @@ def split(images: Bytes, data: settings.Digits | settings.Folder) -> Split:
         train=_to_model(train, mean, data.pixel_scale),
         test=_to_model(images[len(images) - data.test_images :], mean, data.pixel_scale),
         mean=mean,
+        pixel_scale=data.pixel_scale,
     )
 
 
-def training_pool(
-    images: Bytes, data: settings.Digits | settings.Folder, mean: NDArray[np.float64], limit: int = 10_000
-) -> Floats:
+def training_pool(images: Bytes, data: Images, mean: NDArray[np.float64], limit: int = 10_000) -> Floats:
     """Images that no run of this test_images holds out, evenly spaced over all of them.
 
     Args:

@@ -1,6 +1,6 @@
 """The optimisers, built from their settings.
 
-Called by the training loop, which sets the learning rate itself while it warms up.
+Called by the trainee, which sets the learning rate itself while it warms up.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from jobs.settings import SGD, Adam, AdamW, GradientDescent
+from jobs.optimizer_kinds import SGD, Adam, AdamW, GradientDescent
 
 
 def build_optimizer(

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import sys
 
+from jobs.models import count_parameters
 from jobs.spec import MODELS
-from jobs.unet import count_parameters
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""How good generated images are: the Fréchet distance in a fixed linear feature space, `frechet_pca`.
+"""How good generated samples are. Of images: the Fréchet distance in a fixed linear feature space, `frechet_pca`.
 
 Called at every evaluation. The features are principal components of pixels, not of an Inception network, so the
 values are no FID and are compared only between runs on the same data. Knows no model; numpy and scipy, no torch.
@@ -6,6 +6,7 @@ values are no FID and are compared only between runs on the same data. Knows no 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,9 +14,25 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from jobs.spec import RunSpec
+from jobs.split import Split
 from storage.errors import DataError, RunError
 
 Floats = NDArray[np.float64]
+
+Quality = Callable[[NDArray[np.float32]], dict[str, float]]
+"""Samples (M, C, H, W) or (M, d) → metrics by name; what could not be measured is not among them."""
+
+
+def build_qualities(spec: RunSpec, split: Split) -> list[Quality]:
+    """The measures of quality that a run's samples can have."""
+    return [] if split.pool is None else [_frechet_pca(split.pool, split.test, spec.evaluation.frechet_dims)]
+
+
+def _frechet_pca(pool: NDArray[np.float32], test: NDArray[np.float32], dims: int) -> Quality:
+    pca = PixelPCA.fit(pool, dims)
+    reference = pca.transform(test)
+    return lambda samples: {"frechet_pca": frechet_distance(pca.transform(samples), reference)}
 
 
 @dataclass(frozen=True, kw_only=True)

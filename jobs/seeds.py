@@ -10,7 +10,18 @@ from typing import Literal
 
 import numpy as np
 
-Purpose = Literal["init", "order", "noise", "dropout", "train_loss", "test_loss", "sample", "label_dropout"]
+Purpose = Literal[
+    "init",
+    "order",
+    "noise",
+    "dropout",
+    "train_loss",
+    "test_loss",
+    "sample",
+    "label_dropout",
+    "train_set",
+    "test_set",
+]
 
 # The numbers enter every stream: never renumber, only add.
 _CODES: dict[Purpose, int] = {
@@ -22,6 +33,8 @@ _CODES: dict[Purpose, int] = {
     "test_loss": 6,
     "sample": 7,
     "label_dropout": 8,
+    "train_set": 9,
+    "test_set": 10,
 }
 
 

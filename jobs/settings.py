@@ -1,33 +1,24 @@
-"""The groups of settings that make up a run, each setting with its type, range, default and meaning.
+"""How a run is trained and measured, whatever it trains: settings with type, range, default and meaning.
 
-`jobs.spec` puts the groups together into a run and gives it its id. The names are one flat vocabulary over all groups:
-the sweep file's fields, the axes, the filters and the store's columns.
+`jobs.spec` puts them together with the kinds of data, model, objective and optimizer into a run and gives it its id.
+The names are one flat vocabulary over all groups: the sweep file's fields, the axes, the filters and the store's
+columns. Torch-free.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field
 
+from jobs.data_kinds import Images
+from jobs.fields import Count, Group, Positive, Switch, Whole
+from storage.errors import SettingError
 
-def _number(value: object) -> object:
-    # pydantic would take `true` for 1, and YAML reads `yes` as true: never what the user meant.
-    if isinstance(value, bool):
-        raise ValueError("a number is needed, not a truth value")  # noqa: TRY004 - pydantic reports ValueError
-    return value
-
-
-def _unsigned_zero(value: float) -> float:
-    return value + 0.0  # -0.0 and 0.0 are one run
-
-
-Whole = Annotated[int, BeforeValidator(_number), Field(lt=2**63)]  # the store's columns are int64
-_Real = Annotated[float, BeforeValidator(_number), AfterValidator(_unsigned_zero), Field(allow_inf_nan=False)]
-Count = Annotated[Whole, Field(gt=0)]
-Positive = Annotated[_Real, Field(gt=0)]
+if TYPE_CHECKING:
+    from jobs.spec import RunSpec
 
 _PLAIN_BATCH = re.compile(r"0*(?P<size>[1-9][0-9]{0,17})(\.0*)?")
 _MIN_BATCH = re.compile(r"min\(\s*(?P<cap>[1-9][0-9]*)\s*,\s*n\s*\)")
@@ -45,129 +36,6 @@ def _batch(value: object) -> object:
 
 
 Batch = Annotated[int | str, BeforeValidator(_batch)]
-
-
-def _off(value: object) -> object:
-    return None if value is False else value  # off and not given are one run
-
-
-Switch = Annotated[Literal[True] | None, BeforeValidator(_off)]
-"""On or off, as an option added later: off is None and left out of the run's id."""
-
-
-class Group(BaseModel):
-    """Settings that belong together."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _Images(Group):
-    fingerprint: str = Field(description="content hash of the prepared images")
-    n: Annotated[Whole, Field(ge=2)] = Field(description="training-set size")
-    subset: Annotated[Whole, Field(ge=0)] = Field(
-        0, description="subset i trains on images i·n … (i+1)·n − 1"
-    )
-    pixel_scale: Positive = Field(1.0, description="width of the pixel range; 1 as in the paper, 2 for −1…1")
-
-
-class Digits(_Images):
-    """scikit-learn's 1,797 handwritten digits, 8×8 grey; ships with the package, needs no download."""
-
-    data: Literal["digits"] = "digits"
-    test_images: Annotated[Whole, Field(ge=2)] = Field(512, description="images held out, from the end")
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
-        return (1, 8, 8)
-
-
-class Folder(_Images):
-    """A folder of PNG and JPEG images, resized and cropped to a square."""
-
-    data: Literal["folder"]
-    test_images: Annotated[Whole, Field(ge=2)] = Field(2048, description="images held out, from the end")
-    size: Annotated[Whole, Field(ge=4, le=512)] = Field(32, description="height and width in pixels")
-    color: Literal["grey", "rgb"] = Field("grey", description="grey or rgb")
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
-        return (1 if self.color == "grey" else 3, self.size, self.size)
-
-
-class UNet(Group):
-    """diffusers' UNet2DModel, its channels given by the base width W."""
-
-    model: Literal["unet"] = "unet"
-    W: Annotated[Whole, Field(ge=4, le=8192, multiple_of=4)] = Field(
-        description="base width: channels of the first level"
-    )
-    multipliers: tuple[Annotated[Count, Field(le=64)], ...] = Field(
-        description="channels of each level in units of W"
-    )
-    attention: tuple[bool, ...] = Field(description="which levels attend to themselves")
-    layers: Annotated[Count, Field(le=64)] = Field(description="ResNet blocks a level")
-    dropout: Annotated[_Real, Field(ge=0, lt=1)] = Field(0.0, description="dropout rate in the ResNet blocks")
-
-    @model_validator(mode="after")
-    def _same_length(self) -> Self:
-        if not self.multipliers:
-            raise ValueError("multipliers needs at least one level")
-        if len(self.multipliers) != len(self.attention):
-            raise ValueError(
-                f"multipliers has {len(self.multipliers)} levels and attention {len(self.attention)}; give as many"
-            )
-        return self
-
-
-class DDPM(Group):
-    """Denoising diffusion with a linear beta schedule (Ho et al. 2020, arXiv:2006.11239)."""
-
-    objective: Literal["ddpm"] = "ddpm"
-    timesteps: Annotated[Whole, Field(ge=2)] = Field(1000, description="diffusion timesteps T")
-    beta_start: Annotated[_Real, Field(gt=0, lt=1)] = Field(1e-4, description="beta at t = 0")
-    beta_end: Annotated[_Real, Field(gt=0, lt=1)] = Field(0.02, description="beta at t = T − 1")
-    prediction: Literal["epsilon", "v"] = Field("epsilon", description="what the network predicts")
-
-
-class Adam(Group):
-    """Adam (Kingma & Ba 2015)."""
-
-    optimizer: Literal["adam"] = "adam"
-    lr: Positive = Field(description="learning rate")
-    beta1: Annotated[_Real, Field(ge=0, lt=1)] = Field(0.9, description="decay of the first moment")
-    beta2: Annotated[_Real, Field(ge=0, lt=1)] = Field(0.999, description="decay of the second moment")
-
-
-class AdamW(Group):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101)."""
-
-    optimizer: Literal["adamw"]
-    lr: Positive = Field(description="learning rate")
-    beta1: Annotated[_Real, Field(ge=0, lt=1)] = Field(0.9, description="decay of the first moment")
-    beta2: Annotated[_Real, Field(ge=0, lt=1)] = Field(0.999, description="decay of the second moment")
-    weight_decay: Annotated[_Real, Field(ge=0)] = Field(
-        0.01, description="every weight shrinks by lr·weight_decay a step"
-    )
-
-
-class SGD(Group):
-    """Stochastic gradient descent with momentum, the paper's optimiser on CelebA."""
-
-    optimizer: Literal["sgd"]
-    lr: Positive = Field(description="learning rate")
-    momentum: Annotated[_Real, Field(ge=0, lt=1)] = Field(0.95, description="momentum")
-
-
-class GradientDescent(Group):
-    """Gradient descent without momentum on all training images at once: it needs batch = n.
-
-    Noise and diffusion time are still drawn at every step, so that only the images' part of the noise is gone.
-    """
-
-    optimizer: Literal["gd"]
-    lr: Positive = Field(description="learning rate")
 
 
 class Training(Group):
@@ -211,6 +79,25 @@ class Evaluation(Group):
         16, description="principal components of the pixel-PCA feature space of frechet_pca"
     )
     gallery: Annotated[Whole, Field(ge=0)] = Field(8, description="samples kept as images, an evaluation")
+
+    def require_fit(self, spec: RunSpec) -> None:
+        """Evaluations lie within the budget, each loss is asked for once, and covariances can have full rank."""
+        if not self.loss_t or len(set(self.loss_t)) < len(self.loss_t):
+            raise SettingError("loss_t", list(self.loss_t), "give at least one timestep, each once")
+        if self.eval_first > spec.training.steps:
+            raise SettingError("eval_first", self.eval_first, f"at most steps = {spec.training.steps}")
+        if self.gallery > self.samples:
+            raise SettingError("gallery", self.gallery, f"at most samples = {self.samples}")
+        if not isinstance(spec.data, Images):
+            return
+        pixels, test_images = math.prod(spec.data.shape), spec.data.test_images
+        if self.frechet_dims >= min(pixels, test_images, self.samples):
+            raise SettingError(
+                "frechet_dims",
+                self.frechet_dims,
+                f"must be below the pixels ({pixels}), test_images ({test_images}) "
+                f"and samples ({self.samples}), or the covariances are singular",
+            )
 
     def taus(self, steps: int) -> tuple[int, ...]:
         """Steps at which a run of so many steps is evaluated: log-spaced from eval_first, and the last one."""

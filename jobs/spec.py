@@ -12,36 +12,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from types import NoneType
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from jobs.settings import (
-    DDPM,
-    SGD,
-    Adam,
-    AdamW,
-    Digits,
-    Evaluation,
-    Folder,
-    GradientDescent,
-    Group,
-    Training,
-    UNet,
-    Whole,
-)
+from jobs.data_kinds import UNPREPARED, Digits, Folder, GaussianMixture
+from jobs.fields import Group, Whole
+from jobs.model_kinds import UNet
+from jobs.objective_kinds import DDPM
+from jobs.optimizer_kinds import SGD, Adam, AdamW, GradientDescent
+from jobs.settings import Evaluation, Training
 from storage.errors import IdentityError, SettingError, nearest
 from storage.layout import RUN_ID_LENGTH
 
 SPEC_VERSION = 1
 """Enters the id; raised only when the same settings begin to mean another computation."""
 
-MODELS: dict[str, type[UNet]] = {"unet": UNet}
+MODELS: dict[str, type[Group]] = {"unet": UNet}
 _UNIONS: dict[str, dict[str, type[Group]]] = {
-    "data": {"digits": Digits, "folder": Folder},
-    "model": {**MODELS},
+    "data": {"digits": Digits, "folder": Folder, "gaussian_mixture": GaussianMixture},
+    "model": MODELS,
     "objective": {"ddpm": DDPM},
     "optimizer": {"adam": Adam, "adamw": AdamW, "sgd": SGD, "gd": GradientDescent},
 }
@@ -54,7 +45,7 @@ class RunSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     experiment: Literal["diffusion"] = "diffusion"
-    data: Annotated[Digits | Folder, Field(discriminator="data")]
+    data: Annotated[Digits | Folder | GaussianMixture, Field(discriminator="data")]
     model: UNet
     objective: DDPM
     optimizer: Annotated[Adam | AdamW | SGD | GradientDescent, Field(discriminator="optimizer")]
@@ -79,6 +70,8 @@ class RunSpec(BaseModel):
             if not isinstance(kind, str) or kind not in variants:
                 raise SettingError(group, kind, nearest(str(kind), variants))
             fields = [f for f in variants[kind].model_fields if f != group]
+            if rest.get("fingerprint") == UNPREPARED and group == "data" and "fingerprint" not in fields:
+                del rest["fingerprint"]  # nothing is prepared for data that is drawn from seeds
             nested[group] = {group: kind, **{f: rest.pop(f) for f in fields if f in rest}}
         for group, model in _PLAIN.items():
             nested[group] = {f: rest.pop(f) for f in model.model_fields if f in rest}
@@ -95,51 +88,8 @@ class RunSpec(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        height = self.data.shape[1]
-        halvings = len(self.model.multipliers) - 1
-        if height % 2**halvings:
-            raise SettingError(
-                "multipliers",
-                list(self.model.multipliers),
-                f"{halvings + 1} levels halve the image {halvings} times, but {height} pixels do not divide by "
-                f"{2**halvings}; give fewer levels",
-            )
-        for t in self.evaluation.loss_t:
-            if t >= self.objective.timesteps:
-                raise SettingError(
-                    "loss_t", t, f"timesteps run from 0 to {self.objective.timesteps - 1} (timesteps − 1)"
-                )
-        if not self.evaluation.loss_t or len(set(self.evaluation.loss_t)) < len(self.evaluation.loss_t):
-            raise SettingError(
-                "loss_t", list(self.evaluation.loss_t), "give at least one timestep, each once"
-            )
-        if isinstance(self.optimizer, GradientDescent) and self.training.batch != "n":
-            raise SettingError(
-                "batch",
-                self.training.batch,
-                "optimizer = gd is full-batch gradient descent and needs batch = n; on smaller batches use "
-                "optimizer = sgd with momentum = 0",
-            )
-        if self.evaluation.ddim_steps > self.objective.timesteps:
-            raise SettingError(
-                "ddim_steps", self.evaluation.ddim_steps, f"at most timesteps = {self.objective.timesteps}"
-            )
-        if self.evaluation.eval_first > self.training.steps:
-            raise SettingError(
-                "eval_first", self.evaluation.eval_first, f"at most steps = {self.training.steps}"
-            )
-        if self.evaluation.gallery > self.evaluation.samples:
-            raise SettingError(
-                "gallery", self.evaluation.gallery, f"at most samples = {self.evaluation.samples}"
-            )
-        dims = self.evaluation.frechet_dims
-        if dims >= min(math.prod(self.data.shape), self.data.test_images, self.evaluation.samples):
-            raise SettingError(
-                "frechet_dims",
-                dims,
-                f"must be below the pixels ({math.prod(self.data.shape)}), test_images ({self.data.test_images}) "
-                f"and samples ({self.evaluation.samples}), or the covariances are singular",
-            )
+        for group in (*_UNIONS, *_PLAIN):
+            getattr(self, group).require_fit(self)
         return self
 
     def settings(self) -> dict[str, Any]:
@@ -220,6 +170,8 @@ def is_sequence(name: str) -> bool:
 def _fill_unet_levels(nested: dict[str, Any]) -> None:
     # From 16 pixels on the paper's U-Net: three levels of two blocks, attention on all but the first level, p = 4.0 M
     # at W = 32. Smaller images have two levels of one block.
+    if nested["model"]["model"] != "unet":
+        return
     try:
         size = float(8 if nested["data"]["data"] == "digits" else nested["data"].get("size", 32))
     except (TypeError, ValueError):

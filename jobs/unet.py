@@ -1,6 +1,6 @@
 """The network: diffusers' UNet2DModel, its channels given by the base width W.
 
-Called by the worker that trains and by `jobs.parameters`. Knows nothing of diffusion; importing it loads torch and
+Called by `jobs.models`. Knows nothing of diffusion; importing it loads torch and
 diffusers (seconds), so layers above import it only where a model is needed.
 """
 
@@ -12,7 +12,7 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor, nn
 
-from jobs import settings
+from jobs import model_kinds
 
 _HEAD_CHANNELS = 8
 _MOST_GROUPS = 32
@@ -38,7 +38,7 @@ class UNet(nn.Module):
         return prediction.to(x.dtype)
 
 
-def build_unet(model: settings.UNet, shape: tuple[int, int, int]) -> UNet:
+def build_unet(model: model_kinds.UNet, shape: tuple[int, ...]) -> UNet:
     """Make the network, with weights drawn from torch's global generator.
 
     Group norm has as many groups as divide W, up to 32. Attention heads have 8 channels, or the largest power of two
@@ -67,10 +67,3 @@ def build_unet(model: settings.UNet, shape: tuple[int, int, int]) -> UNet:
             attention_head_dim=math.gcd(model.W, _HEAD_CHANNELS),
         )
     )
-
-
-def count_parameters(model: settings.UNet, shape: tuple[int, int, int]) -> int:
-    """p, the number of trained parameters; nothing is allocated."""
-    with torch.device("meta"):
-        network = build_unet(model, shape)
-    return sum(parameter.numel() for parameter in network.parameters())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from jobs.data_kinds import Images
 from jobs.images import split
 from orchestrator.criteria import parse_criterion, parse_threshold, require_view
 from orchestrator.curves import RunCurves, read_curves
@@ -103,11 +104,14 @@ def resolve_sweep(plan: Plan, layout: StoreLayout, view: View, bad: Bad | None =
 def train_images(layout: StoreLayout, run_id: str) -> np.ndarray | None:
     """The training images of a run, float NCHW in 0…1, or None if they are not at hand."""
     spec = read_spec(layout.run(run_id))
+    if not isinstance(spec.data, Images):
+        return None
     try:
         images = np.load(local_copy(layout.images(spec.data.fingerprint)), mmap_mode="r")
     except FileNotFoundError:
         return None
     train = split(images, spec.data)
+    assert train.mean is not None
     # Back to 0…1, the range of the gallery.
     unit: np.ndarray = train.train / spec.data.pixel_scale + train.mean[:, None, None]
     return unit

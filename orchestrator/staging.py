@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jobs.data_kinds import Digits, Folder, Images
 from jobs.images import (
     digits,
     fingerprint_digits,
@@ -22,7 +23,6 @@ from jobs.images import (
     prepare_folder,
     require_enough,
 )
-from jobs.settings import Digits, Folder
 from jobs.spec import RunSpec
 from storage.atomic import publish, publish_path, read_record, write_record
 from storage.errors import DataError
@@ -75,6 +75,9 @@ def identify(
     filled = []
     for spec in specs:
         data = spec.data
+        if not isinstance(data, Images):  # drawn from seeds
+            filled.append(spec)
+            continue
         kind = ("digits",) if isinstance(data, Digits) else ("folder", data.size, data.color)
         if kind not in sets:
             sets[kind] = _image_set(data, folder, layout)

@@ -23,6 +23,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from jobs.data_kinds import UNPREPARED
 from jobs.spec import RunSpec, is_sequence, setting_names
 from orchestrator.filters import Where, matches, parse_assignment, parse_where
 from orchestrator.points import all_points, parse_points
@@ -35,8 +36,6 @@ _KEYS = ("name", "experiment", "settings", "grid", "points", "when", "folder", "
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _NAME_RULE = "letters, digits, '.', '_' and '-' are allowed, beginning with a letter or digit, at most 100"
 _NEXT_CONDITION = re.compile(r"\s+(?=[^\s=]+\s*=)")  # not the space in batch=min(512, n)
-UNPREPARED = "unprepared"
-"""Fingerprint of specs whose images have not been looked at yet."""
 
 
 @dataclass(frozen=True, kw_only=True)

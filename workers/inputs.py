@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from jobs.data_kinds import Images
 from jobs.spec import RunSpec, stored_spec
 from storage.atomic import read_record
 from storage.errors import DataError
@@ -21,12 +22,14 @@ def open_spec(run: RunDirectory) -> RunSpec:
     return stored_spec(run.run_id, read_record(run.spec, "settings")["settings"])
 
 
-def open_images(run: RunDirectory, spec: RunSpec) -> np.ndarray:
-    """Map the images of a run, uint8 (N, C, H, W).
+def open_images(run: RunDirectory, spec: RunSpec) -> np.ndarray | None:
+    """Map the images of a run, uint8 (N, C, H, W); None if its data are drawn from seeds.
 
     Raises:
         DataError: they are not in the store.
     """
+    if not isinstance(spec.data, Images):
+        return None
     path = run.store.images(spec.data.fingerprint)
     try:
         return np.load(local_copy(path), mmap_mode="r")  # type: ignore[no-any-return]

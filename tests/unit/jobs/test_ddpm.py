@@ -7,10 +7,10 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
-from jobs import settings
+from jobs import objective_kinds
 from jobs.ddpm import Schedule, add_noise, ddim_timesteps, denoising_loss, sample_ddim, target
 
-OBJECTIVE = settings.DDPM()
+OBJECTIVE = objective_kinds.DDPM()
 SETTINGS = {
     "num_train_timesteps": OBJECTIVE.timesteps,
     "beta_start": OBJECTIVE.beta_start,

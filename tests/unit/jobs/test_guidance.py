@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from jobs import settings
+from jobs import objective_kinds
 from jobs.ddpm import Schedule, sample_ddim
 from jobs.guidance import Guided, classes_of_samples, drop_labels, guide
 
@@ -69,7 +69,7 @@ def mixture_epsilon(x, sigma, labels):
 
 def sample_mixture(weight, labels, noise, steps=500):
     """DDIM with exact predictions."""
-    schedule = Schedule.linear(settings.DDPM())
+    schedule = Schedule.linear(objective_kinds.DDPM())
 
     def exact(x, t, given):
         alpha_bar = schedule.alpha_bars[t[0]].item()

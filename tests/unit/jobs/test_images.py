@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from jobs import settings
+from jobs import data_kinds
 from jobs.images import (
     digits,
     digits_labels,
@@ -61,7 +61,7 @@ def names(folder):
 
 
 def data(n=4, **others):
-    return settings.Folder(
+    return data_kinds.Folder(
         data="folder", fingerprint="0" * 20, **{"n": n, "test_images": 10, "size": 4} | others
     )
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from jobs.optimizer_kinds import SGD, Adam, AdamW, GradientDescent
 from jobs.optimizers import build_optimizer
-from jobs.settings import SGD, Adam, AdamW, GradientDescent
 
 STEPS = 12
 

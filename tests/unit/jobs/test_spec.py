@@ -15,6 +15,7 @@ from storage.errors import SettingError
 from storage.layout import StoreLayout
 from storage.records import runs_table
 from tests.conftest import SETTINGS
+from tests.unit.jobs.test_spec_kinds import OTHER_OF_KINDS
 
 GOLDEN = "eee31e501ee2a835cca5"
 FOLDER = {"data": "folder", "test_images": 1024}
@@ -126,7 +127,8 @@ ONE_KIND_ONLY = {"experiment", "model", "objective"}
 
 
 def test_the_tests_know_every_setting():
-    known = OTHER.keys() | OTHER_OF_FOLDER.keys() | {"momentum", "weight_decay"} | ONE_KIND_ONLY
+    of_kinds = {name for settings in OTHER_OF_KINDS.values() for name in settings}
+    known = OTHER.keys() | OTHER_OF_FOLDER.keys() | {"momentum", "weight_decay"} | ONE_KIND_ONLY | of_kinds
     assert known == {*setting_names(), "fingerprint"}
 
 

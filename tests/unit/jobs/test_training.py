@@ -14,9 +14,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.batches import batch_indices
 from jobs.images import digits
 from jobs.spec import RunSpec
-from jobs.training import Columns, Outcome, batch_indices, train
+from jobs.training import Columns, Outcome, train
 from storage.errors import NotFiniteError
 from storage.layout import TableName
 

@@ -12,12 +12,13 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
 
-from jobs import settings
-from jobs.unet import build_unet, count_parameters
+from jobs import model_kinds
+from jobs.models import count_parameters
+from jobs.unet import build_unet
 
 
 def unet(W=8, multipliers=(1, 2), attention=(False, True), **others):
-    return settings.UNet(W=W, multipliers=multipliers, attention=attention, **{"layers": 1, **others})
+    return model_kinds.UNet(W=W, multipliers=multipliers, attention=attention, **{"layers": 1, **others})
 
 
 def modules(network, kind):

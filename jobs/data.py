@@ -1,0 +1,40 @@
+"""The training and test samples of a run, by the kind of its data.
+
+Called by the worker with the prepared images of the store, and by the figures. Synthetic kinds draw from seeds and
+need no images. numpy, no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobs.data_kinds import GaussianMixture, Images
+from jobs.fields import Group
+from jobs.images import split, training_pool
+from jobs.split import Split
+from jobs.vectors import mixture_split
+from storage.errors import DataError
+
+
+def load(data: Group, images: NDArray[np.uint8] | None) -> Split:
+    """What a run trains on and is tested on.
+
+    Args:
+        data: settings of one kind of data.
+        images: the whole prepared image set, uint8 (N, C, H, W), may be memory-mapped; None for synthetic kinds.
+
+    Raises:
+        DataError: there are too few images, or none.
+    """
+    if isinstance(data, Images):
+        if images is None:
+            raise DataError(f"data = {data.data}: the prepared images are missing")
+        found = split(images, data)
+        assert found.mean is not None
+        return replace(found, pool=training_pool(images, data, found.mean))
+    if isinstance(data, GaussianMixture):
+        return mixture_split(data)
+    raise NotImplementedError(type(data).__name__)

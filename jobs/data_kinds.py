@@ -1,0 +1,83 @@
+"""Kinds of training data and their settings.
+
+`n`, `subset` and `shape` are there for each: (C, H, W) of images, (d,) of vectors. Called by `jobs.spec`; what is made
+of the settings is in `jobs.data`. Torch-free.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from jobs.fields import Count, Group, Positive, Whole
+
+UNPREPARED = "unprepared"
+"""Fingerprint of specs whose images have not been looked at yet."""
+
+
+class Images(Group):
+    """Images that are prepared in the store before the run."""
+
+    data: str
+    fingerprint: str = Field(description="content hash of the prepared images")
+    n: Annotated[Whole, Field(ge=2)] = Field(description="training-set size")
+    subset: Annotated[Whole, Field(ge=0)] = Field(
+        0, description="subset i trains on images i·n … (i+1)·n − 1"
+    )
+    test_images: Annotated[Whole, Field(ge=2)]
+    pixel_scale: Positive = Field(1.0, description="width of the pixel range; 1 as in the paper, 2 for −1…1")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels, height and width of an image."""
+        raise NotImplementedError
+
+
+class Vectors(Group):
+    """Vectors that are drawn from seeds: subset i is what comes i-th in an endless sequence of samples."""
+
+    n: Annotated[Whole, Field(ge=2)] = Field(description="training-set size")
+    subset: Annotated[Whole, Field(ge=0)] = Field(
+        0, description="subset i trains on samples i·n … (i+1)·n − 1"
+    )
+    d: Annotated[Count, Field(le=100_000)] = Field(description="dimension of a sample")
+    test_samples: Annotated[Whole, Field(ge=2)] = Field(2048, description="samples held out")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(d,)."""
+        return (self.d,)
+
+
+class GaussianMixture(Vectors):
+    """Two Gaussians of equal weight and unit variance around +μ and −μ, μ = mu·(1, …, 1)."""
+
+    data: Literal["gaussian_mixture"]
+    mu: Positive = Field(1.0, description="each coordinate of the means ±μ")
+
+
+class Digits(Images):
+    """scikit-learn's 1,797 handwritten digits, 8×8 grey; ships with the package, needs no download."""
+
+    data: Literal["digits"] = "digits"
+    test_images: Annotated[Whole, Field(ge=2)] = Field(512, description="images held out, from the end")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels, height and width of an image."""
+        return (1, 8, 8)
+
+
+class Folder(Images):
+    """A folder of PNG and JPEG images, resized and cropped to a square."""
+
+    data: Literal["folder"]
+    test_images: Annotated[Whole, Field(ge=2)] = Field(2048, description="images held out, from the end")
+    size: Annotated[Whole, Field(ge=4, le=512)] = Field(32, description="height and width in pixels")
+    color: Literal["grey", "rgb"] = Field("grey", description="grey or rgb")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels, height and width of an image."""
+        return (1 if self.color == "grey" else 3, self.size, self.size)

@@ -1,0 +1,35 @@
+"""The network of a run by the kind of its model, and its parameter count p.
+
+Importing it loads torch and diffusers (seconds), so layers above import it only where a network is needed.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from jobs.fields import Group
+from jobs.model_kinds import UNet
+from jobs.unet import build_unet
+
+
+def build_model(model: Group, shape: tuple[int, ...], *, bf16: bool = False) -> nn.Module:
+    """A network called as `network(x, t)`, with weights drawn from torch's global generator.
+
+    Args:
+        model: settings of one kind of model.
+        shape: of a sample: (C, H, W) or (d,).
+        bf16: whether it computes in bfloat16 (autocast).
+    """
+    if isinstance(model, UNet):
+        network = build_unet(model, shape)
+        network.bf16 = bf16
+        return network
+    raise NotImplementedError(type(model).__name__)
+
+
+def count_parameters(model: Group, shape: tuple[int, ...]) -> int:
+    """p, the number of trained parameters; nothing is allocated."""
+    with torch.device("meta"):
+        network = build_model(model, shape)
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

@@ -1,0 +1,30 @@
+"""Training and test sets of vectors, drawn from seeds that are the same for every run.
+
+Called by `jobs.data`. As with images, a run's own seed changes the training and not what it is trained on.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jobs.data_kinds import GaussianMixture
+from jobs.seeds import Purpose, derive
+from jobs.split import Floats, Labels, Split
+
+
+def mixture_split(data: GaussianMixture) -> Split:
+    """Samples of the mixture with the component that each is from: class 0 around −μ, class 1 around +μ."""
+    train, train_labels = _mixture(data, "train_set", data.n * data.subset, data.n)
+    test, test_labels = _mixture(data, "test_set", 0, data.test_samples)
+    return Split(train=train, test=test, train_labels=train_labels, test_labels=test_labels)
+
+
+def _mixture(data: GaussianMixture, purpose: Purpose, start: int, count: int) -> tuple[Floats, Labels]:
+    """Samples start … start + count − 1 of an endless sequence: (count, d) and their components (count,)."""
+    labels = _stream(purpose, 0).integers(2, size=start + count)[start:]
+    noise = _stream(purpose, 1).standard_normal((start + count, data.d))[start:]
+    return (noise + data.mu * (2 * labels - 1)[:, None]).astype(np.float32), labels
+
+
+def _stream(purpose: Purpose, index: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(derive(0, purpose, index)))
