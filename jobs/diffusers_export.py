@@ -6,14 +6,18 @@ Called by `tausweep export-pipeline`; knows neither the store nor where a checkp
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from diffusers import DDIMPipeline, DDIMScheduler
 from torch import Tensor
 
-from jobs import centred_pipeline, settings
+from jobs import centred_pipeline
+from jobs.data_kinds import Images
+from jobs.model_kinds import UNet
+from jobs.objective_kinds import DDPM
 from jobs.spec import RunSpec
+from jobs.split import Split
 from jobs.unet import build_unet
 from storage.errors import InputError
 
@@ -53,52 +57,58 @@ when it makes images. {clipping}{precision}
 """
 
 
-def save_pipeline(
-    spec: RunSpec, tau: int, weights: Mapping[str, Tensor], mean: Sequence[float], folder: Path
-) -> None:
+def save_pipeline(spec: RunSpec, tau: int, weights: Mapping[str, Tensor], split: Split, folder: Path) -> None:
     """Write a DDIMPipeline, `pipeline.py` with the run's own sampler, and a model card.
 
     Args:
         spec: the run.
         tau: optimiser updates done.
         weights: the model's state as a checkpoint holds it.
-        mean: what was subtracted from pixels in 0…1, a number a channel.
+        split: what it was trained on, for the centring and scale of pixels.
         folder: where to write; made if missing.
 
     Raises:
         InputError: diffusers has no pipeline for this run (see `require_exportable`).
     """
-    require_exportable(spec)
-    network = build_unet(spec.model, spec.data.shape)
+    model, objective = require_exportable(spec)
+    assert split.mean is not None
+    network = build_unet(model, spec.data.shape)
     network.load_state_dict(dict(weights))
-    scheduler = _scheduler(spec.objective)
+    scheduler = _scheduler(objective)
     # Names that begin with an underscore are kept by diffusers, which looks at none of them.
     scheduler.register_to_config(
-        _pixel_mean=[float(channel) for channel in mean],
-        _pixel_scale=spec.data.pixel_scale,
+        _pixel_mean=split.mean.tolist(),
+        _pixel_scale=split.pixel_scale,
         _clip_x0=spec.evaluation.clip_x0,
         _ddim_steps=spec.evaluation.ddim_steps,
     )
     DDIMPipeline(network.unet.eval(), scheduler).save_pretrained(folder)
     (folder / "pipeline.py").write_bytes(Path(centred_pipeline.__file__).read_bytes())
-    (folder / "README.md").write_text(_card(spec, tau, mean))
+    (folder / "README.md").write_text(_card(spec, tau, split, objective.timesteps))
 
 
-def require_exportable(spec: RunSpec) -> None:
+def require_exportable(spec: RunSpec) -> tuple[UNet, DDPM]:
     """Check that there is a pipeline of diffusers for a run.
 
+    Returns:
+        Its model and its objective.
+
     Raises:
-        InputError: the model is not the U-Net, or the objective is none that DDIM samples.
+        InputError: the data are not images, the model is not the U-Net, or the objective is none that DDIM samples.
     """
-    kinds = {"model": (spec.model.model, "unet"), "objective": (spec.objective.objective, "ddpm")}
-    for name, (kind, needed) in kinds.items():
-        if kind != needed:
-            raise InputError(
-                f"run {spec.run_id}: {name} = {kind}: diffusers has a pipeline for {name} = {needed} only"
-            )
+    if not isinstance(spec.data, Images):
+        raise InputError(
+            f"run {spec.run_id}: data = {spec.data.data}: diffusers has pipelines for images only"
+        )
+    if isinstance(spec.model, UNet) and isinstance(spec.objective, DDPM):
+        return spec.model, spec.objective
+    raise InputError(
+        f"run {spec.run_id}: model = {spec.model.model}, objective = {spec.objective.objective}: diffusers has a "
+        "pipeline for model = unet, objective = ddpm only"
+    )
 
 
-def _scheduler(objective: settings.DDPM) -> DDIMScheduler:
+def _scheduler(objective: DDPM) -> DDIMScheduler:
     return DDIMScheduler(
         num_train_timesteps=objective.timesteps,
         beta_start=objective.beta_start,
@@ -111,11 +121,10 @@ def _scheduler(objective: settings.DDPM) -> DDIMScheduler:
     )
 
 
-def _card(spec: RunSpec, tau: int, mean: Sequence[float]) -> str:
-    scale, bounds = (
-        spec.data.pixel_scale,
-        [f"[{-m * spec.data.pixel_scale:.6g}, {(1 - m) * spec.data.pixel_scale:.6g}]" for m in mean],
-    )
+def _card(spec: RunSpec, tau: int, split: Split, timesteps: int) -> str:
+    assert split.mean is not None
+    scale = split.pixel_scale
+    bounds = [f"[{-m * scale:.6g}, {(1 - m) * scale:.6g}]" for m in split.mean.tolist()]
     clipping = "The run's own sampler did not clip either."
     if spec.evaluation.clip_x0:
         clipping = (
@@ -126,11 +135,9 @@ def _card(spec: RunSpec, tau: int, mean: Sequence[float]) -> str:
     return _CARD.format(
         run_id=spec.run_id,
         tau=tau,
-        timesteps=spec.objective.timesteps,
-        steps=max(
-            s for s in range(1, min(50, spec.objective.timesteps) + 1) if spec.objective.timesteps % s == 0
-        ),
-        mean=[float(f"{m:.9g}") for m in mean],
+        timesteps=timesteps,
+        steps=max(s for s in range(1, min(50, timesteps) + 1) if timesteps % s == 0),
+        mean=[float(f"{m:.9g}") for m in split.mean.tolist()],
         scale=scale,
         clipping=clipping,
         precision=" The run computed under autocast to bfloat16, diffusers computes in float32."

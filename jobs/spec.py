@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from jobs.data_kinds import UNPREPARED, Digits, Folder, GaussianMixture
 from jobs.fields import Group, Whole
 from jobs.model_kinds import UNet
-from jobs.objective_kinds import DDPM
+from jobs.objective_kinds import DDPM, FlowMatching, Interpolant
 from jobs.optimizer_kinds import SGD, Adam, AdamW, GradientDescent
 from jobs.settings import Evaluation, Training
 from storage.errors import IdentityError, SettingError, nearest
@@ -33,7 +33,7 @@ MODELS: dict[str, type[Group]] = {"unet": UNet}
 _UNIONS: dict[str, dict[str, type[Group]]] = {
     "data": {"digits": Digits, "folder": Folder, "gaussian_mixture": GaussianMixture},
     "model": MODELS,
-    "objective": {"ddpm": DDPM},
+    "objective": {"ddpm": DDPM, "flow_matching": FlowMatching, "interpolant": Interpolant},
     "optimizer": {"adam": Adam, "adamw": AdamW, "sgd": SGD, "gd": GradientDescent},
 }
 _PLAIN: dict[str, type[Group]] = {"training": Training, "evaluation": Evaluation}
@@ -47,7 +47,7 @@ class RunSpec(BaseModel):
     experiment: Literal["diffusion"] = "diffusion"
     data: Annotated[Digits | Folder | GaussianMixture, Field(discriminator="data")]
     model: UNet
-    objective: DDPM
+    objective: Annotated[DDPM | FlowMatching | Interpolant, Field(discriminator="objective")]
     optimizer: Annotated[Adam | AdamW | SGD | GradientDescent, Field(discriminator="optimizer")]
     training: Training
     evaluation: Evaluation
@@ -154,6 +154,11 @@ def field_models() -> dict[str, list[type[BaseModel]]]:
                 found.setdefault(name, []).append(model)
     found["seed"] = [RunSpec]
     return found
+
+
+def kind_names() -> list[str]:
+    """The settings that choose a kind: of data, model, objective, optimizer."""
+    return ["experiment", *_UNIONS]
 
 
 def setting_names() -> list[str]:

@@ -38,8 +38,8 @@ def export_pipeline(
     run = find_run(begin, layout)
     step = _step(run, tau)
     tell("loading torch and diffusers")
+    from jobs.data import load
     from jobs.diffusers_export import require_exportable, save_pipeline
-    from jobs.images import split
     from workers.checkpointing import read_checkpoint
     from workers.inputs import open_images, open_spec
 
@@ -51,9 +51,9 @@ def export_pipeline(
     except CorruptFileError as error:
         others = ", ".join(str(t) for t in run.checkpoint_taus() if t != step) or "none"
         raise CorruptFileError(f"run {run.run_id}: {error}; other checkpoints: {others}") from error
-    mean = split(open_images(run, spec), spec.data).mean
+    split = load(spec.data, open_images(run, spec))
     tell("writing the pipeline")
-    publish_folder(folder, lambda path: save_pipeline(spec, step, weights, mean.tolist(), path))
+    publish_folder(folder, lambda path: save_pipeline(spec, step, weights, split, path))
     return run.run_id, step
 
 

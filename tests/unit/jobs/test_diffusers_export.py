@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def pixel_range(spec, split):
 def export(folder, trained, prediction, **settings):
     spec, split, model = trained(prediction)
     spec = RunSpec.from_settings(spec.settings() | settings)
-    save_pipeline(spec, 40, model.state_dict(), split.mean.tolist(), folder)
+    save_pipeline(spec, 40, model.state_dict(), split, folder)
     return spec, split, model
 
 
@@ -120,10 +121,10 @@ def test_its_own_pipeline_makes_the_samples_of_the_run(tmp_path, trained, noise,
 
 
 def test_two_exports_in_one_process_keep_their_own_means(tmp_path, trained, noise):
-    spec, _, model = trained("v")
+    spec, split, model = trained("v")
     made = []
     for name, mean in (("a", [0.2]), ("b", [0.6])):
-        save_pipeline(spec, 40, model.state_dict(), mean, tmp_path / name)
+        save_pipeline(spec, 40, model.state_dict(), replace(split, mean=np.array(mean)), tmp_path / name)
     for name in ("a", "b"):
         pipe = load_own(tmp_path / name)
         pipe.set_progress_bar_config(disable=True)
