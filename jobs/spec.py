@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from jobs.data_kinds import UNPREPARED, Digits, Folder, Gaussian, GaussianMixture, StudentT
 from jobs.fields import Group, Whole
-from jobs.model_kinds import RandomFeatures, UNet, features
-from jobs.objective_kinds import DDPM, ScoreAtT
+from jobs.model_kinds import RandomFeatures, UNet
+from jobs.objective_kinds import DDPM, FlowMatching, Interpolant, ScoreAtT
 from jobs.optimizer_kinds import SGD, Adam, AdamW, GradientDescent
 from jobs.settings import Evaluation, Training
 from storage.errors import IdentityError, SettingError, nearest
@@ -39,7 +39,12 @@ _UNIONS: dict[str, dict[str, type[Group]]] = {
         "student_t": StudentT,
     },
     "model": MODELS,
-    "objective": {"ddpm": DDPM, "score_at_t": ScoreAtT},
+    "objective": {
+        "ddpm": DDPM,
+        "flow_matching": FlowMatching,
+        "interpolant": Interpolant,
+        "score_at_t": ScoreAtT,
+    },
     "optimizer": {"adam": Adam, "adamw": AdamW, "sgd": SGD, "gd": GradientDescent},
 }
 _PLAIN: dict[str, type[Group]] = {"training": Training, "evaluation": Evaluation}
@@ -53,7 +58,7 @@ class RunSpec(BaseModel):
     experiment: Literal["diffusion"] = "diffusion"
     data: Annotated[Digits | Folder | GaussianMixture | Gaussian | StudentT, Field(discriminator="data")]
     model: Annotated[UNet | RandomFeatures, Field(discriminator="model")]
-    objective: Annotated[DDPM | ScoreAtT, Field(discriminator="objective")]
+    objective: Annotated[DDPM | FlowMatching | Interpolant | ScoreAtT, Field(discriminator="objective")]
     optimizer: Annotated[Adam | AdamW | SGD | GradientDescent, Field(discriminator="optimizer")]
     training: Training
     evaluation: Evaluation
@@ -117,13 +122,6 @@ class RunSpec(BaseModel):
         return self.training.batch_size(self.data.n)
 
     @property
-    def width(self) -> int:
-        """W of a network; of random features their number."""
-        if isinstance(self.model, RandomFeatures):
-            return features(self.model.psi_p, self.data.shape[0])
-        return self.model.W
-
-    @property
     def taus(self) -> tuple[int, ...]:
         """Steps at which the run is evaluated, ascending; the last one is the budget."""
         return self.evaluation.taus(self.training.steps)
@@ -167,6 +165,11 @@ def field_models() -> dict[str, list[type[BaseModel]]]:
                 found.setdefault(name, []).append(model)
     found["seed"] = [RunSpec]
     return found
+
+
+def kind_names() -> list[str]:
+    """The settings that choose a kind: of data, model, objective, optimizer."""
+    return ["experiment", *_UNIONS]
 
 
 def setting_names() -> list[str]:

@@ -32,8 +32,8 @@ def print_plan(plan: Plan, layout: StoreLayout, *, as_json: bool) -> None:
     columns = ["run", *plan.axes, "p", "batch", "steps", "state"]
     print_table(columns, [_planned_row(plan, run) for run in plan.runs[:_SHOWN]])
     _print_rest(plan)
-    sizes = dict.fromkeys((run.spec.width, run.p) for run in plan.runs)
-    console.print("\n" + ", ".join(f"W={W}: p={p:,}" for W, p in sorted(sizes)))
+    sizes = dict.fromkeys((getattr(run.spec.model, "W", 0), run.p) for run in plan.runs)
+    console.print("\n" + ", ".join(f"W={W}: p={p:,}" if W else f"p={p:,}" for W, p in sorted(sizes)))
     console.print(f"{summary(plan)}; {plan.steps_left:,} steps to do. Nothing was written.")
 
 
