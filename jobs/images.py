@@ -8,29 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from jobs.data_kinds import Images
+from jobs.image_sources import SUFFIXES, is_image, natural
+from jobs.preparation import Bytes, Color, Labels, decode, to_pixels, write_header
 from jobs.split import Split
-from storage.errors import DataError
+from storage.errors import DataError, UnreadableImageError
 
 PREPARATION_VERSION = 1
 """Enters every fingerprint; raised when preparation begins to give other pixels."""
 
 _HEX_DIGITS = 20
-_SUFFIXES = (".jpeg", ".jpg", ".png")
 
-Color = Literal["grey", "rgb"]
-Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
-Labels = NDArray[np.int64]
 
 
 def digits() -> Bytes:
@@ -61,15 +57,11 @@ def list_images(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; give the path of a folder of PNG or JPEG images")
     names = [
-        name
-        for name in (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-        if name.suffix.lower() in _SUFFIXES and not any(part.startswith(".") for part in name.parts)
+        name for path in folder.rglob("*") if path.is_file() and is_image(name := path.relative_to(folder))
     ]
     if not names:
-        raise DataError(
-            f"{folder}: no image in it; looked for {', '.join(_SUFFIXES)}, also in its subfolders"
-        )
-    return [folder / name for name in sorted(names, key=_natural)]
+        raise DataError(f"{folder}: no image in it; looked for {', '.join(SUFFIXES)}, also in its subfolders")
+    return [folder / name for name in sorted(names, key=natural)]
 
 
 def prepare_folder(
@@ -94,13 +86,12 @@ def prepare_folder(
     Raises:
         DataError: a file is not a whole image, or has more than 8 bits a channel; names it.
     """
-    channels = 1 if color == "grey" else 3
-    array = np.lib.format.open_memmap(out, "w+", np.uint8, (len(files), channels, size, size))
-    for i, file in enumerate(files):
-        array[i] = _prepare(file, size, color)
-        if progress:
-            progress(i + 1, len(files))
-    array.flush()
+    with out.open("wb") as file:  # no memory map: on a full disk that ends the process by a signal
+        write_header(file, len(files), size, color)
+        for done, path in enumerate(files, start=1):
+            file.write(_prepare(path, size, color).tobytes())
+            if progress:
+                progress(done, len(files))
 
 
 def fingerprint_digits() -> str:
@@ -211,28 +202,11 @@ def _to_model(images: Bytes, mean: NDArray[np.float64], pixel_scale: float) -> F
 
 def _prepare(file: Path, size: int, color: Color) -> Bytes:
     try:
-        with Image.open(file) as opened:
-            image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith(("I", "F")):  # Pillow's conversion would clip them at 255
-                raise DataError(f"{file}: more than 8 bits a channel ({image.mode}); save it with 8 bits")
-            if "A" in image.getbands() or "transparency" in image.info:
-                layer = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer)
-            image = ImageOps.fit(
-                image.convert("L" if color == "grey" else "RGB"), (size, size), Image.Resampling.LANCZOS
-            )
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"{file}: not a readable image ({error}); mend it or move it out of the folder"
-        ) from error
-    pixels = np.asarray(image)
-    return pixels[None] if color == "grey" else pixels.transpose(2, 0, 1)
-
-
-def _natural(name: Path) -> tuple[list[str | int], str]:
-    # Splitting on digits alternates text and numbers, so that like is compared with like; `1` and `01` by name.
-    text = name.as_posix()
-    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", text)], text
+        image = decode(file, str(file))
+    except UnreadableImageError as error:
+        raise DataError(f"{error}; mend it or move it out of the folder") from error
+    image = image.convert("L") if color == "grey" else image
+    return to_pixels(ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS))
 
 
 def _hash(parts: Iterable[bytes]) -> str:

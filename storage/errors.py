@@ -7,7 +7,8 @@ field or file, the value, what is allowed and what to do next.
     ├── InputError                    exit code 2: the user can mend it (sweep file, filter, option, data)
     │   ├── SettingError              one field of a spec
     │   ├── SweepFileError            with file and line
-    │   └── DataError                 too few images, unreadable image, nothing to read
+    │   └── DataError                 too few images, nothing to read, wrong digest
+    │       └── UnreadableImageError  one image that is damaged, and can be skipped on request
     ├── StoreError                    what is on disk is not what it should be
     │   ├── SchemaError               a part or record of another schema, named
     │   ├── CorruptFileError          truncated or foreign file, named
@@ -58,6 +59,10 @@ class SweepFileError(InputError):
 
 class DataError(InputError):
     """The images asked for are not there, not readable or too few."""
+
+
+class UnreadableImageError(DataError):
+    """One image of a set is damaged."""
 
 
 class StoreError(TausweepError):
