@@ -23,7 +23,7 @@ from storage.errors import SettingError, TheoryError
 Floats = NDArray[np.float64]
 Regime = Literal["I", "II"]
 
-_GRID, _DECADES = 5000, 13  # points of the search for parts, below the largest possible eigenvalue
+_GRID, _DECADES = 4000, 10  # points of the search for parts, below the largest possible eigenvalue
 _EMPTY = 1e-6  # y ρ(y) below this is no part of the support
 _NODES = 160  # of an interval, and as many a unit of its logarithm
 _TOLERANCE = 2e-3  # of the total mass, and of the place where bulk 2 begins
