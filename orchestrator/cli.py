@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator import resolver_commands, store_commands, submit_commands
+from orchestrator import data_commands, resolver_commands, store_commands, submit_commands
 from orchestrator.options import DEFAULT_STORE, AsJson, Overrides, Store, SweepFile, SweepName, Where
 from storage.errors import TausweepError
 from storage.objects import io_errors
@@ -153,6 +153,7 @@ app.command()(store_commands.compact)
 app.command()(store_commands.export)
 app.command("import")(store_commands.import_store)
 app.add_typer(store_commands.store_app, name="store")
+app.add_typer(data_commands.data_app, name="data")
 app.command()(resolver_commands.resolve)
 app.command()(resolver_commands.figures)
 app.command()(resolver_commands.report)

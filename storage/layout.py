@@ -95,6 +95,7 @@ _EXPLAINED = re.compile(
             rf"runs/{_RUN_ID.pattern}/({'|'.join(_RUN_FILES)})",
             rf"compacted/({'|'.join(TABLES)})/{_MERGED.pattern}",
             r"sweeps/[^/.][^/]*\.json|jobs/([^/.][^/]*\.(json|runs|log)|scheduler/.+)|data/[0-9a-f]+\.(npy|json)|figures/.+",
+            r"features/(inception\.json|[0-9a-f]+\.(pth|npz))",
         )
     )
 )
@@ -308,6 +309,24 @@ class StoreLayout:
     def images_index(self, key: str) -> Path:
         """What is known of a folder of images: its fingerprint, under a key made from names, sizes and dates."""
         return self.data / f"{key}.json"
+
+    @property
+    def features(self) -> Path:
+        """Folder of what feature extractors need and have found."""
+        return self.root / "features"
+
+    @property
+    def inception(self) -> Path:
+        """Which Inception weights sweeps use that are made from now on: their digest."""
+        return self.features / "inception.json"
+
+    def inception_weights(self, digest: str) -> Path:
+        """Weights of the Inception network, named by their sha256 in hex."""
+        return self.features / f"{digest}.pth"
+
+    def statistics(self, key: str) -> Path:
+        """The Gaussian of the features of a set of held-out images."""
+        return self.features / f"{key}.npz"
 
     def figures(self, sweep: str) -> Path:
         """Default folder of a sweep's figures."""

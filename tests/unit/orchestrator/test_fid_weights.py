@@ -1,0 +1,121 @@
+"""`tausweep data fid-weights`: Inception weights enter a store whole and known, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+import torch
+from finished_store import tausweep
+
+from orchestrator import fid_weights
+from orchestrator.fid_weights import stage_weights, staged_digest
+from storage.errors import CorruptFileError, DataError
+from storage.layout import StoreLayout
+from tests.unit.jobs.inception_weights import random_inception
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    return random_inception(tmp_path_factory.mktemp("weights") / "random inception.pth")
+
+
+@pytest.fixture(scope="module")
+def digest(weights):
+    return hashlib.sha256(weights.read_bytes()).hexdigest()
+
+
+def test_weights_of_a_given_digest_are_copied_and_used_from_then_on(store, weights, digest):
+    assert staged_digest(store) is None
+    done = tausweep("data", "fid-weights", "--from", weights, "--digest", digest[:12], store=store.root)
+    assert (done.code, done.err) == (0, "")
+    assert digest in done.out
+    assert staged_digest(store) == digest
+    assert store.inception_weights(digest).read_bytes() == weights.read_bytes()
+    assert all(store.explains(path) for path in store.walk())
+
+
+def test_torch_fidelitys_own_file_needs_no_option(store, weights, digest, monkeypatch):
+    monkeypatch.setattr(fid_weights, "KNOWN_DIGEST", digest[:8])
+    assert stage_weights(weights, store, fid_weights.KNOWN_DIGEST) == digest
+
+
+def test_the_known_digest_is_that_of_torch_fidelitys_address():
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+
+    assert URL_INCEPTION_V3.endswith(f"-{fid_weights.KNOWN_DIGEST}.pth")
+
+
+def refused(store, source, *options):
+    done = tausweep("data", "fid-weights", "--from", source, *options, store=store.root)
+    assert done.code == 2
+    assert done.out == ""
+    assert not store.root.exists() or list(store.root.rglob("*")) == []
+    return done.err
+
+
+def test_another_digest_is_refused_and_nothing_is_left(store, weights, digest):
+    assert f"its sha256 is {digest}, and 6726825d… is needed" in refused(store, weights)
+    assert "00000000… is needed" in refused(store, weights, "--digest", "00000000")
+
+
+def test_a_file_that_is_no_network_is_refused(store, tmp_path):
+    source = tmp_path / "other.pth"
+    torch.save({"fc.weight": torch.zeros(3)}, source)
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    assert "its tensors are others" in refused(store, source, "--digest", digest)
+
+
+class Harmful:
+    """Executed by a reader that unpickles whatever it is given."""
+
+    def __reduce__(self):
+        return (pytest.fail, ("the file was executed",))
+
+
+def test_a_file_that_would_be_executed_is_not(store, tmp_path):
+    source = tmp_path / "harmful.pth"
+    torch.save(Harmful(), source)
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    assert "a file of tensors by name" in refused(store, source, "--digest", digest)
+
+
+@pytest.mark.parametrize(
+    ("digest", "problem"), [("6726", "8 to 64 hex digits"), ("zzzzzzzz", "8 to 64 hex digits")]
+)
+def test_a_digest_that_is_none_is_refused(store, weights, digest, problem):
+    assert problem in refused(store, weights, "--digest", digest)
+
+
+def test_a_missing_file_is_named(store, tmp_path):
+    assert "no such file" in refused(store, tmp_path / "nowhere.pth")
+
+
+def test_a_file_that_changes_while_it_is_copied_leaves_nothing(store, weights, digest, monkeypatch):
+    monkeypatch.setattr(fid_weights.shutil, "copyfile", lambda source, target: target.write_bytes(b"other"))
+    with pytest.raises(DataError, match="has changed"):
+        stage_weights(weights, store, digest)
+    assert [path for path in store.root.rglob("*") if path.is_file()] == []
+
+
+def test_the_last_staged_weights_are_used_and_older_ones_stay(store, weights, digest, tmp_path):
+    state = torch.load(weights, weights_only=True)
+    state["fc.bias"] += 1
+    torch.save(state, tmp_path / "newer.pth")
+    newer = hashlib.sha256((tmp_path / "newer.pth").read_bytes()).hexdigest()
+    stage_weights(weights, store, digest)
+    stage_weights(tmp_path / "newer.pth", store, newer)
+    assert staged_digest(store) == newer
+    assert store.inception_weights(digest).exists()
+
+
+def test_weights_that_got_lost_are_missed(store, weights, digest):
+    stage_weights(weights, store, digest)
+    store.inception_weights(digest).unlink()
+    with pytest.raises(CorruptFileError, match="stage them again"):
+        staged_digest(store)
+
+
+def test_a_store_on_an_object_store_takes_them_too(s3_store: StoreLayout, weights, digest):
+    assert stage_weights(weights, s3_store, digest) == digest
+    assert staged_digest(s3_store) == digest

@@ -1,0 +1,61 @@
+"""Statistics of held-out images, kept in the store and in this process: implements `jobs.reference_sets.StatisticsStore`.
+
+A file appears whole or not at all, and two workers that write one write the same.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections import OrderedDict
+
+import numpy as np
+
+from jobs.frechet import Gaussian
+from storage.atomic import publish
+from storage.errors import CorruptFileError
+from storage.layout import StoreLayout
+from storage.objects import read
+
+_KEPT = 16  # of 2,048 features each takes 34 MB
+_recent: OrderedDict[str, Gaussian] = OrderedDict()
+
+
+class StoredStatistics:
+    """The statistics of a store. Their keys name all that they depend on, so this process keeps them for all stores."""
+
+    def __init__(self, layout: StoreLayout) -> None:
+        self._layout = layout
+
+    def load(self, key: str) -> Gaussian | None:
+        """What was kept under a key, None if nothing was.
+
+        Raises:
+            CorruptFileError: the file is there and can't be read.
+        """
+        if key in _recent:
+            _recent.move_to_end(key)
+            return _recent[key]
+        path = self._layout.statistics(key)
+        try:
+            with np.load(io.BytesIO(read(path)), allow_pickle=False) as file:
+                found = Gaussian(mean=file["mean"], factor=file["factor"])
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise CorruptFileError(f"{path}: no statistics ({error}); remove it, it is made again") from error
+        _remember(key, found)
+        return found
+
+    def save(self, key: str, found: Gaussian) -> None:
+        """Keep it; another process may do the same at the same time."""
+        publish(
+            self._layout.statistics(key), lambda file: np.savez(file, mean=found.mean, factor=found.factor)
+        )
+        _remember(key, found)
+
+
+def _remember(key: str, found: Gaussian) -> None:
+    _recent[key] = found
+    if len(_recent) > _KEPT:
+        _recent.popitem(last=False)
