@@ -17,7 +17,16 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from jobs.data_kinds import UNPREPARED, Digits, Folder, Gaussian, GaussianMixture, StudentT
+from jobs.data_kinds import (
+    UNPREPARED,
+    Celeba,
+    Digits,
+    Folder,
+    Gaussian,
+    GaussianMixture,
+    Imported,
+    StudentT,
+)
 from jobs.fields import Group, Whole
 from jobs.model_kinds import RandomFeatures, UNet, features
 from jobs.objective_kinds import DDPM, ScoreAtT
@@ -34,6 +43,8 @@ _UNIONS: dict[str, dict[str, type[Group]]] = {
     "data": {
         "digits": Digits,
         "folder": Folder,
+        "celeba": Celeba,
+        "imported": Imported,
         "gaussian_mixture": GaussianMixture,
         "gaussian": Gaussian,
         "student_t": StudentT,
@@ -51,7 +62,10 @@ class RunSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     experiment: Literal["diffusion"] = "diffusion"
-    data: Annotated[Digits | Folder | GaussianMixture | Gaussian | StudentT, Field(discriminator="data")]
+    data: Annotated[
+        Digits | Folder | Celeba | Imported | GaussianMixture | Gaussian | StudentT,
+        Field(discriminator="data"),
+    ]
     model: Annotated[UNet | RandomFeatures, Field(discriminator="model")]
     objective: Annotated[DDPM | ScoreAtT, Field(discriminator="objective")]
     optimizer: Annotated[Adam | AdamW | SGD | GradientDescent, Field(discriminator="optimizer")]

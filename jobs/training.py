@@ -23,6 +23,7 @@ from jobs.objectives import build_objective
 from jobs.ranks import Ranks
 from jobs.score_trainee import score_trainee
 from jobs.spec import RunSpec
+from jobs.split import Labels
 from jobs.trainee import Trainee, stepped_trainee
 from storage.layout import TableName
 
@@ -63,9 +64,9 @@ class Outcome:
 
 
 def _prepare(
-    spec: RunSpec, images: np.ndarray | None, device: torch.device, ranks: Ranks
+    spec: RunSpec, images: np.ndarray | None, labels: Labels | None, device: torch.device, ranks: Ranks
 ) -> tuple[Trainee, Callable[[nn.Module], Measurement]]:
-    split = load(spec.data, images)
+    split = load(spec.data, images, labels)
     if isinstance(spec.model, RandomFeatures):
         return score_trainee(spec, split)
     objective = build_objective(spec.objective, device)
@@ -79,6 +80,8 @@ def train(
     context: RunContext,
     device: torch.device,
     ranks: Ranks | None = None,
+    *,
+    labels: Labels | None = None,
 ) -> Outcome:
     """Train and evaluate a run, from its newest checkpoint if there is one.
 
@@ -89,13 +92,14 @@ def train(
         device: where to compute.
         ranks: the processes that train the run together, each of which calls this; None for this one alone. Rank 0
             alone decides when to stop or to checkpoint, and has the context in which that is kept.
+        labels: class of each image, (N,) int64, of image sets that have some.
 
     Raises:
         NotFiniteError: the loss is not finite; rows published before are from finite losses.
         DataError: fewer images than the spec needs.
     """
     ranks = ranks or Ranks()
-    trainee, measure = _prepare(spec, images, device, ranks)
+    trainee, measure = _prepare(spec, images, labels, device, ranks)
     state = ranks.broadcast(context.restore())
     tau = trainee.load(state) if state is not None else 0
     losses = Losses(ranks)

@@ -351,11 +351,22 @@ def test_runs_without_samples_are_resolved_by_losses_and_spectrum():
     tau = np.unique(np.round(np.logspace(0, 5, 60)).astype(int))
     for psi_p, n, seed in itertools.product((4.0, 8.0), (16, 32, 64), (0, 1)):
         run_id = f"rf-{psi_p}-{n}-{seed}"
-        settings = {"data": "gaussian", "d": 10, "model": "random_features", "psi_p": psi_p, "optimizer": "gd"}
-        runs.append(settings | {"run_id": run_id, "state": "succeeded", "batch": "n", "n": n, "seed": seed, "p": 400})
+        settings = {
+            "data": "gaussian",
+            "d": 10,
+            "model": "random_features",
+            "psi_p": psi_p,
+            "optimizer": "gd",
+        }
+        runs.append(
+            settings | {"run_id": run_id, "state": "succeeded", "batch": "n", "n": n, "seed": seed, "p": 400}
+        )
         gap = 1 / (1 + (20.0 * n / tau) ** 2)  # half of it at 20·n
         curves = {"train_loss": 1 - gap / 2, "test_loss": 1 + gap / 2, "score_error": 0.1 + 1 / tau + gap}
-        curves |= {"spectral_tau_mem": np.full(tau.shape, 7.0 * n), "spectral_tau_gen": np.full(tau.shape, 3.0)}
+        curves |= {
+            "spectral_tau_mem": np.full(tau.shape, 7.0 * n),
+            "spectral_tau_gen": np.full(tau.shape, 3.0),
+        }
         for metric, values in curves.items():
             metrics += [
                 {"run_id": run_id, "attempt": 1, "tau": int(at), "images_seen": int(at) * n, "t": 0.1,
