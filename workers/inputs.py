@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from jobs.data_kinds import Images
+from jobs.data_kinds import Images, Imported
+from jobs.fields import Group
 from jobs.spec import RunSpec, stored_spec
 from storage.atomic import read_record
 from storage.errors import DataError
-from storage.layout import RunDirectory
+from storage.layout import RunDirectory, StoreLayout
 from storage.local_files import local_copy
 
 
@@ -37,3 +38,13 @@ def open_images(run: RunDirectory, spec: RunSpec) -> np.ndarray | None:
         raise DataError(
             f"{path}: the prepared images are not there; submit or resume the sweep again to make them"
         ) from error
+
+
+def open_labels(store: StoreLayout, data: Group) -> np.ndarray | None:
+    """The classes of imported images, int64 (N,); None if they have none, and of other data."""
+    if not isinstance(data, Imported):
+        return None
+    try:
+        return np.load(local_copy(store.labels(data.fingerprint)))  # type: ignore[no-any-return]
+    except FileNotFoundError:
+        return None
