@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from jobs.ranks import Ranks
 from jobs.spec import RunSpec
 from jobs.trainee import Trainee, stepped_trainee
 from storage.layout import TableName
+
+if TYPE_CHECKING:
+    from jobs.feature_quality import FeatureInputs
 
 Columns = Mapping[str, Sequence[object] | np.ndarray]
 
@@ -60,12 +63,16 @@ class Outcome:
 
 
 def _prepare(
-    spec: RunSpec, images: np.ndarray | None, device: torch.device, ranks: Ranks
+    spec: RunSpec,
+    images: np.ndarray | None,
+    device: torch.device,
+    ranks: Ranks,
+    features: FeatureInputs | None,
 ) -> tuple[Trainee, Evaluator]:
     split = load(spec.data, images)
     objective = build_objective(spec.objective, device)
     trainee = stepped_trainee(spec, split, objective, device, ranks)
-    return trainee, Evaluator(spec, split, objective, device, ranks)
+    return trainee, Evaluator(spec, split, objective, device, ranks, features)
 
 
 def train(
@@ -74,6 +81,7 @@ def train(
     context: RunContext,
     device: torch.device,
     ranks: Ranks | None = None,
+    features: FeatureInputs | None = None,
 ) -> Outcome:
     """Train and evaluate a run, from its newest checkpoint if there is one.
 
@@ -84,13 +92,14 @@ def train(
         device: where to compute.
         ranks: the processes that train the run together, each of which calls this; None for this one alone. Rank 0
             alone decides when to stop or to checkpoint, and has the context in which that is kept.
+        features: what a run with an extractor needs for it.
 
     Raises:
         NotFiniteError: the loss is not finite; rows published before are from finite losses.
         DataError: fewer images than the spec needs.
     """
     ranks = ranks or Ranks()
-    trainee, evaluator = _prepare(spec, images, device, ranks)
+    trainee, evaluator = _prepare(spec, images, device, ranks, features)
     state = ranks.broadcast(context.restore())
     tau = trainee.load(state) if state is not None else 0
     losses = Losses(ranks)

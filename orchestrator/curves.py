@@ -32,6 +32,7 @@ _MEASURING = frozenset(
         "ddim_steps",
         "frechet_dims",
         "gallery",
+        "fid_references",
     }
 )
 _PROGRESS = frozenset({"run_id", "state", "attempt", "tau", "failure", "error", "p"})

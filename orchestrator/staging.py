@@ -24,6 +24,7 @@ from jobs.images import (
     require_enough,
 )
 from jobs.spec import RunSpec
+from orchestrator.fid_weights import with_weights
 from storage.atomic import publish, publish_path, read_record, write_record
 from storage.errors import DataError
 from storage.layout import StoreLayout
@@ -58,7 +59,7 @@ class ImageSet:
 def identify(
     specs: list[RunSpec], folder: Path | None, layout: StoreLayout
 ) -> tuple[list[RunSpec], list[ImageSet]]:
-    """Fill in the fingerprints of the images that runs train on; writes nothing.
+    """Fill in the fingerprints of the images that runs train on, and digests of Inception weights; writes nothing.
 
     Args:
         specs: runs whose fingerprint is not known yet.
@@ -85,7 +86,7 @@ def identify(
         require_enough(images.count, data)
         known = data.model_copy(update={"fingerprint": images.fingerprint})
         filled.append(spec.model_copy(update={"data": known}))
-    return filled, list(sets.values())
+    return with_weights(filled, layout), list(sets.values())
 
 
 def _image_set(data: Digits | Folder, folder: Path | None, layout: StoreLayout) -> ImageSet:
