@@ -6,11 +6,18 @@ of the settings is in `jobs.data`. Torch-free.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from jobs.fields import Count, Group, Positive, Whole
+from jobs.fields import Count, Group, Positive, Real, Whole
+from storage.errors import SettingError
+
+if TYPE_CHECKING:
+    from jobs.spec import RunSpec
+
+SET_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+"""Names of image sets."""
 
 UNPREPARED = "unprepared"
 """Fingerprint of specs whose images have not been looked at yet."""
@@ -57,7 +64,24 @@ class GaussianMixture(Vectors):
     mu: Positive = Field(1.0, description="each coordinate of the means ±μ")
 
 
-class Digits(Images):
+class Labelled(Images):
+    """Images with classes, of which a long-tailed subset may be trained on (see `jobs.imbalance`)."""
+
+    imbalance: Annotated[Real, Field(ge=1, le=1e6)] | None = Field(
+        None,
+        description="frequency of the most frequent class over that of the rarest; none: images as they come",
+    )
+    head_class: Annotated[Whole, Field(ge=0)] | None = Field(
+        None, description="the most frequent class; with imbalance, 0 by default"
+    )
+
+    def require_fit(self, spec: RunSpec) -> None:  # noqa: ARG002 - every group has it
+        """A head class is one of a long tail."""
+        if self.head_class is not None and self.imbalance is None:
+            raise SettingError("head_class", self.head_class, "only with imbalance; give both")
+
+
+class Digits(Labelled):
     """scikit-learn's 1,797 handwritten digits, 8×8 grey; ships with the package, needs no download."""
 
     data: Literal["digits"] = "digits"
@@ -69,10 +93,7 @@ class Digits(Images):
         return (1, 8, 8)
 
 
-class Folder(Images):
-    """A folder of PNG and JPEG images, resized and cropped to a square."""
-
-    data: Literal["folder"]
+class _Sized(Images):
     test_images: Annotated[Whole, Field(ge=2)] = Field(2048, description="images held out, from the end")
     size: Annotated[Whole, Field(ge=4, le=512)] = Field(32, description="height and width in pixels")
     color: Literal["grey", "rgb"] = Field("grey", description="grey or rgb")
@@ -81,3 +102,27 @@ class Folder(Images):
     def shape(self) -> tuple[int, ...]:
         """Channels, height and width of an image."""
         return (1 if self.color == "grey" else 3, self.size, self.size)
+
+
+class Folder(_Sized):
+    """A folder of PNG and JPEG images, resized and cropped to a square."""
+
+    data: Literal["folder"]
+
+
+class Celeba(_Sized):
+    """CelebA (Liu et al. 2015), prepared in the store by `tausweep data celeba`."""
+
+    data: Literal["celeba"]
+
+    @property
+    def set(self) -> str:
+        """Name under which it is prepared."""
+        return "celeba"
+
+
+class Imported(_Sized, Labelled):
+    """Images that `tausweep data import` has prepared in the store under a name."""
+
+    data: Literal["imported"]
+    set: Annotated[str, Field(pattern=SET_NAME)] = Field(description="name of an imported image set")

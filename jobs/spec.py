@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from jobs.data_kinds import UNPREPARED, Digits, Folder, GaussianMixture
+from jobs.data_kinds import UNPREPARED, Celeba, Digits, Folder, GaussianMixture, Imported
 from jobs.fields import Group, Whole
 from jobs.model_kinds import UNet
 from jobs.objective_kinds import DDPM
@@ -31,7 +31,13 @@ SPEC_VERSION = 1
 
 MODELS: dict[str, type[Group]] = {"unet": UNet}
 _UNIONS: dict[str, dict[str, type[Group]]] = {
-    "data": {"digits": Digits, "folder": Folder, "gaussian_mixture": GaussianMixture},
+    "data": {
+        "digits": Digits,
+        "folder": Folder,
+        "celeba": Celeba,
+        "imported": Imported,
+        "gaussian_mixture": GaussianMixture,
+    },
     "model": MODELS,
     "objective": {"ddpm": DDPM},
     "optimizer": {"adam": Adam, "adamw": AdamW, "sgd": SGD, "gd": GradientDescent},
@@ -45,7 +51,7 @@ class RunSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     experiment: Literal["diffusion"] = "diffusion"
-    data: Annotated[Digits | Folder | GaussianMixture, Field(discriminator="data")]
+    data: Annotated[Digits | Folder | Celeba | Imported | GaussianMixture, Field(discriminator="data")]
     model: UNet
     objective: DDPM
     optimizer: Annotated[Adam | AdamW | SGD | GradientDescent, Field(discriminator="optimizer")]

@@ -20,6 +20,7 @@ from jobs.losses import Losses
 from jobs.objectives import build_objective
 from jobs.ranks import Ranks
 from jobs.spec import RunSpec
+from jobs.split import Labels
 from jobs.trainee import Trainee, stepped_trainee
 from storage.layout import TableName
 
@@ -65,11 +66,12 @@ class Outcome:
 def _prepare(
     spec: RunSpec,
     images: np.ndarray | None,
+    labels: Labels | None,
     device: torch.device,
     ranks: Ranks,
     features: FeatureInputs | None,
 ) -> tuple[Trainee, Evaluator]:
-    split = load(spec.data, images)
+    split = load(spec.data, images, labels)
     objective = build_objective(spec.objective, device)
     trainee = stepped_trainee(spec, split, objective, device, ranks)
     return trainee, Evaluator(spec, split, objective, device, ranks, features)
@@ -81,6 +83,8 @@ def train(
     context: RunContext,
     device: torch.device,
     ranks: Ranks | None = None,
+    *,
+    labels: Labels | None = None,
     features: FeatureInputs | None = None,
 ) -> Outcome:
     """Train and evaluate a run, from its newest checkpoint if there is one.
@@ -92,6 +96,7 @@ def train(
         device: where to compute.
         ranks: the processes that train the run together, each of which calls this; None for this one alone. Rank 0
             alone decides when to stop or to checkpoint, and has the context in which that is kept.
+        labels: class of each image, (N,) int64, of image sets that have some.
         features: what a run with an extractor needs for it.
 
     Raises:
@@ -99,7 +104,7 @@ def train(
         DataError: fewer images than the spec needs.
     """
     ranks = ranks or Ranks()
-    trainee, evaluator = _prepare(spec, images, device, ranks, features)
+    trainee, evaluator = _prepare(spec, images, labels, device, ranks, features)
     state = ranks.broadcast(context.restore())
     tau = trainee.load(state) if state is not None else 0
     losses = Losses(ranks)

@@ -30,7 +30,7 @@ from workers.checkpointing import CheckpointPolicy
 from workers.context import AttemptContext
 from workers.failures import describe
 from workers.heartbeat import Heartbeat
-from workers.inputs import open_features, open_images, open_spec
+from workers.inputs import open_features, open_images, open_labels, open_spec
 from workers.provenance import provenance
 from workers.stop import StopFlag
 from workers.team import Team
@@ -168,9 +168,12 @@ def _attempt(
             context.keep = options.checkpoints.kept(spec)
             if told := spec.evaluation.substitution:
                 print(told, flush=True)  # noqa: T201
-            images, features = open_images(run, spec), open_features(run, spec)
+            images, labels = open_images(run, spec), open_labels(run.store, spec.data)
+            features = open_features(run, spec)
             team.begin(run)
-            outcome = train(spec, images, context, options.device, team.ranks, features)
+            outcome = train(
+                spec, images, context, options.device, team.ranks, labels=labels, features=features
+            )
             team.done()
             ending = {"state": "succeeded" if outcome.finished else stop.reason}
         except ClaimLostError as error:

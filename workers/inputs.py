@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jobs.data_kinds import Images
+from jobs.data_kinds import Images, Imported
+from jobs.fields import Group
 from jobs.spec import RunSpec, stored_spec
 from storage.atomic import read_record
 from storage.errors import CorruptFileError, DataError
-from storage.layout import RunDirectory
+from storage.layout import RunDirectory, StoreLayout
 from storage.local_files import local_copy
 
 if TYPE_CHECKING:
@@ -72,3 +73,13 @@ def open_features(run: RunDirectory, spec: RunSpec) -> FeatureInputs | None:
     if found != digest:
         raise CorruptFileError(f"{weights}: its sha256 is {found}; remove it and stage the weights again")
     return FeatureInputs(weights=weights, statistics=statistics)
+
+
+def open_labels(store: StoreLayout, data: Group) -> np.ndarray | None:
+    """The classes of imported images, int64 (N,); None if they have none, and of other data."""
+    if not isinstance(data, Imported):
+        return None
+    try:
+        return np.load(local_copy(store.labels(data.fingerprint)))  # type: ignore[no-any-return]
+    except FileNotFoundError:
+        return None

@@ -89,6 +89,7 @@ OTHER = {
     "subset": 1,
     "test_images": 513,
     "pixel_scale": 2,
+    "imbalance": 10,
     "W": 8,
     "multipliers": [1, 1],
     "attention": [True, True],
@@ -217,6 +218,8 @@ def test_settings_are_complete(overrides):
         "precision",
         "channels_last",
         "compile",
+        "imbalance",
+        "head_class",
     }
 
 
@@ -326,8 +329,8 @@ WRONG = [
     ("seed", 2**63, "less than"),
     ("fingerprint", 5, "string"),
     ("experiment", "autoregressive", "Allowed: diffusion"),
-    ("data", "digit", "did you mean 'digits'? Allowed: digits, folder"),
-    ("data", 3, "Allowed: digits, folder"),
+    ("data", "digit", "did you mean 'digits'? Allowed: celeba, digits, folder"),
+    ("data", 3, "Allowed: celeba, digits, folder"),
     ("model", "unett", "did you mean 'unet'?"),
     ("objective", "score", "Allowed: ddpm"),
     ("optimizer", "adams", "did you mean 'adam'? Allowed: adam, adamw, gd, sgd"),
@@ -336,7 +339,7 @@ WRONG = [
     ("momentun", 0.9, "did you mean 'momentum'?"),
     ("momentum", 0.9, "only with optimizer = sgd; this run has optimizer = adam"),
     ("weight_decay", 0.1, "only with optimizer = adamw; this run has optimizer = adam"),
-    ("size", 16, "only with data = folder; this run has data = digits"),
+    ("size", 16, "only with data = folder or celeba or imported; this run has data = digits"),
 ]
 
 
