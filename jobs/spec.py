@@ -177,9 +177,12 @@ def kind_names() -> list[str]:
     return ["experiment", *_UNIONS]
 
 
+_FILLED_IN = ("fingerprint", "extractor_weights")  # from the images, and from the store
+
+
 def setting_names() -> list[str]:
-    """The settings a user may write; `fingerprint` is filled in from the images."""
-    return [name for name in field_models() if name != "fingerprint"]
+    """The settings a user may write."""
+    return [name for name in field_models() if name not in _FILLED_IN]
 
 
 def is_sequence(name: str) -> bool:
@@ -208,7 +211,7 @@ def _fill_unet_levels(nested: dict[str, Any]) -> None:
 
 def _unknown(name: str, nested: dict[str, Any]) -> str:
     models = field_models().get(name)
-    if not models or name == "fingerprint":
+    if not models or name in _FILLED_IN:
         return f"no such setting; {nearest(name, setting_names())}"
     group = next(g for g, variants in _UNIONS.items() if models[0] in variants.values())
     kinds = [kind for kind, model in _UNIONS[group].items() if model in models]

@@ -27,6 +27,7 @@ _MEASURING = frozenset(
         "frechet_dims",
         "gallery",
         "extractor",
+        "extractor_weights",
         "fid_references",
     }
 )
