@@ -27,6 +27,7 @@ OTHER_OF_KINDS: dict[str, dict[str, Any]] = {
     "flow_matching": {"sampler": "heun"},
     "interpolant": {"sampler": "heun", "path": "latent"},
     "imported": {"set": "flowers", "head_class": 2, "imbalance": 10},
+    "random_conv": {"extractor": "inception", "fid_references": 2},
 }  # fmt: skip
 MIXTURE: dict[str, Any] = COMMON | {"data": "gaussian_mixture", "d": 8, "model": "mlp"}
 DIGITS: dict[str, Any] = COMMON | {"fingerprint": "x", "W": 4}
@@ -45,6 +46,7 @@ RUNS: dict[str, tuple[dict[str, Any], str]] = {
     "score_at_t": (LINEAR | {"data": "gaussian"}, "8fac0f85e0a74010f08c"),
     "imported": (DIGITS | {"data": "imported", "set": "trees", "imbalance": 5}, "df4084b97ee67ae38623"),
     "celeba": (DIGITS | {"data": "celeba"}, "73c5b955927aa0dd6b31"),
+    "random_conv": (DIGITS | {"extractor": "random_conv"}, "dd518bea4a9e722b30de"),
     "flow_matching": (DIGITS | {"objective": "flow_matching"}, "615b6338e9b1fe14fbcb"),
     "interpolant": (DIGITS | {"objective": "interpolant"}, "fcc47977acfb38a5e18f"),
     "adamw": (DIGITS | {"optimizer": "adamw"}, "144e3f0eca2ebb0622b7"),
