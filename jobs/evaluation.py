@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -24,11 +24,15 @@ from jobs.images import to_unit
 from jobs.memorisation import Neighbours, nearest_two
 from jobs.objectives import Clip, Objective
 from jobs.population import population_of
-from jobs.quality import Quality, build_qualities
+from jobs.qualities import build_qualities
+from jobs.quality import Quality
 from jobs.ranks import Ranks
 from jobs.seeds import derive
 from jobs.spec import RunSpec
 from jobs.split import Labels, Split
+
+if TYPE_CHECKING:
+    from jobs.feature_quality import FeatureInputs
 
 _CHUNK = 256  # samples generated at once; bounds memory, and their seeds keep it out of the result
 
@@ -68,6 +72,7 @@ class Evaluator:
         objective: Objective,
         device: torch.device,
         ranks: Ranks,
+        features: FeatureInputs | None = None,
     ) -> None:
         self.spec = spec
         self.ranks = ranks
@@ -83,7 +88,7 @@ class Evaluator:
         ).to(device)  # (samples, C, H, W) or (samples, d)
         self.asked = self._classes_of_samples(device)
         self.clip = self._pixel_range(split.mean, device)
-        self.qualities: list[Quality] = build_qualities(spec, split)
+        self.qualities: list[Quality] = build_qualities(spec, split, features, device, ranks)
         self.population = population_of(spec, objective)
 
     def _noise(self, seed: int, count: int | None = None) -> Tensor:

@@ -11,6 +11,7 @@ from torch import nn
 from jobs import model_kinds
 from jobs.fields import Group
 from jobs.mlp import MLP
+from jobs.score_matrix import build_score_matrix
 from jobs.unet import UNet, build_unet
 
 
@@ -31,6 +32,8 @@ def build_model(
             network = build_unet(model, shape, classes)
         case model_kinds.MLP():
             network = MLP(shape, model.W, model.blocks, classes)
+        case model_kinds.RandomFeatures():
+            return build_score_matrix(model, shape)
         case _:
             raise NotImplementedError(type(model).__name__)
     network.bf16 = bf16

@@ -11,9 +11,10 @@ import numpy as np
 
 from orchestrator.bootstrap import fractions, interval, resample_counts
 from orchestrator.curves import Condition, Curve, RunCurves
+from orchestrator.first_crossing import Floats
 from orchestrator.grouping import condition_fields
 from orchestrator.results import RunTimescales
-from orchestrator.timescales import Criterion, Crossing, Floats, Smoothing, crossing, extended, monotone
+from orchestrator.timescales import Criterion, Crossing, Smoothing, crossing, extended, monotone
 
 CONFIDENCE = 0.95
 """Of all intervals."""

@@ -15,9 +15,10 @@ import pyarrow as pa
 from orchestrator.architectural_line import lines
 from orchestrator.classes import class_timescales, regimes
 from orchestrator.collapse import collapses
+from orchestrator.conditions import conditions
 from orchestrator.criteria import criteria_for, require_view
 from orchestrator.crossings import CONFIDENCE, crossings_of, timescales_of
-from orchestrator.curves import RunCurves, conditions, read_curves
+from orchestrator.curves import RunCurves, read_curves
 from orchestrator.grouping import by_condition, condition_of, described, group_of
 from orchestrator.laws import crossed, fit_law
 from orchestrator.medians import medians
@@ -147,7 +148,9 @@ def _laws(runs: Sequence[RunTimescales], criteria: Iterable[Criterion]) -> Itera
         groups = sorted({group_of(run) for run in measured})
         chosen = [[run for run in measured if group_of(run) == group] for group in groups]
         chosen = [group for group in chosen if len({run.W for run in group}) > 1]
-        if len(groups) > 1:
+        if (
+            len(groups) > 1 and len({run.width_axis for run in measured}) == 1
+        ):  # W and p have no law in common
             chosen.append(measured)
         for members in chosen:
             law = fit_law(crossed(members, criterion.name), widths=True, confidence=CONFIDENCE)
