@@ -359,7 +359,16 @@ def test_runs_without_samples_are_resolved_by_losses_and_spectrum():
             "optimizer": "gd",
         }
         runs.append(
-            settings | {"run_id": run_id, "state": "succeeded", "batch": "n", "n": n, "seed": seed, "p": 400}
+            settings
+            | {
+                "run_id": run_id,
+                "state": "succeeded",
+                "batch": "n",
+                "n": n,
+                "seed": seed,
+                "subset": 0,
+                "p": 400,
+            }
         )
         gap = 1 / (1 + (20.0 * n / tau) ** 2)  # half of it at 20·n
         curves = {"train_loss": 1 - gap / 2, "test_loss": 1 + gap / 2, "score_error": 0.1 + 1 / tau + gap}
