@@ -28,7 +28,7 @@ from jobs.data_kinds import (
     StudentT,
 )
 from jobs.fields import Group, Whole
-from jobs.model_kinds import RandomFeatures, UNet, features
+from jobs.model_kinds import MLP, RandomFeatures, UNet, features
 from jobs.objective_kinds import DDPM, ScoreAtT
 from jobs.optimizer_kinds import SGD, Adam, AdamW, GradientDescent
 from jobs.settings import Evaluation, Training
@@ -38,7 +38,7 @@ from storage.layout import RUN_ID_LENGTH
 SPEC_VERSION = 1
 """Enters the id; raised only when the same settings begin to mean another computation."""
 
-MODELS: dict[str, type[Group]] = {"unet": UNet, "random_features": RandomFeatures}
+MODELS: dict[str, type[Group]] = {"unet": UNet, "mlp": MLP, "random_features": RandomFeatures}
 _UNIONS: dict[str, dict[str, type[Group]]] = {
     "data": {
         "digits": Digits,
@@ -66,7 +66,7 @@ class RunSpec(BaseModel):
         Digits | Folder | Celeba | Imported | GaussianMixture | Gaussian | StudentT,
         Field(discriminator="data"),
     ]
-    model: Annotated[UNet | RandomFeatures, Field(discriminator="model")]
+    model: Annotated[UNet | MLP | RandomFeatures, Field(discriminator="model")]
     objective: Annotated[DDPM | ScoreAtT, Field(discriminator="objective")]
     optimizer: Annotated[Adam | AdamW | SGD | GradientDescent, Field(discriminator="optimizer")]
     training: Training

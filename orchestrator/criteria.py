@@ -143,7 +143,8 @@ def criteria_for(runs: Sequence[RunCurves]) -> tuple[Criterion, ...]:
     middle = common[(len(common) - 1) // 2] if common else None
     losses: list[Criterion] = [] if middle is None else [LossGap(t=middle), LossMinimum(t=middle)]
     qualities = sorted({name for run in runs for name, t in run.metrics if t is None and is_quality(name)})
-    if middle is not None and any(("score_error", middle) in run.metrics for run in runs):
+    sampled = any(run.histories is not None for run in runs)
+    if middle is not None and not sampled and any(("score_error", middle) in run.metrics for run in runs):
         return (*losses, LossGapHalfMaximum(t=middle), SpectralTime(quantity="tau_mem", t=middle),
                 QualityPlateau(measure="score_error", t=middle), SpectralTime(quantity="tau_gen", t=middle))  # fmt: skip
     own = {run.k for run in runs}
