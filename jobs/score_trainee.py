@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from jobs.data_kinds import Gaussian, StudentT
 from jobs.evaluation import Measurement
-from jobs.model_kinds import RandomFeatures
+from jobs.model_kinds import RandomFeatures, features
 from jobs.objective_kinds import ScoreAtT
 from jobs.optimizer_kinds import GradientDescent
 from jobs.optimizers import build_optimizer
@@ -107,7 +107,7 @@ def score_matching(spec: RunSpec, split: Split) -> ScoreMatching:
     assert isinstance(spec.data, Gaussian | StudentT)
     d, t, sigma = spec.data.d, spec.objective.diffusion_time, spec.model.activation
     rng = np.random.Generator(np.random.Philox(derive(spec.seed, "init")))
-    W, law = rng.standard_normal((spec.width, d)), elliptical(spec.data)
+    W, law = rng.standard_normal((features(spec.model.psi_p, spec.data.shape[0]), d)), elliptical(spec.data)
     return ScoreMatching(
         train=train_moments(W, split.train.astype(np.float64), t, sigma),
         population=population_moments(W, law, t, sigma),

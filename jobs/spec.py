@@ -17,19 +17,10 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from jobs.data_kinds import (
-    UNPREPARED,
-    Celeba,
-    Digits,
-    Folder,
-    Gaussian,
-    GaussianMixture,
-    Imported,
-    StudentT,
-)
+from jobs.data_kinds import UNPREPARED, Celeba, Digits, Folder, Gaussian, GaussianMixture, Imported, StudentT
 from jobs.fields import Group, Whole
-from jobs.model_kinds import MLP, RandomFeatures, UNet, features
-from jobs.objective_kinds import DDPM, ScoreAtT
+from jobs.model_kinds import MLP, RandomFeatures, UNet
+from jobs.objective_kinds import DDPM, FlowMatching, Interpolant, ScoreAtT
 from jobs.optimizer_kinds import SGD, Adam, AdamW, GradientDescent
 from jobs.settings import Evaluation, Training
 from storage.errors import IdentityError, SettingError, nearest
@@ -50,7 +41,12 @@ _UNIONS: dict[str, dict[str, type[Group]]] = {
         "student_t": StudentT,
     },
     "model": MODELS,
-    "objective": {"ddpm": DDPM, "score_at_t": ScoreAtT},
+    "objective": {
+        "ddpm": DDPM,
+        "flow_matching": FlowMatching,
+        "interpolant": Interpolant,
+        "score_at_t": ScoreAtT,
+    },
     "optimizer": {"adam": Adam, "adamw": AdamW, "sgd": SGD, "gd": GradientDescent},
 }
 _PLAIN: dict[str, type[Group]] = {"training": Training, "evaluation": Evaluation}
@@ -67,7 +63,7 @@ class RunSpec(BaseModel):
         Field(discriminator="data"),
     ]
     model: Annotated[UNet | MLP | RandomFeatures, Field(discriminator="model")]
-    objective: Annotated[DDPM | ScoreAtT, Field(discriminator="objective")]
+    objective: Annotated[DDPM | FlowMatching | Interpolant | ScoreAtT, Field(discriminator="objective")]
     optimizer: Annotated[Adam | AdamW | SGD | GradientDescent, Field(discriminator="optimizer")]
     training: Training
     evaluation: Evaluation
@@ -131,13 +127,6 @@ class RunSpec(BaseModel):
         return self.training.batch_size(self.data.n)
 
     @property
-    def width(self) -> int:
-        """W of a network; of random features their number."""
-        if isinstance(self.model, RandomFeatures):
-            return features(self.model.psi_p, self.data.shape[0])
-        return self.model.W
-
-    @property
     def taus(self) -> tuple[int, ...]:
         """Steps at which the run is evaluated, ascending; the last one is the budget."""
         return self.evaluation.taus(self.training.steps)
@@ -183,9 +172,17 @@ def field_models() -> dict[str, list[type[BaseModel]]]:
     return found
 
 
+def kind_names() -> list[str]:
+    """The settings that choose a kind: of data, model, objective, optimizer."""
+    return ["experiment", *_UNIONS]
+
+
+_FILLED_IN = ("fingerprint", "extractor_weights")  # from the images, and from the store
+
+
 def setting_names() -> list[str]:
-    """The settings a user may write; `fingerprint` is filled in from the images."""
-    return [name for name in field_models() if name != "fingerprint"]
+    """The settings a user may write."""
+    return [name for name in field_models() if name not in _FILLED_IN]
 
 
 def is_sequence(name: str) -> bool:
@@ -214,7 +211,7 @@ def _fill_unet_levels(nested: dict[str, Any]) -> None:
 
 def _unknown(name: str, nested: dict[str, Any]) -> str:
     models = field_models().get(name)
-    if not models or name == "fingerprint":
+    if not models or name in _FILLED_IN:
         return f"no such setting; {nearest(name, setting_names())}"
     group = next(g for g, variants in _UNIONS.items() if models[0] in variants.values())
     kinds = [kind for kind, model in _UNIONS[group].items() if model in models]

@@ -40,15 +40,18 @@ _PATTERNS = {
     "gap": re.compile(rf"loss_gap=(?P<level>{_NUMBER})@t(?P<t>{_NUMBER})"),
     "minimum": re.compile(rf"test_loss=min@t(?P<t>{_NUMBER})"),
     "half_gap": re.compile(rf"loss_gap=half_max@t(?P<t>{_NUMBER})"),
-    "plateau": re.compile(rf"(?P<measure>frechet_\w+|fid\w*)(?:≤|<=)(?P<factor>{_NUMBER})[·*]min"),
+    "plateau": re.compile(rf"(?P<measure>frechet_\w+|fid)(?:≤|<=)(?P<factor>{_NUMBER})[·*]min"),
     "score": re.compile(rf"(?P<measure>score_error)(?:≤|<=)(?P<factor>{_NUMBER})[·*]min@t(?P<t>{_NUMBER})"),
     "spectral": re.compile(rf"spectral_(?P<quantity>tau_mem|tau_gen)@t(?P<t>{_NUMBER})"),
 }
 
 
 def is_quality(metric: str) -> bool:
-    """Whether a metric is a distance between generated and held-out images; "fid" is said of Inception features only."""
-    return metric.startswith(("frechet_", "fid"))
+    """Whether a metric is a distance between generated and held-out images; "fid" is said of Inception features only.
+
+    Its spread over several sets of held-out images (`_sd`) is none.
+    """
+    return (metric == "fid" or metric.startswith("frechet_")) and not metric.endswith("_sd")
 
 
 def parse_criterion(text: str) -> Criterion:
@@ -142,7 +145,8 @@ def criteria_for(runs: Sequence[RunCurves]) -> tuple[Criterion, ...]:
     common = sorted(set.intersection(*at)) if at else []
     middle = common[(len(common) - 1) // 2] if common else None
     losses: list[Criterion] = [] if middle is None else [LossGap(t=middle), LossMinimum(t=middle)]
-    qualities = sorted({name for run in runs for name, t in run.metrics if t is None and is_quality(name)})
+    measured = {name for run in runs for name, t in run.metrics if t is None and is_quality(name)}
+    qualities = sorted(measured, key=lambda name: (name == "frechet_pca", name))  # a network's features first
     sampled = any(run.histories is not None for run in runs)
     if middle is not None and not sampled and any(("score_error", middle) in run.metrics for run in runs):
         return (*losses, LossGapHalfMaximum(t=middle), SpectralTime(quantity="tau_mem", t=middle),
