@@ -118,18 +118,22 @@ OTHER = {
     "clip_x0": False,
     "frechet_dims": 15,
     "gallery": 7,
+    "conditional": True,
+    "by_class": True,
     "seed": 1,
     "fingerprint": "f",
     "optimizer": "sgd",
     "data": "folder",
 }
 OTHER_OF_FOLDER = {"size": 16, "color": "rgb"}
+OF_CONDITIONAL_RUNS = {"label_dropout", "guidance"}
 ONE_KIND_ONLY = {"experiment", "model", "objective"}
 
 
 def test_the_tests_know_every_setting():
     of_kinds = {name for settings in OTHER_OF_KINDS.values() for name in settings}
     known = OTHER.keys() | OTHER_OF_FOLDER.keys() | {"momentum", "weight_decay"} | ONE_KIND_ONLY | of_kinds
+    known |= OF_CONDITIONAL_RUNS
     assert known == {*setting_names(), "fingerprint"}
 
 
