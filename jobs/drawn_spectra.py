@@ -44,7 +44,5 @@ def drawn_spectra(
     noise = rng.standard_normal((p, n))
     G = math.exp(-t) * constants.a / math.sqrt(d) * W @ x0.T + math.sqrt(constants.v2) * noise
     equivalent = G @ G.T / n + constants.b**2 / d * W @ W.T + constants.s2 * np.eye(p)
-    return DrawnSpectra(
-        measured=np.linalg.eigvalsh(train_moments(W, x0, t, sigma).U),
-        equivalent=np.linalg.eigvalsh(equivalent),
-    )
+    drawn = train_moments(W, x0, t, sigma).U, equivalent
+    return DrawnSpectra(*(np.asarray(np.linalg.eigvalsh(matrix), np.float64) for matrix in drawn))
