@@ -11,20 +11,21 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.data_kinds import GaussianMixture, Images
+from jobs.data_kinds import Digits, Gaussian, GaussianMixture, Images, StudentT
 from jobs.fields import Group
-from jobs.images import split, training_pool
-from jobs.split import Split
-from jobs.vectors import mixture_split
+from jobs.images import digits_labels, split, training_pool
+from jobs.split import Labels, Split
+from jobs.vectors import elliptical_split, mixture_split
 from storage.errors import DataError
 
 
-def load(data: Group, images: NDArray[np.uint8] | None) -> Split:
+def load(data: Group, images: NDArray[np.uint8] | None, labels: Labels | None = None) -> Split:
     """What a run trains on and is tested on.
 
     Args:
         data: settings of one kind of data.
         images: the whole prepared image set, uint8 (N, C, H, W), may be memory-mapped; None for synthetic kinds.
+        labels: class of each image, (N,) int64, of image sets that have some; those of the digits are known.
 
     Raises:
         DataError: there are too few images, or none.
@@ -32,9 +33,11 @@ def load(data: Group, images: NDArray[np.uint8] | None) -> Split:
     if isinstance(data, Images):
         if images is None:
             raise DataError(f"data = {data.data}: the prepared images are missing")
-        found = split(images, data)
+        found = split(images, data, digits_labels() if isinstance(data, Digits) else labels)
         assert found.mean is not None
         return replace(found, pool=training_pool(images, data, found.mean))
     if isinstance(data, GaussianMixture):
         return mixture_split(data)
+    if isinstance(data, Gaussian | StudentT):
+        return elliptical_split(data)
     raise NotImplementedError(type(data).__name__)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigvalsh
 
 from jobs.feature_constants import FeatureConstants
 from jobs.random_features import train_moments
@@ -44,5 +45,5 @@ def drawn_spectra(
     noise = rng.standard_normal((p, n))
     G = math.exp(-t) * constants.a / math.sqrt(d) * W @ x0.T + math.sqrt(constants.v2) * noise
     equivalent = G @ G.T / n + constants.b**2 / d * W @ W.T + constants.s2 * np.eye(p)
-    drawn = train_moments(W, x0, t, sigma).U, equivalent
-    return DrawnSpectra(*(np.asarray(np.linalg.eigvalsh(matrix), np.float64) for matrix in drawn))
+    measured = train_moments(W, x0, t, sigma).U
+    return DrawnSpectra(measured=eigvalsh(measured), equivalent=eigvalsh(equivalent))

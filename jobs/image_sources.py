@@ -11,7 +11,7 @@ import os.path
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Protocol
@@ -172,16 +172,23 @@ def _labels(place: Path, names: Sequence[PurePosixPath], *, class_folders: bool)
     return [part[0] for part in parts]
 
 
-def content_digest(source: Source, *, skip_unreadable: bool = False) -> str:
+def content_digest(
+    source: Source, *, skip_unreadable: bool = False, progress: Callable[[int, int], None] | None = None
+) -> str:
     """sha256 in hex over the names, contents and labels of a source's images, in their order.
 
     Names count from the folder that all have in common, so that a folder and a ZIP file of it have one digest.
+
+    Args:
+        source: the images.
+        skip_unreadable: go on where an image can't be read; the digest is another one then.
+        progress: called with (images done, images in all) after each.
 
     Raises:
         UnreadableImageError: an image can't be read, and is not to be skipped.
     """
     digest = hashlib.sha256()
-    for item in source:
+    for done, item in enumerate(source, start=1):
         try:
             content = hashlib.sha256(item.read()).digest()
         except UnreadableImageError:
@@ -191,4 +198,6 @@ def content_digest(source: Source, *, skip_unreadable: bool = False) -> str:
         for part in (item.name.encode(), repr(item.label).encode(), content):
             digest.update(len(part).to_bytes(8, "big"))
             digest.update(part)
+        if progress:
+            progress(done, len(source))
     return digest.hexdigest()

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from jobs.data_kinds import Images
+from jobs.data_kinds import Images, Labelled
 from jobs.image_sources import SUFFIXES, is_image, natural
+from jobs.imbalance import long_tailed_indices
 from jobs.preparation import Bytes, Color, Labels, decode, to_pixels, write_header
 from jobs.split import Split
 from storage.errors import DataError, UnreadableImageError
@@ -112,6 +113,11 @@ def fingerprint_folder(folder: Path, files: Sequence[Path], size: int, color: Co
     return _hash(parts())
 
 
+def fingerprint_source(digest: str, size: int, color: Color) -> str:
+    """Content hash of a prepared image source, whose originals have this digest."""
+    return _hash([b"source", str(size).encode(), color.encode(), digest.encode()])
+
+
 def listing_key(folder: Path, files: Sequence[Path], size: int, color: Color) -> str:
     """Key from the folder's path, names, sizes and dates, under which a fingerprint can be kept: reads no file."""
 
@@ -126,16 +132,31 @@ def listing_key(folder: Path, files: Sequence[Path], size: int, color: Color) ->
     return _hash(parts())
 
 
-def require_enough(count: int, data: Images) -> None:
-    """Check that the training subset and the held-out images fit and do not overlap.
+def training_places(count: int, data: Images, labels: Labels | None = None) -> slice | NDArray[np.int64]:
+    """Where the images of the training subset lie among all; none of them is held out.
 
     Args:
         count: images there are.
-        data: n, subset and test_images.
+        data: n, subset and test_images; imbalance and head_class of images with classes.
+        labels: class of each image, (count,), which a long-tailed subset is chosen by.
 
     Raises:
-        DataError: they do not; says how many there are, how many are needed and the largest n.
+        DataError: there are too few; says how many there are, how many are needed and the largest n.
     """
+    if isinstance(data, Labelled) and data.imbalance is not None:
+        if labels is None:
+            raise DataError(
+                f"imbalance = {data.imbalance:g}: these images have no classes; leave imbalance out"
+            )
+        pool = labels[: max(0, count - data.test_images)]
+        return long_tailed_indices(
+            pool, data.n, data.imbalance, subset=data.subset, head=data.head_class or 0
+        )
+    _require_enough(count, data)
+    return slice(data.n * data.subset, data.n * (data.subset + 1))
+
+
+def _require_enough(count: int, data: Images) -> None:
     pool, needed = count - data.test_images, data.n * (data.subset + 1)
     if needed <= pool:
         return
@@ -147,7 +168,7 @@ def require_enough(count: int, data: Images) -> None:
     )
 
 
-def split(images: Bytes, data: Images) -> Split:
+def split(images: Bytes, data: Images, labels: Labels | None = None) -> Split:
     """The training subset and the held-out images, as floats centred on the training subset.
 
     Pixels go to 0…1, minus the mean of the training subset (one number a channel), times pixel_scale.
@@ -155,17 +176,21 @@ def split(images: Bytes, data: Images) -> Split:
     Args:
         images: all images, (N, C, H, W), an array or a memory map; only what is needed is read.
         data: n, subset, test_images and pixel_scale.
+        labels: class of each image, (N,) int64; None where there are no classes.
 
     Raises:
-        DataError: there are too few images (see `require_enough`).
+        DataError: there are too few images (see `training_places`).
     """
-    require_enough(len(images), data)
-    train = images[data.n * data.subset : data.n * (data.subset + 1)]
+    places = training_places(len(images), data, labels)
+    held_out = slice(len(images) - data.test_images, None)
+    train = images[places]
     mean = train.mean(axis=(0, 2, 3), dtype=np.float64) / 255
     return Split(
         train=_to_model(train, mean, data.pixel_scale),
-        test=_to_model(images[len(images) - data.test_images :], mean, data.pixel_scale),
+        test=_to_model(images[held_out], mean, data.pixel_scale),
         mean=mean,
+        train_labels=None if labels is None else labels[places],
+        test_labels=None if labels is None else labels[held_out],
         pixel_scale=data.pixel_scale,
     )
 

@@ -74,9 +74,7 @@ def prepare_images(
                 classes.append(item.label)
             except UnreadableImageError as error:
                 if not skip_unreadable:
-                    raise UnreadableImageError(
-                        f"{error}; mend it, or leave it out with --skip-corrupt"
-                    ) from error
+                    raise
                 skipped.append(str(error))
             if progress:
                 progress(done, len(source))

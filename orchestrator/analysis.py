@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from jobs.data import load
 from jobs.data_kinds import Images
-from jobs.images import split
 from orchestrator.criteria import parse_criterion, parse_threshold, require_view
 from orchestrator.curves import RunCurves, read_curves
 from orchestrator.failures import group_failures
@@ -27,6 +27,7 @@ from storage.layout import StoreLayout, TableName
 from storage.local_files import local_copy
 from storage.records import attempts_table, runs_table
 from storage.scan import Bad, read_table
+from workers.inputs import open_labels
 
 if TYPE_CHECKING:
     from orchestrator.figures import Drawn, Format
@@ -110,7 +111,7 @@ def train_images(layout: StoreLayout, run_id: str) -> np.ndarray | None:
         images = np.load(local_copy(layout.images(spec.data.fingerprint)), mmap_mode="r")
     except FileNotFoundError:
         return None
-    train = split(images, spec.data)
+    train = load(spec.data, images, open_labels(layout, spec.data))
     assert train.mean is not None
     # Back to 0…1, the range of the gallery.
     unit: np.ndarray = train.train / spec.data.pixel_scale + train.mean[:, None, None]

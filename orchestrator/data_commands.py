@@ -1,18 +1,132 @@
-"""The commands that bring data into a store by hand: `data fid-weights`.
+"""The commands that bring data into a store by hand: `data celeba`, `import`, `list`, and `fid-weights`.
 
 Registered by `orchestrator.cli`, and written like the commands there: options in, one call below, words out.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from orchestrator.options import DEFAULT_STORE, Store
+from orchestrator.options import DEFAULT_STORE, AsJson, Store
+from storage.errors import DataError, UnreadableImageError
 
-data_app = typer.Typer(help="Bring data into a store.", no_args_is_help=True, rich_markup_mode=None)
+if TYPE_CHECKING:
+    from jobs.image_sources import Source
+    from jobs.preparation import Color
+    from orchestrator.image_sets import Expected
+
+data_app = typer.Typer(
+    help="Bring data into a store, once, for runs anywhere.", no_args_is_help=True, rich_markup_mode=None
+)
+
+From = Annotated[
+    Path,
+    typer.Option(
+        "--from",
+        metavar="PATH",
+        help="Folder, ZIP file, Parquet file or folder, or saved Hugging Face data set.",
+    ),
+]
+Size = Annotated[int, typer.Option("--size", min=4, max=512, help="Height and width in pixels.")]
+ColorName = Annotated[Literal["grey", "rgb"], typer.Option("--color", help="grey or rgb.")]
+SkipCorrupt = Annotated[
+    bool, typer.Option("--skip-corrupt", help="Leave out images that can't be read, and count them.")
+]
+ExpectDigest = Annotated[
+    str | None, typer.Option("--expect-digest", metavar="SHA256", help="Refuse other originals than these.")
+]
+Replace = Annotated[
+    bool, typer.Option("--replace", help="Let the name mean these images, if it means others.")
+]
+Split = Annotated[str | None, typer.Option("--split", help="Which split of a table that has several.")]
+ImageColumn = Annotated[
+    str | None, typer.Option("--image-column", help="Column of the images in a table; image by default.")
+]
+LabelColumn = Annotated[
+    str | None,
+    typer.Option("--label-column", help="Column of the classes; label by default, if there is one."),
+]
+
+
+@data_app.command("celeba")
+def celeba(
+    place: From,
+    size: Size = 32,
+    color: ColorName = "grey",
+    skip_corrupt: SkipCorrupt = False,
+    expect_count: Annotated[
+        int, typer.Option("--expect-count", help="Refuse another number of originals.")
+    ] = 202_599,
+    expect_digest: ExpectDigest = None,
+    replace: Replace = False,
+    as_json: AsJson = False,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Prepare the aligned CelebA for sweeps with data: celeba.
+
+    From img_align_celeba.zip, which is not unpacked, or from the folder in it.
+    """
+    from orchestrator import image_sets
+
+    source = image_sets.open_source(place)
+    expected = image_sets.Expected(count=expect_count, digest=expect_digest)
+    way = {"skip_corrupt": skip_corrupt, "replace": replace, "as_json": as_json}
+    _prepare(source, image_sets.CELEBA, size, color, expected, store, **way)
+
+
+@data_app.command("import")
+def import_images(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name for the sweep file: set: NAME.")],
+    place: From,
+    size: Size = 32,
+    color: ColorName = "grey",
+    split: Split = None,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
+    class_folders: Annotated[
+        bool, typer.Option("--class-folders", help="The folder of an image is its class.")
+    ] = False,
+    skip_corrupt: SkipCorrupt = False,
+    expect_count: Annotated[
+        int | None, typer.Option("--expect-count", help="Refuse another number of originals.")
+    ] = None,
+    expect_digest: ExpectDigest = None,
+    replace: Replace = False,
+    as_json: AsJson = False,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Prepare any image set under a name, for sweeps with data: imported."""
+    from orchestrator import image_sets
+
+    image_sets.require_name(name)
+    source = image_sets.open_source(
+        place, split=split, image=image_column, label=label_column, class_folders=class_folders
+    )
+    expected = image_sets.Expected(count=expect_count, digest=expect_digest)
+    way = {"skip_corrupt": skip_corrupt, "replace": replace, "as_json": as_json}
+    _prepare(source, name, size, color, expected, store, **way)
+
+
+@data_app.command("list")
+def list_sets(as_json: AsJson = False, store: Store = DEFAULT_STORE) -> None:
+    """List the image sets that are prepared under a name."""
+    from orchestrator import image_sets, output, selection
+
+    found = image_sets.all_sets(selection.open_store(store))
+    if as_json:
+        output.print_json([asdict(one) for one in found])
+        return
+    rows = [
+        [s.name, s.size, s.color, s.count, len(s.classes) or None, len(s.skipped), s.fingerprint, s.digest]
+        for s in found
+    ]
+    output.print_table(
+        ["name", "size", "color", "images", "classes", "skipped", "fingerprint", "digest"], rows
+    )
 
 
 @data_app.command("fid-weights")
@@ -37,3 +151,43 @@ def fid_weights(
         f"{layout.root}: sweeps made from now on measure fid with the Inception weights {found}",
         soft_wrap=True,
     )
+
+
+def _prepare(
+    source: Source,
+    name: str,
+    size: int,
+    color: Color,
+    expected: Expected,
+    store: Path,
+    *,
+    skip_corrupt: bool,
+    replace: bool,
+    as_json: bool,
+) -> None:
+    from orchestrator import image_sets, output, selection
+
+    layout = selection.open_store(store)
+    selection.require_writable(layout)
+    try:
+        with output.counting("checking images", quiet=as_json) as progress:
+            digest = image_sets.check_source(source, expected, skip_corrupt=skip_corrupt, progress=progress)
+        with output.counting("preparing images", quiet=as_json) as progress:
+            found = image_sets.prepare_set(
+                source, digest, name, size, color, layout,
+                skip_corrupt=skip_corrupt, replace=replace, progress=progress,
+            )  # fmt: skip
+    except UnreadableImageError as error:
+        raise DataError(f"{error}; mend it, or leave it out with --skip-corrupt") from error
+    array = layout.images(found.fingerprint)
+    if as_json:
+        output.print_json({**asdict(found), "array": str(array)})
+        return
+    words = f", {len(found.classes)} classes" if found.classes else ""
+    output.console.print(
+        f"{name} {size}×{size} {color}: {found.count:,} images{words}, {len(found.skipped)} left out as unreadable\n"
+        f"digest of the originals: {found.digest}\narray: {array}",
+        soft_wrap=True,
+    )
+    for reason in found.skipped:
+        output.console.print(f"left out: {reason}", soft_wrap=True)

@@ -74,9 +74,12 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how many of many things are done: yields a function of (done, all)."""
+def counting(what: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Show how many of many things are done: yields a function of (done, all), which prints nothing if quiet."""
     last = time.monotonic()
+    if quiet:
+        yield lambda _done, _total: None
+        return
     if console.is_terminal:
         with Progress(TextColumn(what), BarColumn(), MofNCompleteColumn(), console=console) as bar:
             task = bar.add_task(what)

@@ -1,7 +1,7 @@
 """Images before a sweep starts: their fingerprint, whether there are enough, and the prepared array in the store.
 
 A data set is prepared once a store, on the machine that submits, so that compute nodes need neither the original
-folder nor a network.
+folder nor a network. Sets that have a name were prepared beforehand (see `orchestrator.image_sets`).
 """
 
 from __future__ import annotations
@@ -13,20 +13,24 @@ from typing import Any
 
 import numpy as np
 
-from jobs.data_kinds import Digits, Folder, Images
+from jobs.data_kinds import Celeba, Digits, Folder, Images, Imported
 from jobs.images import (
     digits,
+    digits_labels,
     fingerprint_digits,
     fingerprint_folder,
     list_images,
     listing_key,
     prepare_folder,
-    require_enough,
+    training_places,
 )
 from jobs.spec import RunSpec
+from orchestrator.fid_weights import with_weights
+from orchestrator.image_sets import find_set
 from storage.atomic import publish, publish_path, read_record, write_record
 from storage.errors import DataError
 from storage.layout import StoreLayout
+from workers.inputs import open_labels
 
 Progress = Callable[[int, int], None]
 
@@ -38,12 +42,14 @@ class ImageSet:
     Attributes:
         fingerprint: content hash, part of the run's identity.
         count: how many images there are.
+        labels: class of each, (count,) int64; None where there are no classes.
         folder, files, data: where they come from, for preparing.
     """
 
     fingerprint: str
     count: int
-    data: Digits | Folder
+    data: Images
+    labels: np.ndarray | None = None
     folder: Path | None = None
     files: tuple[Path, ...] = ()
 
@@ -58,7 +64,7 @@ class ImageSet:
 def identify(
     specs: list[RunSpec], folder: Path | None, layout: StoreLayout
 ) -> tuple[list[RunSpec], list[ImageSet]]:
-    """Fill in the fingerprints of the images that runs train on; writes nothing.
+    """Fill in the fingerprints of the images that runs train on, and digests of Inception weights; writes nothing.
 
     Args:
         specs: runs whose fingerprint is not known yet.
@@ -78,20 +84,28 @@ def identify(
         if not isinstance(data, Images):  # drawn from seeds
             filled.append(spec)
             continue
-        kind = ("digits",) if isinstance(data, Digits) else ("folder", data.size, data.color)
+        kind = (data.data, *(getattr(data, name, None) for name in ("set", "size", "color")))
         if kind not in sets:
             sets[kind] = _image_set(data, folder, layout)
         images = sets[kind]
-        require_enough(images.count, data)
+        training_places(images.count, data, images.labels)
         known = data.model_copy(update={"fingerprint": images.fingerprint})
         filled.append(spec.model_copy(update={"data": known}))
-    return filled, list(sets.values())
+    return with_weights(filled, layout), list(sets.values())
 
 
-def _image_set(data: Digits | Folder, folder: Path | None, layout: StoreLayout) -> ImageSet:
+def _image_set(data: Images, folder: Path | None, layout: StoreLayout) -> ImageSet:
     if isinstance(data, Digits):
-        return ImageSet(fingerprint=fingerprint_digits(), count=len(digits()), data=data)
+        labels = digits_labels()
+        return ImageSet(fingerprint=fingerprint_digits(), count=len(labels), data=data, labels=labels)
+    if isinstance(data, Celeba | Imported):
+        found = find_set(layout, data.set, data.size, data.color)
+        known = data.model_copy(update={"fingerprint": found.fingerprint})
+        return ImageSet(
+            fingerprint=found.fingerprint, count=found.count, data=data, labels=open_labels(layout, known)
+        )
     assert folder is not None  # the sweep file was checked for it
+    assert isinstance(data, Folder)
     if not folder.is_dir():
         raise DataError(
             f"folder = {folder}: no such folder; give `folder: PATH` in the sweep file, or folder=PATH on the "
@@ -99,8 +113,8 @@ def _image_set(data: Digits | Folder, folder: Path | None, layout: StoreLayout) 
         )
     files = tuple(list_images(folder))
     index = layout.images_index(listing_key(folder, files, data.size, data.color))
-    known = read_record(index, "fingerprint")["fingerprint"] if index.exists() else None
-    fingerprint = known or fingerprint_folder(folder, files, data.size, data.color)
+    remembered = read_record(index, "fingerprint")["fingerprint"] if index.exists() else None
+    fingerprint = remembered or fingerprint_folder(folder, files, data.size, data.color)
     return ImageSet(fingerprint=fingerprint, count=len(files), data=data, folder=folder, files=files)
 
 
@@ -114,7 +128,7 @@ def stage(images: ImageSet, layout: StoreLayout, progress: Progress | None = Non
     if not target.exists():
         if isinstance(images.data, Digits):
             publish(target, lambda file: np.save(file, digits()))
-        else:
+        elif isinstance(images.data, Folder):
             size, color = images.data.size, images.data.color
             publish_path(
                 target, lambda path: prepare_folder(images.files, size, color, path, progress=progress)

@@ -94,7 +94,8 @@ _EXPLAINED = re.compile(
         (
             rf"runs/{_RUN_ID.pattern}/({'|'.join(_RUN_FILES)})",
             rf"compacted/({'|'.join(TABLES)})/{_MERGED.pattern}",
-            r"sweeps/[^/.][^/]*\.json|jobs/([^/.][^/]*\.(json|runs|log)|scheduler/.+)|data/[0-9a-f]+\.(npy|json)|figures/.+",
+            r"sweeps/[^/.][^/]*\.json|jobs/([^/.][^/]*\.(json|runs|log)|scheduler/.+)|figures/.+",
+            r"data/[0-9a-f]+(\.labels)?\.(npy|json)|data/sets/[^/.][^/]*\.json",
             r"features/(inception\.json|[0-9a-f]+\.(pth|npz))",
         )
     )
@@ -305,6 +306,22 @@ class StoreLayout:
     def images(self, fingerprint: str) -> Path:
         """A prepared data set: one memory-mapped array, uint8, NCHW."""
         return self.data / f"{fingerprint}.npy"
+
+    def labels(self, fingerprint: str) -> Path:
+        """The classes of a prepared data set that has some: int64, one an image."""
+        return self.data / f"{fingerprint}.labels.npy"
+
+    @property
+    def _sets(self) -> Path:
+        return self.data / "sets"
+
+    def image_set(self, name: str, size: int, color: str) -> Path:
+        """What is known of a data set that was prepared under a name: its fingerprint, digest and count."""
+        return self._sets / f"{name}-{size}-{color}.json"
+
+    def image_sets(self) -> list[Path]:
+        """The records of all data sets that were prepared under a name, sorted."""
+        return [self._sets / f"{stem}.json" for stem in _stems(self._sets, ".json")]
 
     def images_index(self, key: str) -> Path:
         """What is known of a folder of images: its fingerprint, under a key made from names, sizes and dates."""

@@ -21,9 +21,9 @@ from jobs.images import (
     list_images,
     listing_key,
     prepare_folder,
-    require_enough,
     split,
     to_unit,
+    training_places,
     training_pool,
 )
 from storage.errors import DataError
@@ -291,8 +291,8 @@ def test_a_memory_map_is_split_like_an_array(tmp_path):
 
 
 def test_n_may_use_all_that_is_not_held_out():
-    require_enough(30, data(n=20))
-    require_enough(30, data(n=5, subset=3))
+    assert training_places(30, data(n=20)) == slice(0, 20)
+    assert training_places(30, data(n=5, subset=3)) == slice(15, 20)
 
 
 def test_too_large_an_n_is_told_the_numbers():
@@ -305,7 +305,27 @@ def test_too_large_an_n_is_told_the_numbers():
 @pytest.mark.parametrize("count", [3, 10, 11])
 def test_when_no_n_fits_other_settings_are_named(count):
     with pytest.raises(DataError, match="lower subset or test_images, or add images"):
-        require_enough(count, data(n=2))
+        training_places(count, data(n=2))
+
+
+def test_labels_are_split_as_the_images_are():
+    labels = np.arange(30) * 7
+    parts = split(numbered(30), data(n=4, subset=1), labels)
+    assert parts.train_labels.tolist() == [28, 35, 42, 49]
+    assert parts.test_labels.tolist() == labels[20:].tolist()
+    assert split(numbered(30), data()).train_labels is None
+
+
+def test_a_long_tailed_subset_is_what_its_labels_choose_and_holds_out_the_same():
+    labels = np.arange(30) % 3
+    tail = data_kinds.Imported(
+        data="imported", set="x", fingerprint="0" * 20, n=7, test_images=10, size=4, imbalance=4, head_class=1
+    )
+    parts = split(numbered(30), tail, labels)
+    # classes 1, 2, 0 have 4, 2 and 1 images: the first ones of each
+    assert np.rint(255 * to_unit(parts.train, parts.mean, 1.0)[:, 0, 0, 0]).tolist() == [0, 1, 2, 4, 5, 7, 10]
+    assert parts.train_labels.tolist() == [0, 1, 2, 1, 2, 1, 1]
+    assert parts.test_labels.tolist() == labels[20:].tolist()
 
 
 def test_the_pool_is_all_that_is_not_held_out():

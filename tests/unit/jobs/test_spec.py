@@ -89,6 +89,7 @@ OTHER = {
     "subset": 1,
     "test_images": 513,
     "pixel_scale": 2,
+    "imbalance": 10,
     "W": 8,
     "multipliers": [1, 1],
     "attention": [True, True],
@@ -211,13 +212,13 @@ def test_settings_go_through_json_and_come_back_as_the_same_run(overrides):
 def test_settings_are_complete(overrides):
     made = spec(**overrides)
     groups = (made.data, made.model, made.objective, made.optimizer, made.training, made.evaluation)
-    fields = {name for group in groups for name in type(group).model_fields}
-    assert made.settings().keys() == (fields | {"experiment", "seed"}) - {
-        "clip",
-        "precision",
-        "channels_last",
-        "compile",
+    fields = {
+        name
+        for group in groups
+        for name, field in type(group).model_fields.items()
+        if field.default is not None
     }
+    assert made.settings().keys() == fields | {"experiment", "seed"}
 
 
 def test_settings_are_json_values_of_the_declared_types():
@@ -326,8 +327,8 @@ WRONG = [
     ("seed", 2**63, "less than"),
     ("fingerprint", 5, "string"),
     ("experiment", "autoregressive", "Allowed: diffusion"),
-    ("data", "digit", "did you mean 'digits'? Allowed: digits, folder"),
-    ("data", 3, "Allowed: digits, folder"),
+    ("data", "digit", "did you mean 'digits'? Allowed: celeba, digits, folder"),
+    ("data", 3, "Allowed: celeba, digits, folder"),
     ("model", "unett", "did you mean 'unet'?"),
     ("objective", "score", "Allowed: ddpm"),
     ("optimizer", "adams", "did you mean 'adam'? Allowed: adam, adamw, gd, sgd"),
@@ -336,7 +337,7 @@ WRONG = [
     ("momentun", 0.9, "did you mean 'momentum'?"),
     ("momentum", 0.9, "only with optimizer = sgd; this run has optimizer = adam"),
     ("weight_decay", 0.1, "only with optimizer = adamw; this run has optimizer = adam"),
-    ("size", 16, "only with data = folder; this run has data = digits"),
+    ("size", 16, "only with data = folder or celeba or imported; this run has data = digits"),
 ]
 
 
@@ -431,8 +432,8 @@ def test_every_setting_says_what_it_is():
     assert undescribed == KINDS | {"experiment"}  # whose values are classes with a docstring
 
 
-def test_the_fingerprint_is_no_setting_that_a_user_writes():
-    assert {*field_models()} - {*setting_names()} == {"fingerprint"}
+def test_what_is_filled_in_is_no_setting_that_a_user_writes():
+    assert {*field_models()} - {*setting_names()} == {"fingerprint", "extractor_weights"}
 
 
 def test_settings_that_are_lists_are_known():

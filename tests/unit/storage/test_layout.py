@@ -105,7 +105,16 @@ def test_names_with_dots_read_back_whole(store):
     assert (store.sweep_names(), store.job_ids()) == (["celeba.v1.2"], ["celeba.v1.2-abc"])
 
 
+def test_records_of_image_sets_are_listed_and_explained(store):
+    for name in ("b.1", "a"):
+        put(store.image_set(name, 32, "grey"))
+    assert store.image_sets() == [store.image_set("a", 32, "grey"), store.image_set("b.1", 32, "grey")]
+    put(store.labels("0a"))
+    assert all(store.explains(path) for path in (*store.image_sets(), store.labels("0a")))
+
+
 def test_an_absent_store_is_an_empty_one(store):
+    assert store.image_sets() == []
     assert (store.run_ids(), store.sweep_names(), store.job_ids()) == ([], [], [])
     assert store.run(RUN_ID).attempt_numbers() == store.run(RUN_ID).parts("metrics") == []
 
@@ -130,6 +139,12 @@ def test_no_two_things_share_a_path(store):
     of_run = [run.spec, run.claim, run.cancel, run.attempt(1), run.log(1), run.checkpoint(1)]
     of_run += [run.checkpoint_digest(1), *(run.part(t, PartName(attempt=1, seq=1)) for t in TABLES)]
     of_store = [store.sweep("a"), store.job("a"), store.job_runs("a"), store.job_log("a"), store.images("a")]
-    of_store += [store.images_index("a"), store.figures("a"), run.path]
+    of_store += [
+        store.labels("a"),
+        store.image_set("a", 32, "grey"),
+        store.images_index("a"),
+        store.figures("a"),
+        run.path,
+    ]
     assert len(set(of_run + of_store)) == len(of_run + of_store)
     assert all(path.is_relative_to(run.path) for path in of_run)
