@@ -20,7 +20,7 @@ from jobs.spec import setting_names
 from orchestrator.sweepfile import MAX_RUNS, expand, find_sweep, read_sweep
 from storage.errors import InputError, SweepFileError
 
-SHIPPED = ("celeba-paper", "digits-sgd", "quickstart")
+SHIPPED = ("celeba-paper", "celeba-small", "digits-sgd", "quickstart")
 
 
 def changed(*pairs):
