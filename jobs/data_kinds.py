@@ -58,10 +58,19 @@ class Vectors(Group):
 
 
 class GaussianMixture(Vectors):
-    """Two Gaussians of equal weight and unit variance around +μ and −μ, μ = mu·(1, …, 1)."""
+    """Two Gaussians of equal weight around +μ and −μ, μ = mu·(1, …, 1), each with covariance variance·I."""
 
     data: Literal["gaussian_mixture"]
     mu: Positive = Field(1.0, description="each coordinate of the means ±μ")
+    variance: Positive = Field(1.0, description="variance of each Gaussian along each coordinate")
+
+    def require_fit(self, spec: RunSpec) -> None:
+        """The samples' covariance, which `frechet_population` needs, must have full rank."""
+        samples = spec.evaluation.samples
+        if samples <= self.d:
+            raise SettingError(
+                "samples", samples, f"must be above d = {self.d}, or their covariance is singular"
+            )
 
 
 class Labelled(Images):

@@ -154,7 +154,7 @@ def sample_ddim(
     with torch.no_grad():
         for t, alpha_bar, next_alpha_bar in zip(visited.tolist(), levels, levels[1:], strict=False):
             predicted = model(x, torch.full((len(x),), t, dtype=torch.int64, device=x.device))
-            x0, epsilon = _split(x, predicted, alpha_bar, prediction)
+            x0, epsilon = split_prediction(x, predicted, alpha_bar, prediction)
             if clip is not None:
                 x0 = x0.clamp(*clip)
                 epsilon = (x - alpha_bar**0.5 * x0) / (1 - alpha_bar) ** 0.5
@@ -168,8 +168,20 @@ def _levels(schedule: Schedule, t: Tensor, *, like: Tensor) -> tuple[Tensor, Ten
     return alpha_bar.sqrt().to(like.dtype), (1 - alpha_bar).sqrt().to(like.dtype)
 
 
-def _split(x: Tensor, predicted: Tensor, alpha_bar: float, prediction: Prediction) -> tuple[Tensor, Tensor]:
-    # The image and the noise that the network sees in x_t.
+def split_prediction(
+    x: Tensor, predicted: Tensor, alpha_bar: float, prediction: Prediction
+) -> tuple[Tensor, Tensor]:
+    """The image and the noise that the network sees in x_t.
+
+    Args:
+        x: noised images, (N, C, H, W), all at one timestep.
+        predicted: the network's answer, (N, C, H, W).
+        alpha_bar: ᾱ_t.
+        prediction: what the answer is an estimate of.
+
+    Returns:
+        Estimates of x_0 and of ε, (N, C, H, W) each.
+    """
     signal, sigma = alpha_bar**0.5, (1 - alpha_bar) ** 0.5
     if prediction == "epsilon":
         return (x - sigma * predicted) / signal, predicted

@@ -7,7 +7,9 @@ training loop; publishes nothing itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -18,6 +20,7 @@ from jobs.gap_ratio import f_mem
 from jobs.images import to_unit
 from jobs.memorisation import Neighbours, nearest_two
 from jobs.objectives import Clip, Objective
+from jobs.population import population_of
 from jobs.quality import Quality, build_qualities
 from jobs.ranks import Ranks
 from jobs.seeds import derive
@@ -79,6 +82,7 @@ class Evaluator:
         ).to(device)  # (samples, C, H, W) or (samples, d)
         self.clip = self._pixel_range(split.mean, device)
         self.qualities: list[Quality] = build_qualities(spec, split)
+        self.population = population_of(spec, objective)
 
     def _noise(self, seed: int, count: int | None = None) -> Tensor:
         shape = self.spec.data.shape if count is None else (count, *self.spec.data.shape)
@@ -113,6 +117,7 @@ class Evaluator:
             for probe in self.probes
             for t in self.spec.evaluation.loss_t
         ]
+        metrics += self._against_population(model, metrics)
         samples = self._samples(model)
         model.train()
         neighbours = self._neighbours(samples)
@@ -130,9 +135,37 @@ class Evaluator:
         return to_unit(shown, self.split.mean, self.split.pixel_scale)
 
     def _loss(self, model: nn.Module, probe: _LossProbe, t: float) -> float:
+        def loss(images: Tensor, noise: Tensor) -> Tensor:
+            return self.objective.loss(
+                model, images, noise, torch.full((len(images),), t, device=images.device)
+            )
+
+        return self._mean(probe, loss)
+
+    def _against_population(
+        self, model: nn.Module, losses: list[tuple[str, float | None, float]]
+    ) -> list[tuple[str, float | None, float]]:
+        """`score_error` and `excess_loss` at each timestep; nothing where the population is not known exactly."""
+        population = self.population
+        if population is None:
+            return []
+        probe = next(probe for probe in self.probes if probe.name == "test_loss")
+        errors = {
+            t: self._mean(probe, partial(population.score_errors, model, t=int(t)))
+            for t in self.spec.evaluation.loss_t
+        }
+        excess = [
+            ("excess_loss", t, loss - population.optimal_loss(int(t)))
+            for name, t, loss in losses
+            if name == "test_loss" and t is not None
+        ]
+        return [*(("score_error", t, error) for t, error in errors.items()), *excess]
+
+    def _mean(self, probe: _LossProbe, loss: Callable[[Tensor, Tensor], Tensor]) -> float:
+        """Mean over the pairs of a loss (images, noise) → (N,), computed in the ranks' shares."""
         mine = self.ranks.share(len(probe.images))
         losses = [
-            self.objective.loss(model, images, noise, torch.full((len(images),), t, device=images.device))
+            loss(images, noise)
             for images, noise in zip(_chunks(probe.images[mine]), _chunks(probe.noise[mine]), strict=True)
         ]
         found = torch.cat([probe.images.new_empty(0), *losses])

@@ -1,4 +1,4 @@
-"""Two Gaussians at ±m: points, and everything about noised points that is known exactly.
+"""Two Gaussians at ±m: everything about noised points that is known exactly.
 
 x₀ is N(+m, s²I) or N(−m, s²I) with equal chance, m = (μ, …, μ). A noised point is x = αx₀ + σε with standard normal
 ε, the same in every objective that mixes data with noise: DDPM has α² + σ² = 1. Given x, means are tanh-shaped and
@@ -11,10 +11,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import scipy.integrate
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -31,35 +29,6 @@ class Mixture:
     d: int
     mu: float
     variance: float
-
-    def points(self, first: int, count: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """A stretch of the endless sequence of points that a seed stands for.
-
-        Point k belongs to +m if k is even and to −m if it is odd, so that sets of even size have as many of both.
-        Stretches that do not overlap are independent; equal indices are equal points, whatever is drawn beside them.
-
-        Args:
-            first: index of the first point, at least 0.
-            count: how many.
-            seed: names the sequence.
-
-        Returns:
-            Points (count, d) float32, and the Gaussian of each, 0 for +m and 1 for −m, (count,) int64.
-        """
-        normal = np.random.Generator(np.random.PCG64(seed)).standard_normal((first + count, self.d))[first:]
-        labels = (first + np.arange(count)) % 2
-        centres = self.mu * (1 - 2 * labels)[:, None]
-        return (centres + math.sqrt(self.variance) * normal).astype(np.float32), labels
-
-    @property
-    def mean(self) -> NDArray[np.float64]:
-        """Mean of the points: 0, (d,)."""
-        return np.zeros(self.d)
-
-    @property
-    def covariance(self) -> NDArray[np.float64]:
-        """Covariance of the points: s²I + mmᵀ, (d, d)."""
-        return self.variance * np.eye(self.d) + self.mu**2 * np.ones((self.d, self.d))
 
     def score(self, x: Tensor, signal: Tensor | float, noise: Tensor | float) -> Tensor:
         """∇ log p(x) of noised points: −(x − αm tanh(αm·x/v))/v with v = α²s² + σ².

@@ -13,6 +13,21 @@ if TYPE_CHECKING:
     from jobs.spec import RunSpec
 
 
+class MLP(Group):
+    """A residual multilayer perceptron: of vectors, or of images taken as vectors (see `jobs.mlp`)."""
+
+    model: Literal["mlp"]
+    W: Annotated[Whole, Field(ge=2, le=65536, multiple_of=2)] = Field(
+        128, description="width: features of each block"
+    )
+    blocks: Annotated[Count, Field(le=64)] = Field(3, description="residual blocks")
+
+    def require_fit(self, spec: RunSpec) -> None:
+        """There is no layout of channels to choose."""
+        if spec.training.channels_last:
+            raise SettingError("channels_last", True, "only with model = unet: a model = mlp has no channels")
+
+
 class UNet(Group):
     """diffusers' UNet2DModel, its channels given by the base width W."""
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from jobs import model_kinds
 from jobs.fields import Group
-from jobs.model_kinds import UNet
-from jobs.unet import build_unet
+from jobs.mlp import MLP
+from jobs.unet import UNet, build_unet
 
 
 def build_model(model: Group, shape: tuple[int, ...], *, bf16: bool = False) -> nn.Module:
@@ -21,11 +22,16 @@ def build_model(model: Group, shape: tuple[int, ...], *, bf16: bool = False) -> 
         shape: of a sample: (C, H, W) or (d,).
         bf16: whether it computes in bfloat16 (autocast).
     """
-    if isinstance(model, UNet):
-        network = build_unet(model, shape)
-        network.bf16 = bf16
-        return network
-    raise NotImplementedError(type(model).__name__)
+    network: UNet | MLP
+    match model:
+        case model_kinds.UNet():
+            network = build_unet(model, shape)
+        case model_kinds.MLP():
+            network = MLP(shape, model.W, model.blocks)
+        case _:
+            raise NotImplementedError(type(model).__name__)
+    network.bf16 = bf16
+    return network
 
 
 def count_parameters(model: Group, shape: tuple[int, ...]) -> int:

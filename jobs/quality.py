@@ -14,6 +14,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from jobs.data_kinds import GaussianMixture
 from jobs.spec import RunSpec
 from jobs.split import Split
 from storage.errors import DataError, RunError
@@ -26,7 +27,17 @@ Quality = Callable[[NDArray[np.float32]], dict[str, float]]
 
 def build_qualities(spec: RunSpec, split: Split) -> list[Quality]:
     """The measures of quality that a run's samples can have."""
-    return [] if split.pool is None else [_frechet_pca(split.pool, split.test, spec.evaluation.frechet_dims)]
+    if split.pool is not None:
+        return [_frechet_pca(split.pool, split.test, spec.evaluation.frechet_dims)]
+    if isinstance(spec.data, GaussianMixture):
+        return [_frechet_population(spec.data)]
+    return []
+
+
+def _frechet_population(data: GaussianMixture) -> Quality:
+    """The distance to the exact mean 0 and covariance variance·I + mu²·1 of the mixture; it sees no other moments."""
+    mean, covariance = np.zeros(data.d), data.variance * np.eye(data.d) + data.mu**2
+    return lambda samples: {"frechet_population": gaussian_distance(*_moments(samples), mean, covariance)}
 
 
 def _frechet_pca(pool: NDArray[np.float32], test: NDArray[np.float32], dims: int) -> Quality:
@@ -112,8 +123,11 @@ def frechet_distance(features_a: Floats, features_b: Floats) -> float:
         ValueError: fewer than dims + 1 rows, so that a covariance is singular.
         RunError: a feature is not finite.
     """
-    mean_a, covariance_a = _moments(features_a)
-    mean_b, covariance_b = _moments(features_b)
+    return gaussian_distance(*_moments(features_a), *_moments(features_b))
+
+
+def gaussian_distance(mean_a: Floats, covariance_a: Floats, mean_b: Floats, covariance_b: Floats) -> float:
+    """The squared Fréchet distance of `frechet_distance` from means (dims,) and covariances (dims, dims)."""
     overlap = scipy.linalg.svdvals(_root(covariance_a) @ _root(covariance_b)).sum()
     distance = np.sum((mean_a - mean_b) ** 2) + np.trace(covariance_a) + np.trace(covariance_b) - 2 * overlap
     return max(float(distance), 0.0)  # below 0 by rounding only
@@ -127,7 +141,7 @@ def _finite_rows(images: NDArray[np.floating]) -> Floats:
     return rows
 
 
-def _moments(features: Floats) -> tuple[Floats, Floats]:
+def _moments(features: NDArray[np.floating]) -> tuple[Floats, Floats]:
     rows = _finite_rows(features)
     count, dims = rows.shape
     if count < dims + 1:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from jobs.data_kinds import UNPREPARED, Celeba, Digits, Folder, GaussianMixture, Imported
 from jobs.fields import Group, Whole
-from jobs.model_kinds import UNet
+from jobs.model_kinds import MLP, UNet
 from jobs.objective_kinds import DDPM
 from jobs.optimizer_kinds import SGD, Adam, AdamW, GradientDescent
 from jobs.settings import Evaluation, Training
@@ -29,7 +29,7 @@ from storage.layout import RUN_ID_LENGTH
 SPEC_VERSION = 1
 """Enters the id; raised only when the same settings begin to mean another computation."""
 
-MODELS: dict[str, type[Group]] = {"unet": UNet}
+MODELS: dict[str, type[Group]] = {"unet": UNet, "mlp": MLP}
 _UNIONS: dict[str, dict[str, type[Group]]] = {
     "data": {
         "digits": Digits,
@@ -52,7 +52,7 @@ class RunSpec(BaseModel):
 
     experiment: Literal["diffusion"] = "diffusion"
     data: Annotated[Digits | Folder | Celeba | Imported | GaussianMixture, Field(discriminator="data")]
-    model: UNet
+    model: Annotated[UNet | MLP, Field(discriminator="model")]
     objective: DDPM
     optimizer: Annotated[Adam | AdamW | SGD | GradientDescent, Field(discriminator="optimizer")]
     training: Training

@@ -5,6 +5,8 @@ Called by `jobs.data`. As with images, a run's own seed changes the training and
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from jobs.data_kinds import GaussianMixture
@@ -23,7 +25,8 @@ def _mixture(data: GaussianMixture, purpose: Purpose, start: int, count: int) ->
     """Samples start … start + count − 1 of an endless sequence: (count, d) and their components (count,)."""
     labels = _stream(purpose, 0).integers(2, size=start + count)[start:]
     noise = _stream(purpose, 1).standard_normal((start + count, data.d))[start:]
-    return (noise + data.mu * (2 * labels - 1)[:, None]).astype(np.float32), labels
+    centres = data.mu * (2 * labels - 1)[:, None]
+    return (centres + math.sqrt(data.variance) * noise).astype(np.float32), labels
 
 
 def _stream(purpose: Purpose, index: int) -> np.random.Generator:

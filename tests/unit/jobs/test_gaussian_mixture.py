@@ -119,22 +119,3 @@ def test_the_integral_between_the_gaussians_is_that_of_a_fine_sum(w: float) -> N
     between = float(np.sum(density * sech2) * (z[1] - z[0]))
     expected = 0.5 + w**2 * 0.5 * between
     assert mixture.optimal_loss(signal, noise, of_data=0, of_noise=1) == pytest.approx(expected, rel=1e-9)
-
-
-def test_points_have_the_mean_and_covariance_of_the_population() -> None:
-    mixture = Mixture(d=3, mu=0.8, variance=0.4)
-    points, labels = mixture.points(0, 100_000, seed=1)
-    np.testing.assert_allclose(points.mean(0), mixture.mean, atol=0.02)
-    np.testing.assert_allclose(np.cov(points.T), mixture.covariance, atol=0.02)
-    assert points[labels == 0].mean() == pytest.approx(0.8, abs=0.01)
-    assert points[labels == 1].mean() == pytest.approx(-0.8, abs=0.01)
-
-
-@settings(deadline=None)
-@given(first=st.integers(0, 50), count=st.integers(1, 20))
-def test_a_stretch_of_points_does_not_depend_on_what_is_drawn_beside_it(first: int, count: int) -> None:
-    everything, labels = PAPER.points(0, 70, seed=5)
-    points, own = PAPER.points(first, count, seed=5)
-    np.testing.assert_array_equal(points, everything[first : first + count])
-    np.testing.assert_array_equal(own, labels[first : first + count])
-    assert not np.isin(points, PAPER.points(first, count, seed=6)[0]).any()

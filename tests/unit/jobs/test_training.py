@@ -262,3 +262,66 @@ def test_a_compiled_network_computes_the_same_to_rounding() -> None:
         "loss_t": [50],
     }  # each new shape is compiled anew, for a minute
     np.testing.assert_allclose(measured(compile=True, **few), measured(**few), rtol=1e-3)
+
+
+# --- vectors, and the network of vectors ---------------------------------------------------------------------------
+
+MIXTURE: dict[str, Any] = {
+    "data": "gaussian_mixture",
+    "d": 4,
+    "model": "mlp",
+    "W": 8,
+    "blocks": 2,
+    "n": 6,
+    "lr": 3e-3,
+    "batch": "min(4, n)",
+    "steps": 24,
+    "eval_first": 6,
+    "samples": 12,
+    "ddim_steps": 3,
+    "loss_pairs": 16,
+    "seed": 0,
+}
+
+
+def run_mixture(recorder: Recorder, **changes: Any) -> Outcome:
+    return train(RunSpec.from_settings({**MIXTURE, **changes}), None, recorder, CPU)
+
+
+def test_a_mixture_is_measured_against_its_population_and_has_no_pictures() -> None:
+    recorder = Recorder()
+    assert run_mixture(recorder).finished
+    rows = recorder.values("metrics", *METRIC)
+    by_t = {"train_loss", "test_loss", "score_error", "excess_loss"}
+    expected = {(name, float(t)) for name in by_t for t in (50, 150, 500)}
+    assert {(metric, t) for _, t, metric, _ in rows} == expected | {
+        ("f_mem", None),
+        ("frechet_population", None),
+    }
+    assert recorder.rows["samples"] == []
+    assert len(recorder.values("neighbours", *NEAR)) == 12 * len({tau for tau, *_ in rows})
+
+
+def test_a_resumed_mixture_gives_the_bits_of_an_undisturbed_one() -> None:
+    undisturbed, before = Recorder(), Recorder(stop_at=11)
+    run_mixture(undisturbed)
+    run_mixture(before)
+    after = Recorder(restored=before.states[11])
+    run_mixture(after)
+    together = before.values("metrics", *METRIC) + after.values("metrics", *METRIC)
+    assert together == undisturbed.values("metrics", *METRIC)
+
+
+def test_the_mlp_learns_the_mixture() -> None:
+    recorder = Recorder()
+    run_mixture(recorder, W=32, n=2000, batch=128, steps=600, lr=3e-3, eval_first=600, loss_pairs=400)
+    found = {(metric, t): value for _, t, metric, value in recorder.values("metrics", *METRIC)}
+    assert found["score_error", 500.0] < 0.05  # that of ε̂ = 0 is 0.9
+    assert found["excess_loss", 500.0] == pytest.approx(found["score_error", 500.0], abs=0.1)
+
+
+def test_the_mlp_trains_on_images_too() -> None:
+    recorder = Recorder()
+    run(spec(model="mlp", W=16, blocks=1, multipliers=None), recorder)
+    assert len(recorder.values("samples", "tau", "sample")) == 2 * len(spec().taus)
+    assert recorder.states[24]["model"]["first.weight"].shape == (16, 64)

@@ -13,13 +13,14 @@ def mixture(**settings):
     return load(GaussianMixture(data="gaussian_mixture", **({"n": 4000, "d": 3, "mu": 2.0} | settings)), None)
 
 
-def test_each_component_has_its_mean_and_unit_covariance():
-    found = mixture()
+@pytest.mark.parametrize("variance", [1.0, 0.25])
+def test_each_component_has_its_mean_and_covariance(variance):
+    found = mixture(variance=variance)
     for label, sign in ((0, -1), (1, 1)):
         rows = found.train[found.train_labels == label].astype(np.float64)
         assert len(rows) / 4000 == pytest.approx(0.5, abs=0.04)
         np.testing.assert_allclose(rows.mean(0), [sign * 2.0] * 3, atol=0.1)
-        np.testing.assert_allclose(np.cov(rows.T), np.eye(3), atol=0.12)
+        np.testing.assert_allclose(np.cov(rows.T), variance * np.eye(3), atol=0.12)
 
 
 def test_subsets_are_cut_from_one_sequence_as_those_of_images_are():

@@ -121,6 +121,29 @@ def test_optimizers_share_one_law_with_an_amplitude_each():
     assert same.p_value > 0.05
 
 
+def test_batch_policies_are_conditions_with_an_exponent_each():
+    whole, eight = study(exponent=0.8, batch="n", samples=1000), study(exponent=1.6, prefactor=5, batch="8")
+    tables = [
+        pa.concat_tables([ours, _renamed(theirs)])
+        for ours, theirs in zip(whole.measured, eight.measured, strict=True)
+    ]
+    result = resolve(*tables, sweep="batches", draws=60)
+    assert _fit(result, batch="n").exponent.estimate == pytest.approx(0.8, abs=0.15)
+    assert _fit(result, batch="8").exponent.estimate == pytest.approx(1.6, abs=0.15)
+    (law,) = [law for law in result.laws if law.criterion == "f_mem=0.1"]
+    assert law.groups == ["adam, batch 8", "adam, batch n"]
+    (same,) = [c for c in law.comparisons if c.hypothesis == "one exponent for all"]
+    assert same.p_value < 1e-3
+
+
+def _renamed(table):
+    """The same rows of other runs."""
+    place = table.schema.get_field_index("run_id")
+    return table.set_column(
+        place, table.schema.field("run_id"), pc.binary_join_element_wise(table["run_id"], "other", "-")
+    )
+
+
 def test_curves_of_all_n_collapse_at_the_planted_exponent():
     (found,) = _resolve(study(exponent=1.2, prefactor=20.0, samples=1000), draws=500).collapses
     assert found.exponent.low < 1.2 < found.exponent.high
