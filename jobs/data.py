@@ -11,11 +11,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.data_kinds import Digits, GaussianMixture, Images
+from jobs.data_kinds import Digits, Gaussian, GaussianMixture, Images, StudentT
 from jobs.fields import Group
 from jobs.images import digits_labels, split, training_pool
 from jobs.split import Labels, Split
-from jobs.vectors import mixture_split
+from jobs.vectors import elliptical_split, mixture_split
 from storage.errors import DataError
 
 
@@ -38,4 +38,6 @@ def load(data: Group, images: NDArray[np.uint8] | None, labels: Labels | None = 
         return replace(found, pool=training_pool(images, data, found.mean))
     if isinstance(data, GaussianMixture):
         return mixture_split(data)
+    if isinstance(data, Gaussian | StudentT):
+        return elliptical_split(data)
     raise NotImplementedError(type(data).__name__)

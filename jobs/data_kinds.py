@@ -73,6 +73,27 @@ class GaussianMixture(Vectors):
             )
 
 
+class Gaussian(Vectors):
+    """A centred Gaussian with a diagonal covariance, its variances of mean 1 unless two_point says otherwise."""
+
+    data: Literal["gaussian"]
+    covariance: Literal["identity", "two_point", "power_law"] = Field(
+        "identity", description="spectrum of the covariance"
+    )
+    variance_low: Positive = Field(0.5, description="two_point: variance of the first half of the directions")
+    variance_high: Positive = Field(1.5, description="two_point: variance of the second half")
+    variance_decay: Positive = Field(
+        1.0, description="power_law: variance i is proportional to i^-variance_decay"
+    )
+
+
+class StudentT(Vectors):
+    """Heavy tails: the multivariate t with nu degrees of freedom, scaled to unit covariance."""
+
+    data: Literal["student_t"]
+    nu: Annotated[Real, Field(gt=2)] = Field(description="degrees of freedom; Gaussian in the limit of many")
+
+
 class Labelled(Images):
     """Images with classes, of which a long-tailed subset may be trained on (see `jobs.imbalance`)."""
 

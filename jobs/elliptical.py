@@ -43,11 +43,12 @@ class Elliptical:
     weights: Floats
 
     def draw(self, count: int, rng: np.random.Generator) -> Floats:
-        """Samples (count, d), float64."""
-        x = rng.standard_normal((count, len(self.variances))) * np.sqrt(self.variances)
+        """Samples (count, d), float64: the first of any larger number drawn from a generator of this state."""
+        directions, radii = rng.spawn(2)
+        x = directions.standard_normal((count, len(self.variances))) * np.sqrt(self.variances)
         if self.nu is None:
             return x
-        return x * np.sqrt((self.nu - 2) / rng.chisquare(self.nu, count))[:, None]
+        return x * np.sqrt((self.nu - 2) / radii.chisquare(self.nu, count))[:, None]
 
     def score_square(self, signal: float, noise: float) -> float:
         """E‖∇ log P(x)‖²/d of x = signal·x₀ + √noise·z; the mean square of the score that is to be learned.

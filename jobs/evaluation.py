@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -21,11 +21,15 @@ from jobs.images import to_unit
 from jobs.memorisation import Neighbours, nearest_two
 from jobs.objectives import Clip, Objective
 from jobs.population import population_of
-from jobs.quality import Quality, build_qualities
+from jobs.qualities import build_qualities
+from jobs.quality import Quality
 from jobs.ranks import Ranks
 from jobs.seeds import derive
 from jobs.spec import RunSpec
 from jobs.split import Split
+
+if TYPE_CHECKING:
+    from jobs.feature_quality import FeatureInputs
 
 GAP_THRESHOLD = 1 / 3
 """k of the paper: a sample is memorised if d1/d2 < k."""
@@ -67,6 +71,7 @@ class Evaluator:
         objective: Objective,
         device: torch.device,
         ranks: Ranks,
+        features: FeatureInputs | None = None,
     ) -> None:
         self.spec = spec
         self.ranks = ranks
@@ -81,7 +86,7 @@ class Evaluator:
             [self._noise(derive(spec.seed, "sample", i)) for i in range(spec.evaluation.samples)]
         ).to(device)  # (samples, C, H, W) or (samples, d)
         self.clip = self._pixel_range(split.mean, device)
-        self.qualities: list[Quality] = build_qualities(spec, split)
+        self.qualities: list[Quality] = build_qualities(spec, split, features, device, ranks)
         self.population = population_of(spec, objective)
 
     def _noise(self, seed: int, count: int | None = None) -> Tensor:

@@ -41,6 +41,11 @@ def metric_name(used: str) -> str:
     return f"frechet_{match['name'] if match else used}"
 
 
+def spread_name(metric: str) -> str:
+    """What the standard deviation of a distance over its reference sets is called."""
+    return f"{metric}_sd"
+
+
 def substitution(extractor: str, weights: str | None) -> str | None:
     """What to tell the user where another extractor takes the place of the one asked for; None if none does."""
     used = used_extractor(extractor, weights)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from jobs.fields import Count, Group, Real, Whole
+from jobs.fields import Count, Group, Positive, Real, Whole
 from storage.errors import SettingError
 
 if TYPE_CHECKING:
@@ -65,3 +66,50 @@ class UNet(Group):
                 f"{halvings + 1} levels halve the image {halvings} times, but {height} pixels do not divide by "
                 f"{2**halvings}; give fewer levels",
             )
+
+
+def features(psi_p: float, d: int) -> int:
+    """The number p = psi_p·d of random features.
+
+    Raises:
+        SettingError: it is not a whole number of at least 1.
+    """
+    p = round(psi_p * d)
+    if p < 1 or not math.isclose(p, psi_p * d, rel_tol=1e-9):
+        below, above = (max(1, bound) / d for bound in (math.floor(psi_p * d), math.ceil(psi_p * d)))
+        raise SettingError(
+            "psi_p",
+            psi_p,
+            f"p = psi_p·d must be a whole number of features, with d = {d} it is {psi_p * d:g}; "
+            f"the nearest psi_p are {below:g} and {above:g}",
+        )
+    return p
+
+
+class RandomFeatures(Group):
+    """One hidden layer of fixed random weights, a trained linear layer on top (see `jobs.random_features`)."""
+
+    model: Literal["random_features"]
+    psi_p: Positive = Field(description="features a dimension of the data: p = psi_p·d")
+    activation: Literal["tanh", "erf"] = Field("tanh", description="of the hidden layer")
+
+    def require_fit(self, spec: RunSpec) -> None:
+        """Its training is exact in the noise: at one diffusion time, on data of a known law and full batches."""
+        kinds = {
+            "objective": (spec.objective.objective, ("score_at_t",)),
+            "data": (spec.data.data, ("gaussian", "student_t")),
+            "optimizer": (spec.optimizer.optimizer, ("gd", "adam")),
+            "batch": (spec.training.batch, ("n",)),
+        }
+        for name, (value, allowed) in kinds.items():
+            if value not in allowed:
+                raise SettingError(
+                    name, value, f"model = random_features needs {name} = {' or '.join(allowed)}"
+                )
+        training = spec.training
+        unused = {"warmup": training.warmup, "clip": training.clip, "precision": training.precision}
+        unused |= {"channels_last": training.channels_last, "compile": training.compile}
+        for name, given in unused.items():
+            if given:
+                raise SettingError(name, given, "model = random_features is trained without it; leave it out")
+        features(self.psi_p, spec.data.shape[0])

@@ -11,6 +11,7 @@ from torch import nn
 from jobs import model_kinds
 from jobs.fields import Group
 from jobs.mlp import MLP
+from jobs.score_matrix import build_score_matrix
 from jobs.unet import UNet, build_unet
 
 
@@ -28,6 +29,8 @@ def build_model(model: Group, shape: tuple[int, ...], *, bf16: bool = False) -> 
             network = build_unet(model, shape)
         case model_kinds.MLP():
             network = MLP(shape, model.W, model.blocks)
+        case model_kinds.RandomFeatures():
+            return build_score_matrix(model, shape)
         case _:
             raise NotImplementedError(type(model).__name__)
     network.bf16 = bf16

@@ -6,7 +6,7 @@ with any `model(x, t)`; knows neither the network nor where random numbers come 
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch import Tensor
 from jobs import objective_kinds
 from jobs.ddpm import Model, Schedule, denoising_loss, sample_ddim
 from jobs.fields import Group
+from jobs.interpolants import PATHS, TIME_SCALE, Path, increments, sample_ode, sample_sde, velocity_loss
 
 Clip = tuple[Tensor, Tensor]
 """Lowest and highest value of a sample, each broadcastable to it."""
@@ -67,6 +68,33 @@ class Denoising:
         return sample_ddim(model, self.schedule, noise, steps, self.prediction, clip)
 
 
+class Flow:
+    """Flow matching and stochastic interpolants: the network predicts a velocity (see `jobs.interpolants`).
+
+    Times are 1000·t with t from 0 (data) to 1 (noise), as the network sees them.
+    """
+
+    def __init__(self, path: Path, sampler: Literal["euler", "heun", "sde"]) -> None:
+        self.path = path
+        self.sampler = sampler
+
+    def draw_t(self, count: int, generator: torch.Generator) -> Tensor:
+        """Times, uniform in 0 … 1000, (count,) float32."""
+        return TIME_SCALE * torch.rand(count, generator=generator, device=generator.device)
+
+    def loss(self, model: Model, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """Mean squared error of the velocity, (N,)."""
+        return velocity_loss(model, self.path, x0, noise, t / TIME_SCALE)
+
+    def sample(self, model: Model, noise: Tensor, steps: int, clip: Clip | None) -> Tensor:
+        """By a solver of the ODE, or by the SDE; Heun's method asks the network twice a step, so for half the steps."""
+        if self.sampler == "sde":
+            return sample_sde(model, self.path, noise, increments(noise, steps - 1), clip)
+        if self.sampler == "heun":
+            return sample_ode(model, self.path, noise, (steps + 1) // 2, "heun", clip)
+        return sample_ode(model, self.path, noise, steps, "euler", clip)
+
+
 def build_objective(settings: Group, device: torch.device) -> Objective:
     """The objective of a run, its tables on a device.
 
@@ -76,4 +104,8 @@ def build_objective(settings: Group, device: torch.device) -> Objective:
     """
     if isinstance(settings, objective_kinds.DDPM):
         return Denoising(settings, device)
+    if isinstance(settings, objective_kinds.FlowMatching):
+        return Flow(PATHS["linear"], settings.sampler)
+    if isinstance(settings, objective_kinds.Interpolant):
+        return Flow(PATHS[settings.path], settings.sampler)
     raise NotImplementedError(type(settings).__name__)

@@ -1,4 +1,4 @@
-"""How good generated samples are. Of images: the Fréchet distance in a fixed linear feature space, `frechet_pca`.
+"""The Fréchet distance of images in a fixed linear feature space, `frechet_pca`.
 
 Called at every evaluation. The features are principal components of pixels, not of an Inception network, so the
 values are no FID and are compared only between runs on the same data. Knows no model; numpy and scipy, no torch.
@@ -14,10 +14,9 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from jobs.data_kinds import GaussianMixture
-from jobs.spec import RunSpec
+from jobs.frechet import Gaussian, distance, finite_rows
 from jobs.split import Split
-from storage.errors import DataError, RunError
+from storage.errors import DataError
 
 Floats = NDArray[np.float64]
 
@@ -25,24 +24,16 @@ Quality = Callable[[NDArray[np.float32]], dict[str, float]]
 """Samples (M, C, H, W) or (M, d) → metrics by name; what could not be measured is not among them."""
 
 
-def build_qualities(spec: RunSpec, split: Split) -> list[Quality]:
-    """The measures of quality that a run's samples can have."""
-    if split.pool is not None:
-        return [_frechet_pca(split.pool, split.test, spec.evaluation.frechet_dims)]
-    if isinstance(spec.data, GaussianMixture):
-        return [_frechet_population(spec.data)]
-    return []
+def pixel_quality(split: Split, dims: int) -> Quality:
+    """`frechet_pca` to the held-out images, in components of the images that no run holds out.
 
-
-def _frechet_population(data: GaussianMixture) -> Quality:
-    """The distance to the exact mean 0 and covariance variance·I + mu²·1 of the mixture; it sees no other moments."""
-    mean, covariance = np.zeros(data.d), data.variance * np.eye(data.d) + data.mu**2
-    return lambda samples: {"frechet_population": gaussian_distance(*_moments(samples), mean, covariance)}
-
-
-def _frechet_pca(pool: NDArray[np.float32], test: NDArray[np.float32], dims: int) -> Quality:
-    pca = PixelPCA.fit(pool, dims)
-    reference = pca.transform(test)
+    Args:
+        split: images, its pool not None.
+        dims: how many components.
+    """
+    assert split.pool is not None
+    pca = PixelPCA.fit(split.pool, dims)
+    reference = pca.transform(split.test)
     return lambda samples: {"frechet_pca": frechet_distance(pca.transform(samples), reference)}
 
 
@@ -73,7 +64,7 @@ class PixelPCA:
             DataError: the images are all the same.
             RunError: an image is not finite.
         """
-        rows = _finite_rows(images)
+        rows = finite_rows(images)
         count, pixels = rows.shape
         if not 1 <= dims <= min(count - 1, pixels):
             raise ValueError(
@@ -101,16 +92,12 @@ class PixelPCA:
         Raises:
             RunError: an image is not finite.
         """
-        features: Floats = (_finite_rows(images) - self.mean) @ self.components.T / self.scale
+        features: Floats = (finite_rows(images) - self.mean) @ self.components.T / self.scale
         return features
 
 
 def frechet_distance(features_a: Floats, features_b: Floats) -> float:
-    """Squared Fréchet distance between the Gaussians with the features' means and covariances.
-
-    |μ_a − μ_b|² + tr(S_a + S_b − 2 (S_a S_b)^½) (Dowson & Landau 1982, J. Multivariate Anal. 12, eq. 4). The
-    eigenvalues of S_a S_b are those of S_a^½ S_b S_a^½, so the last trace is the sum of the singular values of
-    S_a^½ S_b^½.
+    """Squared Fréchet distance between the Gaussians with the features' means and covariances (see `jobs.frechet`).
 
     Args:
         features_a: (N, dims).
@@ -123,36 +110,9 @@ def frechet_distance(features_a: Floats, features_b: Floats) -> float:
         ValueError: fewer than dims + 1 rows, so that a covariance is singular.
         RunError: a feature is not finite.
     """
-    return gaussian_distance(*_moments(features_a), *_moments(features_b))
-
-
-def gaussian_distance(mean_a: Floats, covariance_a: Floats, mean_b: Floats, covariance_b: Floats) -> float:
-    """The squared Fréchet distance of `frechet_distance` from means (dims,) and covariances (dims, dims)."""
-    overlap = scipy.linalg.svdvals(_root(covariance_a) @ _root(covariance_b)).sum()
-    distance = np.sum((mean_a - mean_b) ** 2) + np.trace(covariance_a) + np.trace(covariance_b) - 2 * overlap
-    return max(float(distance), 0.0)  # below 0 by rounding only
-
-
-def _finite_rows(images: NDArray[np.floating]) -> Floats:
-    rows = np.array(images, np.float64).reshape(len(images), -1)
-    broken = len(rows) - int(np.isfinite(rows).all(1).sum())
-    if broken:
-        raise RunError(f"{broken} of {len(rows)} images are not finite; the training has diverged, lower lr")
-    return rows
-
-
-def _moments(features: NDArray[np.floating]) -> tuple[Floats, Floats]:
-    rows = _finite_rows(features)
-    count, dims = rows.shape
-    if count < dims + 1:
-        raise ValueError(
-            f"{count} rows of {dims} features; a covariance of full rank needs at least {dims + 1}"
-        )
-    return rows.mean(0), np.atleast_2d(np.cov(rows, rowvar=False))
-
-
-def _root(covariance: Floats) -> Floats:
-    """Symmetric square root of a covariance; eigenvalues below 0 are rounding."""
-    values, vectors = scipy.linalg.eigh(covariance)
-    root: Floats = (vectors * np.sqrt(values.clip(0))) @ vectors.T
-    return root
+    for count, dims in (features_a.shape, features_b.shape):
+        if count < dims + 1:
+            raise ValueError(
+                f"{count} rows of {dims} features; a covariance of full rank needs at least {dims + 1}"
+            )
+    return distance(Gaussian.of(features_a), Gaussian.of(features_b))

@@ -50,22 +50,6 @@ class Moments:
     V: Floats
 
 
-def features(psi_p: float, d: int) -> int:
-    """The number p = psi_p·d of features.
-
-    Raises:
-        SettingError: it is not a whole number of at least 1.
-    """
-    p = round(psi_p * d)
-    if p < 1 or not math.isclose(p, psi_p * d, rel_tol=1e-9):
-        below, above = (max(1, bound) / d for bound in (math.floor(psi_p * d), math.ceil(psi_p * d)))
-        raise SettingError(
-            "psi_p", psi_p, f"p = psi_p·d must be a whole number of features, with d = {d} it is {psi_p * d:g}; "
-            f"the nearest psi_p are {below:g} and {above:g}"
-        )  # fmt: skip
-    return p
-
-
 def activation(name: str) -> Callable[[Floats], Floats]:
     """σ by its name.
 

@@ -78,9 +78,9 @@ class ScoreMatching:
     def gradient(self, A: Floats) -> Floats:
         """∇L of the training loss, (d, p)."""
         d, p = A.shape
-        slope: Floats = 2 * self.delta / (d * p) * A @ self.train.U
-        slope += 2 * math.sqrt(self.delta / p) / d * self.train.V.T
-        return slope
+        linear = 2 * math.sqrt(self.delta / p) / d * self.train.V.T
+        gradient: Floats = 2 * self.delta / (d * p) * A @ self.train.U + linear
+        return gradient
 
     def _named(self, train: float, test: float) -> Losses:
         # By Stein's lemma E[σ ∇log Pᵀ] = −V/√Δ, so the test loss is Δ times the score error plus what no A can mend.

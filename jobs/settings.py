@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from jobs.data_kinds import Images
+from jobs.extractor_kinds import require_extractor, substitution
 from jobs.fields import Count, Group, Positive, Switch, Whole
 from storage.errors import SettingError
 
@@ -79,6 +80,16 @@ class Evaluation(Group):
         16, description="principal components of the pixel-PCA feature space of frechet_pca"
     )
     gallery: Annotated[Whole, Field(ge=0)] = Field(8, description="samples kept as images, an evaluation")
+    extractor: str | None = Field(
+        None,
+        description="network in whose features a second Fréchet distance is taken: inception (FID), random_conv, or "
+        "package.module:Class; none: frechet_pca only",
+    )
+    extractor_weights: str | None = Field(None, description="sha256 of the store's Inception weights")
+    fid_references: Annotated[Whole, Field(ge=2)] | None = Field(
+        None,
+        description="disjoint sets of held-out images that the extractor compares with; none: one of all",
+    )
 
     def require_fit(self, spec: RunSpec) -> None:
         """Evaluations lie within the budget, each loss is asked for once, and covariances can have full rank."""
@@ -88,6 +99,7 @@ class Evaluation(Group):
             raise SettingError("eval_first", self.eval_first, f"at most steps = {spec.training.steps}")
         if self.gallery > self.samples:
             raise SettingError("gallery", self.gallery, f"at most samples = {self.samples}")
+        self._require_extractor(spec)
         if not isinstance(spec.data, Images):
             return
         pixels, test_images = math.prod(spec.data.shape), spec.data.test_images
@@ -98,6 +110,27 @@ class Evaluation(Group):
                 f"must be below the pixels ({pixels}), test_images ({test_images}) "
                 f"and samples ({self.samples}), or the covariances are singular",
             )
+
+    def _require_extractor(self, spec: RunSpec) -> None:
+        if self.extractor is None:
+            if self.fid_references is not None:
+                raise SettingError("fid_references", self.fid_references, "only with an extractor; give one")
+            return
+        require_extractor(self.extractor)
+        if not isinstance(spec.data, Images):
+            raise SettingError("extractor", self.extractor, f"takes images; data = {spec.data.data} has none")
+        sets = self.fid_references or 1
+        if spec.data.test_images < 2 * sets:
+            raise SettingError(
+                "fid_references",
+                self.fid_references,
+                f"at most half of test_images = {spec.data.test_images}: a covariance needs two images",
+            )
+
+    @property
+    def substitution(self) -> str | None:
+        """What to tell the user if another extractor than the one asked for is used; None if not."""
+        return None if self.extractor is None else substitution(self.extractor, self.extractor_weights)
 
     def taus(self, steps: int) -> tuple[int, ...]:
         """Steps at which a run of so many steps is evaluated: log-spaced from eval_first, and the last one."""

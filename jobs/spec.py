@@ -17,10 +17,10 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from jobs.data_kinds import UNPREPARED, Celeba, Digits, Folder, GaussianMixture, Imported
+from jobs.data_kinds import UNPREPARED, Celeba, Digits, Folder, Gaussian, GaussianMixture, Imported, StudentT
 from jobs.fields import Group, Whole
-from jobs.model_kinds import MLP, UNet
-from jobs.objective_kinds import DDPM
+from jobs.model_kinds import MLP, RandomFeatures, UNet
+from jobs.objective_kinds import DDPM, FlowMatching, Interpolant, ScoreAtT
 from jobs.optimizer_kinds import SGD, Adam, AdamW, GradientDescent
 from jobs.settings import Evaluation, Training
 from storage.errors import IdentityError, SettingError, nearest
@@ -29,7 +29,7 @@ from storage.layout import RUN_ID_LENGTH
 SPEC_VERSION = 1
 """Enters the id; raised only when the same settings begin to mean another computation."""
 
-MODELS: dict[str, type[Group]] = {"unet": UNet, "mlp": MLP}
+MODELS: dict[str, type[Group]] = {"unet": UNet, "mlp": MLP, "random_features": RandomFeatures}
 _UNIONS: dict[str, dict[str, type[Group]]] = {
     "data": {
         "digits": Digits,
@@ -37,9 +37,16 @@ _UNIONS: dict[str, dict[str, type[Group]]] = {
         "celeba": Celeba,
         "imported": Imported,
         "gaussian_mixture": GaussianMixture,
+        "gaussian": Gaussian,
+        "student_t": StudentT,
     },
     "model": MODELS,
-    "objective": {"ddpm": DDPM},
+    "objective": {
+        "ddpm": DDPM,
+        "flow_matching": FlowMatching,
+        "interpolant": Interpolant,
+        "score_at_t": ScoreAtT,
+    },
     "optimizer": {"adam": Adam, "adamw": AdamW, "sgd": SGD, "gd": GradientDescent},
 }
 _PLAIN: dict[str, type[Group]] = {"training": Training, "evaluation": Evaluation}
@@ -51,9 +58,12 @@ class RunSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     experiment: Literal["diffusion"] = "diffusion"
-    data: Annotated[Digits | Folder | Celeba | Imported | GaussianMixture, Field(discriminator="data")]
-    model: Annotated[UNet | MLP, Field(discriminator="model")]
-    objective: DDPM
+    data: Annotated[
+        Digits | Folder | Celeba | Imported | GaussianMixture | Gaussian | StudentT,
+        Field(discriminator="data"),
+    ]
+    model: Annotated[UNet | MLP | RandomFeatures, Field(discriminator="model")]
+    objective: Annotated[DDPM | FlowMatching | Interpolant | ScoreAtT, Field(discriminator="objective")]
     optimizer: Annotated[Adam | AdamW | SGD | GradientDescent, Field(discriminator="optimizer")]
     training: Training
     evaluation: Evaluation
@@ -162,9 +172,17 @@ def field_models() -> dict[str, list[type[BaseModel]]]:
     return found
 
 
+def kind_names() -> list[str]:
+    """The settings that choose a kind: of data, model, objective, optimizer."""
+    return ["experiment", *_UNIONS]
+
+
+_FILLED_IN = ("fingerprint", "extractor_weights")  # from the images, and from the store
+
+
 def setting_names() -> list[str]:
-    """The settings a user may write; `fingerprint` is filled in from the images."""
-    return [name for name in field_models() if name != "fingerprint"]
+    """The settings a user may write."""
+    return [name for name in field_models() if name not in _FILLED_IN]
 
 
 def is_sequence(name: str) -> bool:
@@ -193,7 +211,7 @@ def _fill_unet_levels(nested: dict[str, Any]) -> None:
 
 def _unknown(name: str, nested: dict[str, Any]) -> str:
     models = field_models().get(name)
-    if not models or name == "fingerprint":
+    if not models or name in _FILLED_IN:
         return f"no such setting; {nearest(name, setting_names())}"
     group = next(g for g, variants in _UNIONS.items() if models[0] in variants.values())
     kinds = [kind for kind, model in _UNIONS[group].items() if model in models]

@@ -7,22 +7,28 @@ It goes from evaluation to evaluation, of whatever kind the trainee is, and know
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
+from torch import nn
 
 from jobs.data import load
 from jobs.evaluation import Evaluator, Measurement
 from jobs.losses import Losses
+from jobs.model_kinds import RandomFeatures
 from jobs.objectives import build_objective
 from jobs.ranks import Ranks
+from jobs.score_trainee import score_trainee
 from jobs.spec import RunSpec
 from jobs.split import Labels
 from jobs.trainee import Trainee, stepped_trainee
 from storage.layout import TableName
+
+if TYPE_CHECKING:
+    from jobs.feature_quality import FeatureInputs
 
 Columns = Mapping[str, Sequence[object] | np.ndarray]
 
@@ -61,12 +67,19 @@ class Outcome:
 
 
 def _prepare(
-    spec: RunSpec, images: np.ndarray | None, labels: Labels | None, device: torch.device, ranks: Ranks
-) -> tuple[Trainee, Evaluator]:
+    spec: RunSpec,
+    images: np.ndarray | None,
+    labels: Labels | None,
+    device: torch.device,
+    ranks: Ranks,
+    features: FeatureInputs | None,
+) -> tuple[Trainee, Callable[[nn.Module], Measurement]]:
     split = load(spec.data, images, labels)
+    if isinstance(spec.model, RandomFeatures):
+        return score_trainee(spec, split)
     objective = build_objective(spec.objective, device)
     trainee = stepped_trainee(spec, split, objective, device, ranks)
-    return trainee, Evaluator(spec, split, objective, device, ranks)
+    return trainee, Evaluator(spec, split, objective, device, ranks, features).measure
 
 
 def train(
@@ -77,6 +90,7 @@ def train(
     ranks: Ranks | None = None,
     *,
     labels: Labels | None = None,
+    features: FeatureInputs | None = None,
 ) -> Outcome:
     """Train and evaluate a run, from its newest checkpoint if there is one.
 
@@ -88,13 +102,14 @@ def train(
         ranks: the processes that train the run together, each of which calls this; None for this one alone. Rank 0
             alone decides when to stop or to checkpoint, and has the context in which that is kept.
         labels: class of each image, (N,) int64, of image sets that have some.
+        features: what a run with an extractor needs for it.
 
     Raises:
         NotFiniteError: the loss is not finite; rows published before are from finite losses.
         DataError: fewer images than the spec needs.
     """
     ranks = ranks or Ranks()
-    trainee, evaluator = _prepare(spec, images, labels, device, ranks)
+    trainee, measure = _prepare(spec, images, labels, device, ranks, features)
     state = ranks.broadcast(context.restore())
     tau = trainee.load(state) if state is not None else 0
     losses = Losses(ranks)
@@ -106,7 +121,7 @@ def train(
             losses.append(tau, loss)
         if tau == until:
             losses.check(tau)
-            _publish(context, spec, tau, evaluator.measure(trainee.model))
+            _publish(context, spec, tau, measure(trainee.model))
         context.progress(tau)
         stop, due = ranks.agree(context.should_stop(), context.checkpoint_due())
         stop = stop and tau < spec.training.steps

@@ -9,7 +9,8 @@ import math
 
 import numpy as np
 
-from jobs.data_kinds import GaussianMixture
+from jobs.data_kinds import Gaussian, GaussianMixture, StudentT
+from jobs.elliptical import Elliptical, gaussian, spectrum, student_t
 from jobs.seeds import Purpose, derive
 from jobs.split import Floats, Labels, Split
 
@@ -27,6 +28,29 @@ def _mixture(data: GaussianMixture, purpose: Purpose, start: int, count: int) ->
     noise = _stream(purpose, 1).standard_normal((start + count, data.d))[start:]
     centres = data.mu * (2 * labels - 1)[:, None]
     return (centres + math.sqrt(data.variance) * noise).astype(np.float32), labels
+
+
+def elliptical(data: Gaussian | StudentT) -> Elliptical:
+    """The law of Gaussian or heavy-tailed data."""
+    if isinstance(data, StudentT):
+        return student_t(np.ones(data.d), data.nu)
+    return gaussian(
+        spectrum(
+            data.covariance,
+            data.d,
+            low=data.variance_low,
+            high=data.variance_high,
+            exponent=data.variance_decay,
+        )
+    )
+
+
+def elliptical_split(data: Gaussian | StudentT) -> Split:
+    """Samples of Gaussian or heavy-tailed data."""
+    law, start = elliptical(data), data.n * data.subset
+    train = law.draw(start + data.n, _stream("train_set", 0))[start:]
+    test = law.draw(data.test_samples, _stream("test_set", 0))
+    return Split(train=train.astype(np.float32), test=test.astype(np.float32))
 
 
 def _stream(purpose: Purpose, index: int) -> np.random.Generator:

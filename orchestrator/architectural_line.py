@@ -19,10 +19,10 @@ import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
 from orchestrator.censored_regression import Responses, fit_censored, is_determined, threshold
+from orchestrator.first_crossing import RIGHT, Floats
 from orchestrator.grouping import by_condition, condition_of, described
 from orchestrator.laws import Crossed, crossed, informative, responses_of
 from orchestrator.results import ArchitecturalLine, Boundary, Estimate, RunTimescales
-from orchestrator.timescales import RIGHT, Floats
 
 _GRID = 60
 _PARAMETERS = 3  # a, alpha, n_star

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.timescales import Floats
+from orchestrator.first_crossing import Floats
 
 
 def resample_counts(samples: int, draws: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit, xlogy
 
-from orchestrator.timescales import Crossing, Floats
+from orchestrator.first_crossing import Floats
+from orchestrator.timescales import Crossing
 
 _MIDDLES = 600
 _STEEPNESS = np.geomspace(1.5, 60, 24)

@@ -22,7 +22,7 @@ from scipy import stats
 from scipy.optimize import brentq
 from scipy.special import log_ndtr
 
-from orchestrator.timescales import LEFT, RIGHT, Floats
+from orchestrator.first_crossing import LEFT, RIGHT, Floats
 
 _TOLERANCE, _ITERATIONS = 1e-10, 200
 _FARTHEST = 1e4  # standard errors, beyond which an interval is called open

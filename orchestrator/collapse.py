@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression, minimize_scalar
 
 from orchestrator.curves import Condition, Curve, RunCurves
+from orchestrator.first_crossing import Floats
 from orchestrator.grouping import condition_fields
 from orchestrator.results import Collapse, Estimate
-from orchestrator.timescales import Floats
 
 _RANGE = (-0.5, 2.5)  # of exponents that are tried
 _COARSE = 13

@@ -16,11 +16,14 @@ from orchestrator.curves import RunCurves
 from orchestrator.timescales import (
     Criterion,
     LossGap,
+    LossGapHalfMaximum,
     LossMinimum,
     MemorisedFraction,
     MemorisedHalfMaximum,
     QualityPlateau,
+    Quantity,
     Smoothing,
+    SpectralTime,
 )
 from storage.errors import InputError, nearest
 
@@ -28,7 +31,7 @@ THRESHOLDS = (1 / 2, 1 / 4)
 """Further thresholds k of the gap ratio at which tau_mem is shown beside the study's own."""
 
 FORMS = ("f_mem=0.1", "f_mem=0.1@k1/2", "f_mem=half_max", "loss_gap=0.1@t150", "test_loss=min@t150",
-         "frechet_pca<=1.25*min")  # fmt: skip
+         "loss_gap=half_max@t150", "frechet_pca<=1.25*min", "score_error<=1.25*min@t0.1", "spectral_tau_mem@t0.1")  # fmt: skip
 _NUMBER = r"[0-9]*\.?[0-9]+(?:e-?[0-9]+)?"
 _K = rf"(?:@k(?P<k>1/[1-9][0-9]*|{_NUMBER}))?"
 _PATTERNS = {
@@ -36,13 +39,19 @@ _PATTERNS = {
     "half": re.compile(rf"f_mem=half_max{_K}"),
     "gap": re.compile(rf"loss_gap=(?P<level>{_NUMBER})@t(?P<t>{_NUMBER})"),
     "minimum": re.compile(rf"test_loss=min@t(?P<t>{_NUMBER})"),
-    "plateau": re.compile(rf"(?P<measure>frechet_\w+|fid\w*)(?:≤|<=)(?P<factor>{_NUMBER})[·*]min"),
+    "half_gap": re.compile(rf"loss_gap=half_max@t(?P<t>{_NUMBER})"),
+    "plateau": re.compile(rf"(?P<measure>frechet_\w+|fid)(?:≤|<=)(?P<factor>{_NUMBER})[·*]min"),
+    "score": re.compile(rf"(?P<measure>score_error)(?:≤|<=)(?P<factor>{_NUMBER})[·*]min@t(?P<t>{_NUMBER})"),
+    "spectral": re.compile(rf"spectral_(?P<quantity>tau_mem|tau_gen)@t(?P<t>{_NUMBER})"),
 }
 
 
 def is_quality(metric: str) -> bool:
-    """Whether a metric is a distance between generated and held-out images; "fid" is said of Inception features only."""
-    return metric.startswith(("frechet_", "fid"))
+    """Whether a metric is a distance between generated and held-out images; "fid" is said of Inception features only.
+
+    Its spread over several sets of held-out images (`_sd`) is none.
+    """
+    return (metric == "fid" or metric.startswith("frechet_")) and not metric.endswith("_sd")
 
 
 def parse_criterion(text: str) -> Criterion:
@@ -71,12 +80,18 @@ def parse_criterion(text: str) -> Criterion:
         return MemorisedHalfMaximum(k=k)
     if kind == "minimum":
         return LossMinimum(t=float(given["t"]))
+    if kind == "half_gap":
+        return LossGapHalfMaximum(t=float(given["t"]))
+    if kind == "spectral":
+        quantity: Quantity = "tau_mem" if given["quantity"] == "tau_mem" else "tau_gen"
+        return SpectralTime(quantity=quantity, t=float(given["t"]))
     factor = float(given["factor"])
     if factor <= 1:
         raise InputError(
             f"criterion {text!r}: a factor above 1 is needed, the smallest distance itself is noise"
         )
-    return QualityPlateau(measure=given["measure"], factor=factor)
+    t = float(given["t"]) if kind == "score" else None
+    return QualityPlateau(measure=given["measure"], factor=factor, t=t)
 
 
 def parse_threshold(text: str) -> float:
@@ -121,7 +136,8 @@ def criteria_for(runs: Sequence[RunCurves]) -> tuple[Criterion, ...]:
     """The criteria that a sweep is resolved with by default.
 
     f_mem = 0.1 at the study's k and at `THRESHOLDS`; half of f_mem's maximum; loss gap and lowest test loss at the middle
-    timestep that all runs measured; the plateau of every distance to held-out images that a run measured.
+    timestep that all runs measured; the plateau of every distance to held-out images that a run measured. Runs that
+    generate no samples have no f_mem: then half of the loss gap's maximum, the error of the score and the spectrum.
     """
     at = [
         {t for name, t in run.metrics if name == "test_loss" and t is not None} for run in runs if run.metrics
@@ -129,7 +145,11 @@ def criteria_for(runs: Sequence[RunCurves]) -> tuple[Criterion, ...]:
     common = sorted(set.intersection(*at)) if at else []
     middle = common[(len(common) - 1) // 2] if common else None
     losses: list[Criterion] = [] if middle is None else [LossGap(t=middle), LossMinimum(t=middle)]
-    qualities = sorted({name for run in runs for name, t in run.metrics if t is None and is_quality(name)})
+    measured = {name for run in runs for name, t in run.metrics if t is None and is_quality(name)}
+    qualities = sorted(measured, key=lambda name: (name == "frechet_pca", name))  # a network's features first
+    if middle is not None and any(("score_error", middle) in run.metrics for run in runs):
+        return (*losses, LossGapHalfMaximum(t=middle), SpectralTime(quantity="tau_mem", t=middle),
+                QualityPlateau(measure="score_error", t=middle), SpectralTime(quantity="tau_gen", t=middle))  # fmt: skip
     own = {run.k for run in runs}
     further = [MemorisedFraction(k=k) for k in THRESHOLDS if k not in own]
     return (

@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 
 from orchestrator.criteria import is_quality
 from orchestrator.curves import Condition, RunCurves
+from orchestrator.grouping import width_axis
 from orchestrator.study import F_MEM, LINES, TAU, Study, plain_log
 
 Scale = Literal["tau", "tau/n", "tau·W/n"]
@@ -28,14 +29,14 @@ _XLABEL: dict[Scale, str] = {
 _UNIT: dict[Scale, Callable[[RunCurves], float]] = {
     "tau": lambda _: 1.0,
     "tau/n": lambda run: float(run.n),
-    "tau·W/n": lambda run: run.n / float(run.settings["W"]),
+    "tau·W/n": lambda run: run.n / run.width,
 }
 
 
 def quality_of(study: Study) -> str:
-    """The distance to held-out images that is drawn: the first that any run measured."""
-    found = sorted({name for run in study.runs for name, t in run.metrics if t is None and is_quality(name)})
-    return found[0] if found else "frechet_pca"
+    """The distance to held-out images that is drawn: in a network's features where a run measured it."""
+    found = {name for run in study.runs for name, t in run.metrics if t is None and is_quality(name)}
+    return min(found, key=lambda name: (name == "frechet_pca", name), default="frechet_pca")
 
 
 def plot_curves(study: Study, scale: Scale) -> Figure | str:
@@ -116,15 +117,18 @@ def _seeds_and_mean(
 def plot_widths(study: Study) -> Figure | str:
     """f_mem against tau·W/n, all widths of an optimizer in one panel: they lie on each other if tau_mem ∝ n/W."""
     if len({condition.W for condition in study.conditions}) < 2:
-        return "one W only"
+        return f"one {width_axis(study.conditions)} only"
     if not any(run.curve("f_mem") for run in study.runs):
         return "no neighbours were measured"
     columns = sorted({replace(condition, W=0) for condition in study.conditions})
     widths = sorted({condition.W for condition in study.conditions})
+    axis = width_axis(study.conditions)
     figure = Figure(figsize=(1.6 + 2.6 * len(columns), 2.9))
     grid = figure.subplots(1, len(columns), sharex=True, sharey=True, squeeze=False)[0]
     for axes, column in zip(grid, columns, strict=True):
-        axes.set(xscale="log", xlabel=_XLABEL["tau·W/n"])
+        axes.set(
+            xscale="log", xlabel=rf"$\tau\, {axis} / n$" if len(axis) == 1 else r"$\tau \cdot$ width $/ n$"
+        )
         for place, W in enumerate(widths):
             members = [run for run in study.runs if study.of_run[run.run_id] == replace(column, W=W)]
             for n in study.n_values:
@@ -132,11 +136,10 @@ def plot_widths(study: Study) -> Figure | str:
                 _seeds_and_mean(
                     axes, runs, "f_mem", None, study.colour(n), "tau·W/n", LINES[place % len(LINES)]
                 )
-        labels = {study.label(c) for c in study.conditions if replace(c, W=0) == column}
-        axes.set_title(sorted(labels)[0].partition(", ")[2] if len(columns) > 1 else "")
+        axes.set_title(study.column_label(column))
     grid[0].set(ylabel=f"{F_MEM}  ($k$ = {study.k})")
     styles = [
-        Line2D([], [], color="0.3", linestyle=LINES[place % len(LINES)], label=f"W = {W}")
+        Line2D([], [], color="0.3", linestyle=LINES[place % len(LINES)], label=f"{axis} = {W:,}")
         for place, W in enumerate(widths)
     ]
     figure.legend(handles=[*_n_handles(study), *styles], title="$n$", loc="outside right center")

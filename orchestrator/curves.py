@@ -6,11 +6,9 @@ measure is None here; it knows neither criteria nor fits.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,22 +16,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from jobs.gap_ratio import memorised
-from orchestrator.timescales import Criterion, Floats, MemorisedFraction, MemorisedHalfMaximum
+from orchestrator.first_crossing import Floats
+from orchestrator.timescales import Criterion, MemorisedFraction, MemorisedHalfMaximum
 
-_REPLICATES = frozenset({"n", "seed", "subset"})
-_MEASURING = frozenset(
-    {
-        "steps",
-        "eval_first",
-        "eval_per_decade",
-        "loss_t",
-        "loss_pairs",
-        "samples",
-        "ddim_steps",
-        "frechet_dims",
-        "gallery",
-    }
-)
 _PROGRESS = frozenset({"run_id", "state", "attempt", "tau", "failure", "error", "p"})
 
 
@@ -62,16 +47,18 @@ class Condition:
     """Runs that differ in n, seed and subset only; one fit is made for each.
 
     Attributes:
-        W: base width.
+        W: base width; p of runs that have none.
         optimizer: its kind.
         batch: the batch policy as written, such as `min(512, n)`.
         settings: other settings that divide the runs, (name, value as JSON) pairs.
+        width_axis: which of the two W is.
     """
 
     W: int
     optimizer: str
     batch: str
     settings: tuple[tuple[str, str], ...] = ()
+    width_axis: str = "W"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,6 +85,16 @@ class RunCurves:
     def n(self) -> int:
         """Training-set size."""
         return int(self.settings["n"])
+
+    @property
+    def width_axis(self) -> Literal["W", "p"]:
+        """What its width is measured by: the base width W of a network that has one, else the parameters p."""
+        return "W" if "W" in self.settings else "p"
+
+    @property
+    def width(self) -> int:
+        """W, or p of a run that has none."""
+        return int(self.settings.get("W", self.p))
 
     @property
     def budget(self) -> int:
@@ -155,38 +152,6 @@ def read_curves(runs: pa.Table, metrics: pa.Table, neighbours: pa.Table, *, k: f
             )
         )
     return found
-
-
-def conditions(runs: Sequence[RunCurves]) -> tuple[dict[str, Condition], list[str]]:
-    """The condition of each run id, and the names of settings that change with n.
-
-    A setting that differs between runs of one W, optimizer, batch and n divides them. One that changes only together
-    with n (a learning rate chosen for each n) cannot, or no fit over n would be left: it is named instead.
-    """
-    groups: dict[tuple[int, str, str], list[RunCurves]] = defaultdict(list)
-    for run in runs:
-        groups[run.settings["W"], run.settings["optimizer"], str(run.settings["batch"])].append(run)
-    found, pooled = {}, set()
-    names = (
-        {name for run in runs for name in run.settings}
-        - _REPLICATES
-        - _MEASURING
-        - {"W", "optimizer", "batch"}
-    )
-    for (W, optimizer, batch), members in groups.items():
-        dividing = []
-        for name in sorted(names):
-            at_n: dict[int, set[str]] = defaultdict(set)
-            for run in members:
-                at_n[run.n].add(json.dumps(run.settings.get(name)))
-            if max(map(len, at_n.values())) > 1:
-                dividing.append(name)
-            elif len(set.union(*at_n.values())) > 1:
-                pooled.add(name)
-        for run in members:
-            settings = tuple((name, json.dumps(run.settings.get(name))) for name in dividing)
-            found[run.run_id] = Condition(W=W, optimizer=optimizer, batch=batch, settings=settings)
-    return found, sorted(pooled)
 
 
 def _by_run(table: pa.Table, order: list[str]) -> dict[str, pa.Table]:

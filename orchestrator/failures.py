@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.output import console, print_json
+from orchestrator.selection import find_run
 from storage.atomic import read_record
 from storage.attempt_records import Failure, last_attempt, read_attempt
 from storage.attempts import lost, run_status
@@ -96,19 +97,12 @@ def print_log(layout: StoreLayout, target: str, *, as_json: bool) -> None:
     Raises:
         InputError: no run, or several, begin so; or the run has not been started.
     """
-    found = [run_id for run_id in layout.run_ids() if run_id.startswith(target)]
-    if not found:
-        raise InputError(
-            f"{target}: no run begins so, and no sweep is called so; {nearest(target, layout.sweep_names())}"
-        )
-    if len(found) > 1:
-        raise InputError(f"{target}: {len(found)} runs begin so ({', '.join(found[:5])} …); give more digits")
-    run = layout.run(found[0])
+    run = find_run(target, layout, f", and no sweep is called so; {nearest(target, layout.sweep_names())}")
     record = last_attempt(run)
     if record is None:
         jobs = [log for job in _jobs_of(layout, run.run_id) for log in job_logs(layout, job)]
         raise InputError(
-            f"{found[0]}: the run has not been started, there is no log"
+            f"{run.run_id}: the run has not been started, there is no log"
             + "".join(f"\nits job printed: {path}" for path in jobs)
         )
     log = run.log(record.attempt)

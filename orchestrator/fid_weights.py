@@ -9,10 +9,13 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
+from jobs.extractor_kinds import INCEPTION
+from jobs.spec import RunSpec
 from storage.atomic import publish_path, read_record, write_record
-from storage.errors import CorruptFileError, DataError
+from storage.errors import CorruptFileError, DataError, InputError
 from storage.layout import StoreLayout
 
 KNOWN_DIGEST = "6726825d"
@@ -73,6 +76,28 @@ def staged_digest(layout: StoreLayout) -> str | None:
             "`tausweep data fid-weights --from FILE`"
         )
     return digest
+
+
+def with_weights(specs: list[RunSpec], layout: StoreLayout) -> list[RunSpec]:
+    """Runs that ask for Inception features, with the digest of the weights that the store has for them; others as they are.
+
+    Raises:
+        InputError: a run asks for an extractor, and torch-fidelity is not installed.
+        CorruptFileError: the store names weights that are not there.
+    """
+    if any(spec.evaluation.extractor for spec in specs) and find_spec("torch_fidelity") is None:
+        raise InputError(
+            "extractor: needs packages that are not installed: pip install 'tausweep[fid]'; also where runs are executed"
+        )
+    asking = [spec.evaluation.extractor == INCEPTION for spec in specs]
+    if not any(asking) or (digest := staged_digest(layout)) is None:
+        return specs
+    return [_with_digest(spec, digest) if asks else spec for spec, asks in zip(specs, asking, strict=True)]
+
+
+def _with_digest(spec: RunSpec, digest: str) -> RunSpec:
+    evaluation = spec.evaluation.model_copy(update={"extractor_weights": digest})
+    return spec.model_copy(update={"evaluation": evaluation})
 
 
 def _sha256(path: Path) -> str:

@@ -17,8 +17,9 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from orchestrator.conditions import conditions
 from orchestrator.curve_plots import plot_curves, plot_losses, plot_widths
-from orchestrator.curves import conditions, read_curves
+from orchestrator.curves import read_curves
 from orchestrator.gallery import draw_gallery
 from orchestrator.law_plots import plot_residuals, plot_tau_vs_n
 from orchestrator.phase_plots import plot_phase_diagram

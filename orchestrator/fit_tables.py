@@ -6,6 +6,7 @@ Called by the command line; computes nothing.
 from __future__ import annotations
 
 from orchestrator import output
+from orchestrator.grouping import group_of, width_axis, width_words
 from orchestrator.results import Estimate, Fit, FitResult, Law
 
 
@@ -15,12 +16,13 @@ def print_fits(result: FitResult) -> None:
         output.console.print(f"{result.sweep}: no run has a measurement yet, there is nothing to fit")
         _print_notes(result)
         return
+    axis = width_axis(result.runs)
     how = f"k = {result.k:.4g}" + (", isotonic" if result.smoothing == "isotonic" else "")
     output.print_table(
-        ["criterion", "W", "optimizer", "batch", "p", "exponent of n", "95 % interval", "tau/n", "points", "censored",
+        ["criterion", axis, "runs", "p", "exponent of n", "95 % interval", "tau/n", "points", "censored",
          "p(=1)", "p(=0)"],
         [
-            [fit.criterion, fit.W, fit.optimizer, fit.batch, fit.p, _exponent(fit), interval(fit.exponent),
+            [fit.criterion, fit.W, group_of(fit), fit.p, _exponent(fit), interval(fit.exponent),
              fit.prefactor.estimate, fit.n_points, fit.n_censored, *_p_values(fit)]
             for fit in result.fits
         ],
@@ -30,18 +32,20 @@ def print_fits(result: FitResult) -> None:
     if result.laws:
         output.console.print()
         output.print_table(
-            ["criterion", "of", "exponent of n", "95 % interval", "exponent of 1/W", "95 % interval", "points", "censored"],
+            ["criterion", "of", "exponent of n", "95 % interval", f"exponent of 1/{axis}", "95 % interval", "points", "censored"],
             [
                 [law.criterion, "; ".join(law.groups), _exponent(law), interval(law.exponent),
                  law.width_exponent.estimate, interval(law.width_exponent), law.n_points, law.n_censored]
                 for law in result.laws
             ],
-            title="Over all widths: tau = a·n^exponent·W^−gamma",
+            title=f"Over all widths: tau = a·n^exponent·{axis}^−gamma",
         )  # fmt: skip
     _print_phases(result)
     for fit in result.fits:
         if fit.interval_note:
-            output.console.print(f"note: {fit.criterion}, W = {fit.W}, {fit.optimizer}: {fit.interval_note}")
+            output.console.print(
+                f"note: {fit.criterion}, {width_words(fit)}, {group_of(fit)}: {fit.interval_note}"
+            )
     _print_notes(result)
 
 
@@ -51,11 +55,12 @@ def _print_notes(result: FitResult) -> None:
 
 
 def _print_phases(result: FitResult) -> None:
+    axis = width_axis(result.runs)
     output.console.print()
     output.print_table(
-        ["n", "W", "p", "optimizer", "state", "tau_mem", "tau_gen", "budget", "memorising runs"],
+        ["n", axis, "p", "runs", "state", "tau_mem", "tau_gen", "budget", "memorising runs"],
         [
-            [point.n, point.W, point.p, point.optimizer, point.state, point.tau_mem, point.tau_gen, point.budget,
+            [point.n, point.W, point.p, group_of(point), point.state, point.tau_mem, point.tau_gen, point.budget,
              f"{point.n_crossed}/{point.n_runs}"]
             for point in result.phase_diagram
         ],
@@ -66,9 +71,9 @@ def _print_phases(result: FitResult) -> None:
         return
     output.console.print()
     output.print_table(
-        ["W", "p", "optimizer", "n*", "95 % interval", "memorising runs", "without end of training", "95 % interval", ""],
+        [axis, "p", "runs", "n*", "95 % interval", "memorising runs", "without end of training", "95 % interval", ""],
         [
-            [at.W, at.p, at.optimizer, at.n_star.estimate, interval(at.n_star), f"{at.n_memorising}/{at.n_runs}",
+            [at.W, at.p, group_of(at), at.n_star.estimate, interval(at.n_star), f"{at.n_memorising}/{at.n_runs}",
              line.n_star.estimate, interval(line.n_star), line.verdict]
             for at, line in zip(last, result.lines, strict=True)
         ],

@@ -5,8 +5,9 @@ Called by the resolver, the figures and the report; knows results only.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from orchestrator.curves import Condition
@@ -26,7 +27,13 @@ OfCondition = ArchitecturalLine | Boundary | Collapse | Fit | PhasePoint | RunTi
 def condition_of(value: OfCondition) -> Condition:
     """The condition that a result belongs to; conditions are ordered and may be keys."""
     settings = tuple(sorted(value.settings.items()))
-    return Condition(W=value.W, optimizer=value.optimizer, batch=value.batch, settings=settings)
+    return Condition(
+        W=value.W,
+        optimizer=value.optimizer,
+        batch=value.batch,
+        settings=settings,
+        width_axis=value.width_axis,
+    )
 
 
 def condition_fields(condition: Condition, p: int) -> dict[str, Any]:
@@ -34,6 +41,7 @@ def condition_fields(condition: Condition, p: int) -> dict[str, Any]:
     settings = dict(condition.settings)
     return {
         "W": condition.W,
+        "width_axis": condition.width_axis,
         "optimizer": condition.optimizer,
         "batch": condition.batch,
         "settings": settings,
@@ -43,13 +51,41 @@ def condition_fields(condition: Condition, p: int) -> dict[str, Any]:
 
 def described(run: RunTimescales) -> dict[str, Any]:
     """The fields of a run's condition, for a result of that condition."""
-    return {key: getattr(run, key) for key in ("W", "optimizer", "batch", "settings", "p")}
+    return {key: getattr(run, key) for key in ("W", "width_axis", "optimizer", "batch", "settings", "p")}
 
 
 def group_of(value: OfCondition) -> str:
     """What runs of all widths have in common, in words."""
-    settings = [f"{name} = {text}" for name, text in sorted(value.settings.items())]
-    return ", ".join([value.optimizer, f"batch {value.batch}", *settings])
+    return ", ".join(group_words(condition_of(value)))
+
+
+def group_words(condition: Condition) -> list[str]:
+    """What names a condition besides its width: what divides the runs, the optimizer and the batch policy."""
+    batch = [f"batch {condition.batch}"] if condition.batch else []
+    return [*filter(None, [condition.optimizer]), *batch, *setting_words(condition)]
+
+
+def setting_words(condition: Condition) -> list[str]:
+    """The settings that divide the runs besides width, optimizer and batch, as a sweep file writes them."""
+    return [f"{name} = {_plain(name, json.loads(text))}" for name, text in condition.settings]
+
+
+def width_words(of: Condition | OfCondition) -> str:
+    """Such as `W = 16`; `p = 4,321` of runs without a base width."""
+    return f"W = {of.W}" if of.width_axis == "W" else f"p = {of.W:,}"
+
+
+def width_axis(of: Iterable[Condition | OfCondition]) -> str:
+    """What the widths of these are measured by: W, p, or W or p."""
+    return " or ".join(sorted({one.width_axis for one in of})) or "W"
+
+
+def _plain(name: str, value: Any) -> str:
+    if name == "fingerprint" and value:
+        return str(value)[:8]
+    if value is None:
+        return "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def by_condition(runs: Sequence[RunTimescales], criterion: str) -> list[list[RunTimescales]]:

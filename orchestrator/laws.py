@@ -21,9 +21,10 @@ from orchestrator.censored_regression import (
     p_value,
     profile_interval,
 )
+from orchestrator.first_crossing import LEFT, RIGHT, Floats
 from orchestrator.grouping import group_of
 from orchestrator.results import Comparison, Diagnostics, Estimate, RunTimescales
-from orchestrator.timescales import LEFT, RIGHT, Crossing, Floats
+from orchestrator.timescales import Crossing
 
 
 class Crossed(NamedTuple):

@@ -32,9 +32,16 @@ def print_plan(plan: Plan, layout: StoreLayout, *, as_json: bool) -> None:
     columns = ["run", *plan.axes, "p", "batch", "steps", "state"]
     print_table(columns, [_planned_row(plan, run) for run in plan.runs[:_SHOWN]])
     _print_rest(plan)
-    sizes = dict.fromkeys((run.spec.model.W, run.p) for run in plan.runs)
-    console.print("\n" + ", ".join(f"W={W}: p={p:,}" for W, p in sorted(sizes)))
+    sizes = dict.fromkeys((getattr(run.spec.model, "W", 0), run.p) for run in plan.runs)
+    console.print("\n" + ", ".join(f"W={W}: p={p:,}" if W else f"p={p:,}" for W, p in sorted(sizes)))
+    print_substitutions(plan)
     console.print(f"{summary(plan)}; {plan.steps_left:,} steps to do. Nothing was written.")
+
+
+def print_substitutions(plan: Plan) -> None:
+    """Say of which runs another feature extractor takes the place of the one they ask for."""
+    for told in plan.substitutions:
+        console.print(told, soft_wrap=True)
 
 
 def print_sweeps(plans: Sequence[Plan], layout: StoreLayout, *, as_json: bool) -> None:

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from orchestrator.bootstrap import interval, median, resample_seeds
+from orchestrator.first_crossing import Floats
 from orchestrator.grouping import by_condition, described
 from orchestrator.results import RunTimescales, Timescale
-from orchestrator.timescales import Criterion, Crossing, Floats
+from orchestrator.timescales import Criterion, Crossing
 
 Draws = Mapping[tuple[str, str], Floats]
 """(run id, criterion) → (B,) resampled ln tau, ±∞ without a crossing."""

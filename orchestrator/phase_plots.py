@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation, Transform
 
 from orchestrator.curves import Condition
-from orchestrator.grouping import condition_of
+from orchestrator.grouping import condition_of, width_words
 from orchestrator.results import ArchitecturalLine, Estimate
 from orchestrator.study import Study
 
@@ -40,7 +40,7 @@ def plot_phase_diagram(study: Study, *, theory: bool = False) -> Figure | str:
     """
     points = [(condition_of(point), point) for point in study.result.phase_diagram]
     columns = sorted({replace(condition, W=0) for condition, _ in points})
-    widths = sorted({(point.p, point.W) for _, point in points})
+    widths = sorted({(point.p, width_words(point) if point.width_axis == "W" else "") for _, point in points})
     figure = Figure(figsize=(1.9 + 2.9 * len(columns), 2.2 + 0.6 * len(widths)))
     grid = figure.subplots(1, len(columns), sharex=True, sharey=True, squeeze=False)[0]
     for axes, column in zip(grid, columns, strict=True):
@@ -54,11 +54,11 @@ def plot_phase_diagram(study: Study, *, theory: bool = False) -> Figure | str:
                 note = f"{point.tau_mem:.0f}" if point.tau_mem < 1000 else f"{point.tau_mem / 1000:.1f}k"
                 axes.annotate(note, (point.n, point.p), (0, -7), textcoords="offset points", size=6.5, ha="center",
                               va="top")  # fmt: skip
-        own = [condition for condition, _ in points if replace(condition, W=0) == column]
-        labels = {study.label(condition).removeprefix(f"W = {condition.W}").lstrip(", ") for condition in own}
-        axes.set_title(", ".join(sorted(labels)))
+        axes.set_title(study.column_label(column))
         axes.set_xticks(study.n_values, [str(n) for n in study.n_values])
-        axes.set_yticks([p for p, _ in widths], [f"{p:,} (W = {W})" for p, W in widths])
+        axes.set_yticks(
+            [p for p, _ in widths], [f"{p:,}" + (f" ({words})" if words else "") for p, words in widths]
+        )
         axes.minorticks_off()
         axes.margins(0.12)
         axes.set_ylim(widths[0][0] / 1.7, widths[-1][0] * 1.5)

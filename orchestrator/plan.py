@@ -84,6 +84,11 @@ class Plan:
             if run.status.state != "succeeded"
         )
 
+    @property
+    def substitutions(self) -> list[str]:
+        """What to tell the user of runs that use another feature extractor than they ask for; each once."""
+        return list(dict.fromkeys(told for run in self.runs if (told := run.spec.evaluation.substitution)))
+
 
 def make_plan(sweep: Sweep, layout: StoreLayout) -> Plan:
     """Expand a sweep and look up what the store has of it.

@@ -11,6 +11,7 @@ from typing import Any
 from orchestrator import output
 from orchestrator.curves import Condition
 from orchestrator.fit_tables import interval
+from orchestrator.grouping import group_words, width_axis
 from orchestrator.refine import Proposal
 from orchestrator.refining import State
 from orchestrator.resolver import CONFIDENCE
@@ -29,17 +30,17 @@ def print_proposals(state: State, proposals: Sequence[Proposal], width: float, *
             }
         )
         return
-    rows = []
+    axis, rows = width_axis(state.known), []
     for condition in state.known:
         known = _known(state, condition)
         enough = "narrow enough" if known["factor"] <= width else f"wider than {width:g}"
         at = Estimate(estimate=known["n_star"], low=known["low"], high=known["high"])
         factor = f"{known['factor']:.3g}"
         rows.append(
-            [condition.W, condition.optimizer, condition.batch, at.estimate, interval(at), factor, enough]
+            [condition.W, ", ".join(group_words(condition)), at.estimate, interval(at), factor, enough]
         )
     output.print_table(
-        ["W", "optimizer", "batch", "n*", "95 %", "factor", ""],
+        [axis, "runs", "n*", "95 %", "factor", ""],
         rows,
         title=f"n* by {state.criterion} at tau = {state.budget}",
     )
@@ -48,8 +49,11 @@ def print_proposals(state: State, proposals: Sequence[Proposal], width: float, *
         return
     output.console.print()
     output.print_table(
-        ["n", "W", "optimizer", "seed", "steps", "why"],
-        [[p.n, p.condition.W, p.condition.optimizer, p.seed, state.budget, p.reason] for p in proposals],
+        ["n", axis, "runs", "seed", "steps", "why"],
+        [
+            [p.n, p.condition.W, ", ".join(group_words(p.condition)), p.seed, state.budget, p.reason]
+            for p in proposals
+        ],
         title="Runs that tell most, in this order",
     )
 

@@ -70,7 +70,9 @@ def look(plan: Plan, layout: StoreLayout, view: View, budget: int | None) -> Sta
         criterion=criterion,
         budget=at,
         known=posteriors(result.runs, criterion, at),
-        taken=frozenset((run.spec.model.W, run.spec.data.n, run.spec.seed) for run in plan.runs),
+        taken=frozenset(
+            (getattr(run.spec.model, "W", run.p), run.spec.data.n, run.spec.seed) for run in plan.runs
+        ),
     )
 
 

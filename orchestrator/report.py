@@ -15,8 +15,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import report_tables as tables
-from orchestrator.curves import conditions
+from orchestrator.conditions import conditions
 from orchestrator.gallery import Card, choose_strips
+from orchestrator.grouping import width_axis
 from orchestrator.report_data import label, payload
 from orchestrator.study import Study
 from orchestrator.timescales import written
@@ -132,8 +133,9 @@ def _facts(material: Material, study: Study) -> list[tuple[str, str]]:
     facts += [(state, str(states.count(state))) for state in sorted(set(states))]
     if study.runs:
         facts.append(("n", ", ".join(map(str, study.n_values))))
-        facts.append(("W", ", ".join(str(W) for W in sorted({run.W for run in study.result.runs}))))
-        facts.append(("optimizer, batch", "; ".join(tables.groups_of(study))))
+        widths = sorted({run.W for run in study.result.runs})
+        facts.append((width_axis(study.result.runs), ", ".join(f"{W:,}" for W in widths)))
+        facts.append(("conditions", "; ".join(tables.groups_of(study))))
         facts.append(("largest τ", f"{max(run.budget for run in study.result.runs):,}"))
     if seconds:
         facts.append(("process hours", f"{sum(seconds) / 3600:,.2g}"))

@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator.criteria import THRESHOLDS, is_quality
 from orchestrator.curves import Condition, Curve, RunCurves
-from orchestrator.grouping import condition_of, group_of
+from orchestrator.grouping import condition_of, group_of, width_axis, width_words
 from orchestrator.phase_diagram import phase_points
 from orchestrator.results import ArchitecturalLine, Boundary, PhasePoint, RunTimescales
 from orchestrator.study import Study
@@ -36,6 +36,7 @@ def payload(study: Study, tau_mem: str, tau_gen: str) -> dict[str, Any]:
     return {
         "n": sorted({run.n for run in result.runs}),
         "W": sorted({run.W for run in result.runs}),
+        "axis": width_axis(result.runs),
         "groups": sorted({group_of(run) for run in result.runs}),
         "conditions": [label(study, condition) for condition in conditions],
         "criteria": [name for name in result.criteria if any(name in run.crossings for run in result.runs)],
@@ -58,7 +59,7 @@ def payload(study: Study, tau_mem: str, tau_gen: str) -> dict[str, Any]:
 
 def label(study: Study, condition: Condition) -> str:
     """What tells a condition from the others, or its width where there is only one."""
-    return study.label(condition) or f"W = {condition.W}"
+    return study.label(condition) or width_words(condition)
 
 
 def _run(

@@ -15,15 +15,17 @@ import pyarrow as pa
 from orchestrator.architectural_line import lines
 from orchestrator.bootstrap import fractions, interval, resample_counts
 from orchestrator.collapse import collapses
+from orchestrator.conditions import conditions
 from orchestrator.criteria import criteria_for, require_view
-from orchestrator.curves import Condition, Curve, RunCurves, conditions, read_curves
+from orchestrator.curves import Condition, Curve, RunCurves, read_curves
+from orchestrator.first_crossing import Floats
 from orchestrator.grouping import by_condition, condition_fields, condition_of, described, group_of
 from orchestrator.laws import crossed, fit_law
 from orchestrator.medians import medians
 from orchestrator.notes import notes_on
 from orchestrator.phase_diagram import boundaries, budgets_of, phase_points
 from orchestrator.results import Fit, FitResult, Law, RunTimescales
-from orchestrator.timescales import Criterion, Crossing, Floats, Smoothing, crossing, extended, monotone
+from orchestrator.timescales import Criterion, Crossing, Smoothing, crossing, extended, monotone
 from storage.errors import InputError
 
 CONFIDENCE = 0.95
@@ -187,7 +189,9 @@ def _laws(runs: Sequence[RunTimescales], criteria: Iterable[Criterion]) -> Itera
         groups = sorted({group_of(run) for run in measured})
         chosen = [[run for run in measured if group_of(run) == group] for group in groups]
         chosen = [group for group in chosen if len({run.W for run in group}) > 1]
-        if len(groups) > 1:
+        if (
+            len(groups) > 1 and len({run.width_axis for run in measured}) == 1
+        ):  # W and p have no law in common
             chosen.append(measured)
         for members in chosen:
             law = fit_law(crossed(members, criterion.name), widths=True, confidence=CONFIDENCE)

@@ -37,6 +37,7 @@ class _OfSettings(_Value):
 
 class _OfCondition(_OfSettings):
     W: int
+    width_axis: Literal["W", "p"] = "W"
     p: int
 
 

@@ -13,7 +13,7 @@ from orchestrator.plan import Plan, make_plan, stored_plan
 from orchestrator.sweepfile import find_sweep, read_sweep
 from storage.atomic import read_record
 from storage.errors import InputError, nearest
-from storage.layout import StoreLayout
+from storage.layout import RunDirectory, StoreLayout
 from storage.objects import is_object, require_reachable
 
 
@@ -82,6 +82,25 @@ def run_ids(sweep: str, layout: StoreLayout) -> list[str]:
     """
     ids: list[str] = read_record(layout.sweep(sweep_name(sweep, layout)), "run_ids")["run_ids"]
     return ids
+
+
+def find_run(begin: str, layout: StoreLayout, otherwise: str = "") -> RunDirectory:
+    """The one run whose id begins so.
+
+    Args:
+        begin: the run's id, or the beginning of it.
+        layout: the store.
+        otherwise: what the error says besides, if there is none.
+
+    Raises:
+        InputError: no run, or several, begin so.
+    """
+    found = [run_id for run_id in layout.run_ids() if run_id.startswith(begin)]
+    if not found:
+        raise InputError(f"{begin}: no run begins so{otherwise}")
+    if len(found) > 1:
+        raise InputError(f"{begin}: {len(found)} runs begin so ({', '.join(found[:5])} …); give more digits")
+    return layout.run(found[0])
 
 
 def sweep_name(sweep: str, layout: StoreLayout) -> str:

@@ -25,6 +25,7 @@ from jobs.images import (
     training_places,
 )
 from jobs.spec import RunSpec
+from orchestrator.fid_weights import with_weights
 from orchestrator.image_sets import find_set
 from storage.atomic import publish, publish_path, read_record, write_record
 from storage.errors import DataError
@@ -63,7 +64,7 @@ class ImageSet:
 def identify(
     specs: list[RunSpec], folder: Path | None, layout: StoreLayout
 ) -> tuple[list[RunSpec], list[ImageSet]]:
-    """Fill in the fingerprints of the images that runs train on; writes nothing.
+    """Fill in the fingerprints of the images that runs train on, and digests of Inception weights; writes nothing.
 
     Args:
         specs: runs whose fingerprint is not known yet.
@@ -90,7 +91,7 @@ def identify(
         training_places(images.count, data, images.labels)
         known = data.model_copy(update={"fingerprint": images.fingerprint})
         filled.append(spec.model_copy(update={"data": known}))
-    return filled, list(sets.values())
+    return with_weights(filled, layout), list(sets.values())
 
 
 def _image_set(data: Images, folder: Path | None, layout: StoreLayout) -> ImageSet:

@@ -146,6 +146,23 @@ def export(
     output.console.print(f"{sweep}: {len(run_ids)} runs exported to {out}", soft_wrap=True)
 
 
+def export_pipeline(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run id; its beginning is enough.")],
+    tau: Annotated[str, typer.Argument(metavar="TAU", help="Step of a checkpoint that is kept, or latest.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Write a checkpoint as a pipeline that diffusers loads and samples from."""
+    from orchestrator import output, selection
+    from orchestrator.export_pipeline import export_pipeline as export_checkpoint
+
+    layout = selection.open_store(store)
+    selection.require_store(layout)
+    with output.console.status("looking for the run") as status:
+        run_id, step = export_checkpoint(layout, run, tau, folder, status.update)
+    output.console.print(f"run {run_id} at tau = {step} exported to {folder}", soft_wrap=True)
+
+
 def import_store(
     source: Annotated[
         Path, typer.Argument(metavar="FOLDER", parser=location, help="An exported folder, or another store.")

@@ -16,6 +16,7 @@ from matplotlib.colors import to_hex
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from orchestrator.curves import Condition, RunCurves
+from orchestrator.grouping import group_words, width_words
 from orchestrator.results import FitResult
 from orchestrator.timescales import written
 
@@ -60,6 +61,11 @@ class Study:
             p for p in _parts(condition) if any(p not in _parts(other) for other in self.conditions)
         )
 
+    def column_label(self, column: Condition) -> str:
+        """What tells the conditions of all widths that are otherwise like this one from the others."""
+        words = [set(group_words(other)) for other in self.conditions]
+        return ", ".join(p for p in group_words(column) if any(p not in others for others in words))
+
     def title(self) -> str:
         """Sweep and data, and below it what else all runs have in common."""
         shared = [
@@ -70,10 +76,7 @@ class Study:
 
 
 def _parts(condition: Condition) -> list[str]:
-    settings = [
-        f"{name} = {value[1:9] if name == 'fingerprint' else value}" for name, value in condition.settings
-    ]
-    return [f"W = {condition.W}", condition.optimizer, f"batch {condition.batch}", *settings]
+    return [width_words(condition), *group_words(condition)]
 
 
 def plain_log(axis: Axis, decades: float = 0) -> None:

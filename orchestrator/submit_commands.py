@@ -161,7 +161,8 @@ def cancel(sweep: SweepName, where: Where = None, store: Store = DEFAULT_STORE) 
 
 def prepare(made: Plan, layout: StoreLayout) -> None:
     """Write what workers need, with progress."""
-    from orchestrator import launch, output
+    from orchestrator import launch, listing, output
 
+    listing.print_substitutions(made)
     with output.counting("preparing images") as progress:
         launch.prepare(made, layout, progress)

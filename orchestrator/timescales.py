@@ -9,67 +9,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-Floats = NDArray[np.float64]
+from orchestrator.first_crossing import LEFT, RIGHT, Crossings, Floats, first_crossing, provisional
+
 Quantity = Literal["tau_mem", "tau_gen"]
 Smoothing = Literal["none", "isotonic"]
-
-RIGHT, LEFT = 1, -1
-"""Codes in `Crossings.censored`; 0 is a crossing that was seen."""
-
-
-class Crossings(NamedTuple):
-    """First crossings of many curves.
-
-    Attributes:
-        log_tau: (...,) natural logarithm of tau; NaN where the crossing lies outside what was evaluated.
-        censored: (...,) 0 seen, RIGHT later than the bound, LEFT at the bound, the first tau, or earlier.
-        bound: (...,) of a censored tau; NaN if the crossing was seen, or where nothing bounds it.
-    """
-
-    log_tau: Floats
-    censored: NDArray[np.int8]
-    bound: Floats
-
-
-def first_crossing(tau: NDArray[np.integer], values: Floats, level: Floats | float) -> Crossings:
-    """First tau at which `values` is at least `level`, between the two evaluations around it.
-
-    Interpolated linearly in the value and logarithmically in tau:
-    ln tau* = ln tau_i + (level − v_i) / (v_{i+1} − v_i) · (ln tau_{i+1} − ln tau_i).
-
-    Args:
-        tau: (T,) evaluated steps, at least 1, ascending; T at least 1.
-        values: (..., T) curves at these steps.
-        level: one level, or (...,) one a curve.
-    """
-    level = np.asarray(level, dtype=np.float64)
-    reached = values >= level[..., None]
-    first = reached.argmax(axis=-1)
-    before = np.maximum(first - 1, 0)
-    low = np.take_along_axis(values, before[..., None], axis=-1)[..., 0]
-    high = np.take_along_axis(values, first[..., None], axis=-1)[..., 0]
-    censored = np.where(reached.any(axis=-1), np.where(first == 0, LEFT, 0), RIGHT).astype(np.int8)
-    seen = censored == 0
-    fraction = np.divide(level - low, high - low, out=np.full(low.shape, np.nan), where=seen)
-    log = np.log(tau)
-    bound = np.where(seen, np.nan, np.where(censored == RIGHT, tau[-1], tau[0]))
-    return Crossings(log[before] + fraction * (log[first] - log[before]), censored, bound)
-
-
-def _provisional(found: Crossings, settled: NDArray[np.bool_]) -> Crossings:
-    """Right-censor where a level is not settled: it can only move up, so its crossing now is a lower bound."""
-    reached = np.where(found.censored == RIGHT, found.bound, np.exp(found.log_tau))
-    return Crossings(
-        np.where(settled, found.log_tau, np.nan),
-        np.where(settled, found.censored, RIGHT).astype(np.int8),
-        np.where(settled, found.bound, reached),
-    )
 
 
 def monotone(values: Floats) -> Floats:
@@ -141,7 +90,7 @@ class MemorisedHalfMaximum:
         maximum = f_mem.max(axis=-1)
         halfway = f_mem[..., 2 * tau <= tau[-1]].max(axis=-1, initial=0.0)
         defined = (maximum >= self.floor) & (halfway >= 0.9 * maximum)
-        return _provisional(first_crossing(tau, f_mem, np.maximum(maximum, self.floor) / 2), defined)
+        return provisional(first_crossing(tau, f_mem, np.maximum(maximum, self.floor) / 2), defined)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +111,57 @@ class LossGap:
     def cross(self, tau: NDArray[np.integer], gap: Floats) -> Crossings:
         """Crossings of test_loss − train_loss (..., T), mean squared errors, evaluated at tau (T,)."""
         return first_crossing(tau, gap, self.level)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossGapHalfMaximum:
+    """tau_mem: the test loss exceeds the train loss at t by half of the most that it ever does.
+
+    Right-censored where the gap still grows: not yet within a tenth of its maximum at half of the budget.
+    """
+
+    t: float
+    quantity: Quantity = "tau_mem"
+    measure: str = "loss_gap"
+    rises: bool = True
+
+    @property
+    def name(self) -> str:
+        """Such as `loss_gap=half_max@t0.1`."""
+        return f"loss_gap=half_max@t{self.t:g}"
+
+    def cross(self, tau: NDArray[np.integer], gap: Floats) -> Crossings:
+        """Crossings of test_loss − train_loss (..., T), mean squared errors, evaluated at tau (T,)."""
+        maximum = gap.max(axis=-1)
+        halfway = gap[..., 2 * tau <= tau[-1]].max(axis=-1, initial=-np.inf)
+        return provisional(first_crossing(tau, gap, maximum / 2), (maximum > 0) & (halfway >= 0.9 * maximum))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpectralTime:
+    """A timescale that the run itself computed, from the spectrum of its loss rather than from a curve over tau.
+
+    `jobs.score_regression.SpectralTimescales` defines it: the inverse rate of the mean eigenvalue of a bulk.
+    """
+
+    quantity: Quantity
+    t: float
+    rises: bool = False
+
+    @property
+    def measure(self) -> str:
+        """The metric: `spectral_tau_mem` or `spectral_tau_gen`."""
+        return f"spectral_{self.quantity}"
+
+    @property
+    def name(self) -> str:
+        """Such as `spectral_tau_mem@t0.1`."""
+        return f"{self.measure}@t{self.t:g}"
+
+    def cross(self, tau: NDArray[np.integer], found: Floats) -> Crossings:  # noqa: ARG002 - the same at every tau
+        """The timescale in updates, found (..., T), above 0; it may lie beyond the budget."""
+        shape = found.shape[:-1]
+        return Crossings(np.log(found[..., -1]), np.zeros(shape, dtype=np.int8), np.full(shape, np.nan))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +211,7 @@ def _vertex(x: list[Floats], y: list[Floats]) -> Floats:
 
 @dataclass(frozen=True, kw_only=True)
 class QualityPlateau:
-    """tau_gen: a distance to the held-out images comes within a factor of the smallest value the run has reached.
+    """tau_gen: a distance to the held-out images, or the error of the score, comes within a factor of the smallest value the run has reached.
 
     Relative to the run's own minimum, because the plateau depends on the number of samples and on n. Right-censored
     where no evaluation in the first half of the budget is that close: the distance is still falling, and its smallest
@@ -222,13 +222,13 @@ class QualityPlateau:
     factor: float = 1.25
     quantity: Quantity = "tau_gen"
     measure: str = "frechet_pca"
-    t: None = None
+    t: float | None = None
     rises: bool = False
 
     @property
     def name(self) -> str:
-        """Such as `frechet_pca≤1.25·min`."""
-        return f"{self.measure}≤{self.factor:g}·min"
+        """Such as `frechet_pca≤1.25·min`, or `score_error≤1.25·min@t0.1` of a measure at a diffusion time."""
+        return f"{self.measure}≤{self.factor:g}·min" + (f"@t{self.t:g}" if self.t is not None else "")
 
     def cross(self, tau: NDArray[np.integer], distance: Floats) -> Crossings:
         """Crossings of the distance (..., T), at least 0, evaluated at tau (T,)."""
@@ -236,10 +236,18 @@ class QualityPlateau:
         log = np.log(np.maximum(distance, np.finfo(np.float64).tiny))
         level = log.min(axis=-1) + np.log(self.factor)
         settled = (log[..., 2 * tau <= tau[-1]] <= level[..., None]).any(axis=-1)
-        return _provisional(first_crossing(tau, -log, -level), settled)
+        return provisional(first_crossing(tau, -log, -level), settled)
 
 
-Criterion = MemorisedFraction | MemorisedHalfMaximum | LossGap | LossMinimum | QualityPlateau
+Criterion = (
+    MemorisedFraction
+    | MemorisedHalfMaximum
+    | LossGap
+    | LossGapHalfMaximum
+    | LossMinimum
+    | QualityPlateau
+    | SpectralTime
+)
 
 
 @dataclass(frozen=True)

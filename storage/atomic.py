@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -108,6 +109,23 @@ def publish_path(target: Path, write: Callable[[Path], object]) -> None:
             os.fsync(file.fileno())
         temporary.replace(target)
     sync_folder(target.parent)
+
+
+def publish_folder(target: Path, write: Callable[[Path], object]) -> None:
+    """Like `publish` for a whole folder on this machine, which does not exist yet or is empty.
+
+    Args:
+        target: the final path; the folder it is in is made if missing.
+        write: receives an empty folder.
+    """
+    with _temporary(target.absolute()) as temporary:
+        temporary.mkdir()
+        try:
+            write(temporary)
+            temporary.replace(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    sync_folder(target.absolute().parent)
 
 
 def publish_new(target: Path, write: Callable[[BinaryIO], object]) -> bool:

@@ -14,6 +14,7 @@ field or file, the value, what is allowed and what to do next.
     │   ├── CorruptFileError          truncated or foreign file, named
     │   └── IdentityError             a spec that does not hash to its run id
     ├── ClaimLostError                another attempt has taken the run over; publish nothing more
+    ├── TheoryError                   a prediction could not be computed to its tolerance
     └── RunError                      the run itself went wrong
         └── NotFiniteError            loss not finite, with the step and the last losses
 """
@@ -82,6 +83,10 @@ class IdentityError(StoreError):
 
 class ClaimLostError(TausweepError):
     """Another attempt has taken the run over; this writer must not publish any more."""
+
+
+class TheoryError(TausweepError):
+    """A prediction could not be computed to its tolerance; nothing is given in place of it."""
 
 
 class RunError(TausweepError):

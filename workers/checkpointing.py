@@ -16,6 +16,7 @@ import torch
 
 from jobs.spec import RunSpec
 from storage.atomic import publish
+from storage.errors import CorruptFileError
 from storage.layout import RunDirectory
 from storage.objects import read
 from workers.failures import is_out_of_memory
@@ -74,6 +75,27 @@ def save_checkpoint(run: RunDirectory, tau: int, state: dict[str, Any], keep: Co
             run.checkpoint_digest(old).unlink(missing_ok=True)
 
 
+def read_checkpoint(run: RunDirectory, tau: int) -> dict[str, Any]:
+    """The checkpoint of one step, on the CPU.
+
+    Raises:
+        CorruptFileError: it does not match its digest or can't be loaded; says which.
+        FileNotFoundError: there is none of this step.
+    """
+    path = run.checkpoint(tau)
+    content = read(path)
+    digest = run.checkpoint_digest(tau)
+    if not digest.exists() or digest.read_text() != hashlib.sha256(content).hexdigest():
+        raise CorruptFileError(f"checkpoint {tau} does not match its digest")
+    try:
+        # Onto the CPU; load_state_dict copies further. What a device has to complain of is no damage.
+        return dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+    except _UNREADABLE as error:
+        if is_out_of_memory(error):
+            raise
+        raise CorruptFileError(f"checkpoint {tau} can't be loaded ({error})") from error
+
+
 def load_checkpoint(run: RunDirectory) -> tuple[dict[str, Any] | None, list[int]]:
     """The newest checkpoint that can be used.
 
@@ -83,19 +105,11 @@ def load_checkpoint(run: RunDirectory) -> tuple[dict[str, Any] | None, list[int]
     """
     damaged: list[int] = []
     for tau in reversed(run.checkpoint_taus()):
-        content = read(run.checkpoint(tau))
-        digest = run.checkpoint_digest(tau)
-        problem = "does not match its digest"
-        if digest.exists() and digest.read_text() == hashlib.sha256(content).hexdigest():
-            try:
-                # Onto the CPU; load_state_dict copies further. What a device has to complain of is no damage.
-                return dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)), damaged
-            except _UNREADABLE as error:
-                if is_out_of_memory(error):
-                    raise
-                problem = f"can't be loaded ({error})"
-        print(f"WARNING: checkpoint {tau} {problem}; trying the one before", flush=True)  # noqa: T201
-        damaged.append(tau)
+        try:
+            return read_checkpoint(run, tau), damaged
+        except CorruptFileError as error:
+            print(f"WARNING: {error}; trying the one before", flush=True)  # noqa: T201
+            damaged.append(tau)
     if damaged:
         print(f"WARNING: no checkpoint can be used; run {run.run_id} starts again from tau = 0", flush=True)  # noqa: T201
     return None, damaged

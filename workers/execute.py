@@ -30,7 +30,7 @@ from workers.checkpointing import CheckpointPolicy
 from workers.context import AttemptContext
 from workers.failures import describe
 from workers.heartbeat import Heartbeat
-from workers.inputs import open_images, open_labels, open_spec
+from workers.inputs import open_features, open_images, open_labels, open_spec
 from workers.provenance import provenance
 from workers.stop import StopFlag
 from workers.team import Team
@@ -166,9 +166,14 @@ def _attempt(
             spec = open_spec(run)
             print(f"run {run.run_id}, attempt {record.attempt}: {spec.settings()}", flush=True)  # noqa: T201
             context.keep = options.checkpoints.kept(spec)
+            if told := spec.evaluation.substitution:
+                print(told, flush=True)  # noqa: T201
             images, labels = open_images(run, spec), open_labels(run.store, spec.data)
+            features = open_features(run, spec)
             team.begin(run)
-            outcome = train(spec, images, context, options.device, team.ranks, labels=labels)
+            outcome = train(
+                spec, images, context, options.device, team.ranks, labels=labels, features=features
+            )
             team.done()
             ending = {"state": "succeeded" if outcome.finished else stop.reason}
         except ClaimLostError as error:

@@ -18,7 +18,7 @@ from storage.errors import NotFiniteError
 from storage.layout import RunDirectory, TableName
 from storage.objects import location
 from workers.failures import describe
-from workers.inputs import open_images, open_labels, open_spec
+from workers.inputs import open_features, open_images, open_labels, open_spec
 from workers.process_group import GroupRanks, Place, find_store, ready_key, report
 
 _PARENT_SECONDS = 1.0
@@ -89,7 +89,8 @@ def _train_until_the_end(ranks: GroupRanks, device: torch.device) -> int:
                 run = RunDirectory(location(order["run"]))
                 spec = open_spec(run)
                 images, labels = open_images(run, spec), open_labels(run.store, spec.data)
-                train(spec, images, _Follower(), device, ranks, labels=labels)
+                features = open_features(run, spec)
+                train(spec, images, _Follower(), device, ranks, labels=labels, features=features)
         except NotFiniteError:
             continue  # every rank has seen it; rank 0 records it
         except Exception as error:  # noqa: BLE001 - rank 0 puts it in the run's record

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from jobs.data_kinds import Images, Imported
 from jobs.fields import Group
 from jobs.spec import RunSpec, stored_spec
 from storage.atomic import read_record
-from storage.errors import DataError
+from storage.errors import CorruptFileError, DataError
 from storage.layout import RunDirectory, StoreLayout
 from storage.local_files import local_copy
+
+if TYPE_CHECKING:
+    from jobs.feature_quality import FeatureInputs
 
 
 def open_spec(run: RunDirectory) -> RunSpec:
@@ -38,6 +44,35 @@ def open_images(run: RunDirectory, spec: RunSpec) -> np.ndarray | None:
         raise DataError(
             f"{path}: the prepared images are not there; submit or resume the sweep again to make them"
         ) from error
+
+
+def open_features(run: RunDirectory, spec: RunSpec) -> FeatureInputs | None:
+    """What a run with an extractor needs from its store; None if it has none.
+
+    Raises:
+        DataError: the Inception weights that the spec names are not in the store.
+        CorruptFileError: they are others.
+    """
+    if spec.evaluation.extractor is None:
+        return None
+    from jobs.feature_quality import FeatureInputs
+    from workers.reference_statistics import StoredStatistics
+
+    statistics, digest = StoredStatistics(run.store), spec.evaluation.extractor_weights
+    if digest is None:
+        return FeatureInputs(statistics=statistics)
+    path = run.store.inception_weights(digest)
+    try:
+        weights = local_copy(path)
+        with weights.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path}: the Inception weights are not there; `tausweep data fid-weights --from FILE` brings them"
+        ) from error
+    if found != digest:
+        raise CorruptFileError(f"{weights}: its sha256 is {found}; remove it and stage the weights again")
+    return FeatureInputs(weights=weights, statistics=statistics)
 
 
 def open_labels(store: StoreLayout, data: Group) -> np.ndarray | None:

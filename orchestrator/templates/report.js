@@ -54,7 +54,7 @@ function curves() {
   const sets = at("mean").checked ? means(shown, measure) : shown.map((run) => ({ ...run, x: data.taus[run.curves[measure].x], y: run.curves[measure].y, name: `seed ${run.seed}` }));
   const seen = new Set();
   const traces = sets.map((set) => {
-    const name = `n = ${set.n}, W = ${set.W}`, first = !seen.has(name);
+    const name = `n = ${set.n}, ${data.axis} = ${set.W}`, first = !seen.has(name);
     seen.add(name);
     return {
       x: set.x.map((tau) => tau / unit(set)), y: set.y, name, legendgroup: name, showlegend: first, mode: set.x.length > 1 ? "lines" : "markers",
@@ -63,7 +63,7 @@ function curves() {
     };
   });
   const log = !measure.startsWith("f_mem") && !measure.startsWith("loss gap");
-  const words = { tau: "τ (optimiser updates)", n: "τ / n", nW: "τ·W / n" }[scale];
+  const words = { tau: "τ (optimiser updates)", n: "τ / n", nW: `τ·${data.axis} / n` }[scale];
   Plotly.react("curve-plot", traces, layout(words, plain(measure), { yaxis: { type: log ? "log" : "linear" } }), config);
   at("curve-count").textContent = `${shown.length} of ${data.runs.length} runs.`;
 }
@@ -106,7 +106,7 @@ function phases() {
   for (const [state, [symbol, colour]] of Object.entries(STATES)) {
     const own = points.filter((point) => (point.state ?? "not measured") === state);
     if (own.length) traces.push({ x: own.map((p) => p.n), y: own.map((p) => p.p), mode: "markers", name: state, marker: { symbol, color: colour, size: 14 },
-      text: own.map((p) => `W = ${p.W}, ${p.n_crossed} of ${p.n_runs} runs memorise<br>τ_mem ${number(p.tau_mem)}, τ_gen ${number(p.tau_gen)}`), hovertemplate: "n = %{x}, p = %{y}, %{text}<extra></extra>" });
+      text: own.map((p) => `${data.axis} = ${p.W}, ${p.n_crossed} of ${p.n_runs} runs memorise<br>τ_mem ${number(p.tau_mem)}, τ_gen ${number(p.tau_gen)}`), hovertemplate: "n = %{x}, p = %{y}, %{text}<extra></extra>" });
   }
   const mark = (found, name, colour, symbol) => {
     const known = found.filter((b) => b.low !== null || b.high !== null);
@@ -117,7 +117,7 @@ function phases() {
     traces.push({ x: known.map(middle), y: known.map((b) => b.p), mode: known.every((b) => b.estimate !== null) ? "lines+markers" : "markers", name,
       marker: { color: colour, symbol: known.map(shape), size: 10 }, line: { color: colour, width: 1 },
       error_x: { type: "data", symmetric: false, array: known.map((b) => end(b, "high")), arrayminus: known.map((b) => end(b, "low")), color: colour },
-      text: known.map((b) => plain(`W = ${b.W}: ${number(b.estimate)} [${number(b.low)}, ${number(b.high)}] ${b.words}`)), hovertemplate: "%{text}<extra></extra>" });
+      text: known.map((b) => plain(`${data.axis} = ${b.W}: ${number(b.estimate)} [${number(b.low)}, ${number(b.high)}] ${b.words}`)), hovertemplate: "%{text}<extra></extra>" });
   };
   const ink = getComputedStyle(root).getPropertyValue("--ink").trim();
   mark(budget.boundaries.filter((b) => b.group === group), "n*(p; τ)", ink, "diamond");
@@ -126,7 +126,7 @@ function phases() {
   const widths = [...new Map(data.budgets.flatMap((b) => b.points).map((p) => [p.p, p.W]))].sort((a, b) => a[0] - b[0]);
   Plotly.react("phase-plot", traces, layout("n (training images)", "p (parameters)", {
     xaxis: { ...ticksOfN(), range: [Math.log10(data.n[0] / 1.4), Math.log10(Math.max(last, ...near) * 1.4)] },
-    yaxis: { type: "log", tickvals: widths.map(([p]) => p), ticktext: widths.map(([p, W]) => `${p.toLocaleString("en")}<br>W = ${W}`), range: [Math.log10(widths[0][0] / 1.8), Math.log10(widths[widths.length - 1][0] * 1.8)] },
+    yaxis: { type: "log", tickvals: widths.map(([p]) => p), ticktext: widths.map(([p, W]) => `${p.toLocaleString("en")}${data.axis === "W" ? `<br>W = ${W}` : ""}`), range: [Math.log10(widths[0][0] / 1.8), Math.log10(widths[widths.length - 1][0] * 1.8)] },
   }), config);
 }
 

@@ -20,8 +20,9 @@ from orchestrator.bootstrap import fractions, interval, median, resample_counts,
 from orchestrator.boundary import BoundaryPosterior, Outcome
 from orchestrator.censored_regression import Responses, fit_censored, held, is_determined, threshold
 from orchestrator.collapse import Points, best_exponent, resampled
+from orchestrator.first_crossing import RIGHT
 from orchestrator.laws import Crossed, fit_law
-from orchestrator.timescales import RIGHT, Crossing, MemorisedFraction, extended
+from orchestrator.timescales import Crossing, MemorisedFraction, extended
 
 NOISE = 0.2
 SIZES = (16, 32, 64, 128)

@@ -101,6 +101,7 @@ def test_store_and_commands_load_nothing_that_only_workers_need(module):
 JOINS_OF_OTHER_FOLDERS = {
     "storage/layout.py",  # the owner
     "storage/atomic.py",  # temporary names beside any target
+    "jobs/diffusers_export.py",  # a pipeline in a folder of the user's choice
     "jobs/images.py",  # scikit-learn's own files
     "jobs/image_sources.py",  # a user's folder of images
     "jobs/image_tables.py",  # what Hugging Face's `datasets` writes

@@ -14,7 +14,8 @@ from torch import Tensor
 from jobs.data import load
 from jobs.objectives import build_objective
 from jobs.population import Population, population_of
-from jobs.quality import build_qualities
+from jobs.qualities import build_qualities
+from jobs.ranks import Ranks
 from jobs.spec import RunSpec
 
 CPU = torch.device("cpu")
@@ -119,7 +120,7 @@ def test_images_have_no_known_population() -> None:
 
 def test_the_distance_of_samples_is_that_to_the_exact_mean_and_covariance() -> None:
     made = spec()
-    (quality,) = build_qualities(made, load(made.data, None))
+    (quality,) = build_qualities(made, load(made.data, None), None, torch.device("cpu"), Ranks())
     samples = np.random.default_rng(2).normal(0.3, 1.4, (500, 3)).astype(np.float32)
     rows = samples.astype(np.float64)
     covariance = np.cov(rows.T)
@@ -132,6 +133,6 @@ def test_the_distance_of_samples_is_that_to_the_exact_mean_and_covariance() -> N
 def test_samples_of_the_population_are_near_it() -> None:
     made = spec(n=20_000)
     split = load(made.data, None)
-    (quality,) = build_qualities(made, split)
+    (quality,) = build_qualities(made, split, None, torch.device("cpu"), Ranks())
     assert quality(split.train)["frechet_population"] < 0.01
     assert quality(split.train * 1.2)["frechet_population"] > 0.05

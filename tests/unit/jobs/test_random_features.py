@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.elliptical import gaussian, spectrum, student_t
+from jobs.model_kinds import features
 from jobs.random_features import (
     ACTIVATIONS,
-    features,
     noise_variance,
     population_moments,
     train_moments,

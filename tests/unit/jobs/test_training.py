@@ -81,8 +81,8 @@ def spec(**changes: Any) -> RunSpec:
     return RunSpec.from_settings({**TINY, **changes})
 
 
-def run(run_spec: RunSpec, recorder: Recorder) -> Outcome:
-    return train(run_spec, digits(), recorder, CPU)
+def run(run_spec: RunSpec, recorder: Recorder, **features: Any) -> Outcome:
+    return train(run_spec, digits(), recorder, CPU, **features)
 
 
 METRIC = ("tau", "t", "metric", "value")

@@ -15,7 +15,7 @@ from orchestrator.censored_regression import (
     profile_interval,
     threshold,
 )
-from orchestrator.timescales import LEFT, RIGHT
+from orchestrator.first_crossing import LEFT, RIGHT
 
 
 def line(n, log_tau, budget=np.inf, first=0.0):

@@ -40,6 +40,7 @@ COMMANDS = (
     "query",
     "compact",
     "export",
+    "export-pipeline",
     "import",
     "resolve",
     "figures",

@@ -7,10 +7,12 @@ import pytest
 from orchestrator.criteria import FORMS, parse_criterion, parse_threshold
 from orchestrator.timescales import (
     LossGap,
+    LossGapHalfMaximum,
     LossMinimum,
     MemorisedFraction,
     MemorisedHalfMaximum,
     QualityPlateau,
+    SpectralTime,
 )
 from storage.errors import InputError
 
@@ -20,7 +22,9 @@ from storage.errors import InputError
     [
         MemorisedFraction(), MemorisedFraction(level=0.25, k=1 / 2), MemorisedFraction(k=0.4),
         MemorisedHalfMaximum(), MemorisedHalfMaximum(k=1 / 4), LossGap(level=0.05, t=500.0), LossMinimum(t=50.0),
-        QualityPlateau(), QualityPlateau(measure="fid", factor=1.1),
+        QualityPlateau(), QualityPlateau(measure="fid", factor=1.1), LossGapHalfMaximum(t=0.01),
+        QualityPlateau(measure="score_error", t=0.1), SpectralTime(quantity="tau_mem", t=0.1),
+        SpectralTime(quantity="tau_gen", t=0.1),
     ],
 )  # fmt: skip
 def test_a_criterion_is_read_back_from_its_name(criterion):

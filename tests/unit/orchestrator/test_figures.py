@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 from synthetic_study import empty, study, training_images
 
-from orchestrator.curves import conditions, read_curves
+from orchestrator.conditions import conditions
+from orchestrator.curves import read_curves
 from orchestrator.figures import draw
 from orchestrator.phase_plots import plot_phase_diagram
 from orchestrator.resolver import resolve

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -19,6 +20,7 @@ from orchestrator.resolver import resolve
 from orchestrator.results import FitResult
 from orchestrator.timescales import LossGap, MemorisedFraction
 from storage.errors import InputError
+from storage.schemas import METRICS, NEIGHBOURS
 
 
 def _resolve(tables, **options):
@@ -365,3 +367,41 @@ def test_intervals_hold_the_truth_in_most_studies():
         for i in range(20)
     ]  # fmt: skip
     assert sum(held) >= 16
+
+
+def test_runs_without_samples_are_resolved_by_losses_and_spectrum():
+    runs, metrics = [], []
+    tau = np.unique(np.round(np.logspace(0, 5, 60)).astype(int))
+    for psi_p, n, seed in itertools.product((4.0, 8.0), (16, 32, 64), (0, 1)):
+        run_id = f"rf-{psi_p}-{n}-{seed}"
+        settings = {
+            "data": "gaussian",
+            "d": 10,
+            "model": "random_features",
+            "psi_p": psi_p,
+            "optimizer": "gd",
+        }
+        runs.append(
+            settings | {"run_id": run_id, "state": "succeeded", "batch": "n", "n": n, "seed": seed, "p": 400}
+        )
+        gap = 1 / (1 + (20.0 * n / tau) ** 2)  # half of it at 20·n
+        curves = {"train_loss": 1 - gap / 2, "test_loss": 1 + gap / 2, "score_error": 0.1 + 1 / tau + gap}
+        curves |= {
+            "spectral_tau_mem": np.full(tau.shape, 7.0 * n),
+            "spectral_tau_gen": np.full(tau.shape, 3.0),
+        }
+        for metric, values in curves.items():
+            metrics += [
+                {"run_id": run_id, "attempt": 1, "tau": int(at), "images_seen": int(at) * n, "t": 0.1,
+                 "metric": metric, "value": float(value), "wall_time": 0.0}
+                for at, value in zip(tau, values, strict=True)
+            ]  # fmt: skip
+    tables = pa.Table.from_pylist(runs), pa.Table.from_pylist(metrics, METRICS), NEIGHBOURS.empty_table()
+    result = resolve(*tables, sweep="rf", draws=20)
+    assert {run.W for run in result.runs} == {40, 80}  # psi_p·d
+    found = {(fit.W, fit.criterion): fit.exponent.estimate for fit in result.fits}
+    for W in (40, 80):
+        assert found[W, "loss_gap=half_max@t0.1"] == pytest.approx(1, abs=0.02)
+        assert found[W, "spectral_tau_mem@t0.1"] == pytest.approx(1)
+        assert found[W, "spectral_tau_gen@t0.1"] == pytest.approx(0, abs=1e-9)
+    assert not any("f_mem" in name for name in result.criteria)

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.first_crossing import LEFT, RIGHT, first_crossing
 from orchestrator.timescales import (
-    LEFT,
-    RIGHT,
     Crossing,
     LossGap,
+    LossGapHalfMaximum,
     LossMinimum,
     MemorisedFraction,
     MemorisedHalfMaximum,
     QualityPlateau,
+    SpectralTime,
     crossing,
-    first_crossing,
     monotone,
     written,
 )
@@ -163,6 +163,28 @@ def test_a_test_loss_that_only_rises_is_left_censored():
 def test_a_flat_bottom_is_put_at_its_first_evaluation():
     found = crossing(LossMinimum(t=150.0), TAU, np.array([0.5, 0.2, 0.2, 0.2, 0.5]))
     assert 30 < found.tau < 300
+
+
+# --- gaps and spectra of the random-features model -------------------------------------------------------------------
+
+
+def test_half_of_the_largest_gap_is_crossed_between_evaluations():
+    gap = np.array([0.0, 0.2, 0.6, 0.8, 0.8])
+    assert crossing(LossGapHalfMaximum(t=0.1), TAU, gap).tau == pytest.approx(math.sqrt(100 * 300))
+
+
+def test_half_of_a_gap_that_still_grows_is_right_censored_at_where_it_is_now():
+    found = crossing(LossGapHalfMaximum(t=0.1), TAU, np.array([0.0, 0.1, 0.2, 0.4, 0.8]))
+    assert found == Crossing(None, "right", 1000)
+
+
+def test_a_gap_that_never_opens_has_no_half():
+    assert crossing(LossGapHalfMaximum(t=0.1), TAU, np.zeros(5)).censored == "right"
+
+
+def test_a_timescale_of_the_spectrum_is_taken_as_it_is_also_beyond_the_budget():
+    found = crossing(SpectralTime(quantity="tau_mem", t=0.1), TAU, np.full(5, 1e6))
+    assert (found.tau, found.censored) == (pytest.approx(1e6), None)
 
 
 # --- isotonic smoothing ---------------------------------------------------------------------------------------------

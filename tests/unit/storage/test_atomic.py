@@ -14,7 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.atomic import publish, publish_new, publish_path, read_record, write_new_record, write_record
+from storage.atomic import (
+    publish,
+    publish_folder,
+    publish_new,
+    publish_path,
+    read_record,
+    write_new_record,
+    write_record,
+)
 from storage.errors import CorruptFileError, SchemaError
 from storage.layout import StoreLayout
 
@@ -260,3 +268,32 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path):
     with pytest.raises(OSError, match=r"No space left on device: .*target\.json"):
         publish(tmp_path / "target.json", write)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_is_published_whole_also_over_an_empty_one(tmp_path, there):
+    target = tmp_path / "folder"
+    if there:
+        target.mkdir()
+    publish_folder(target, lambda folder: (folder / "a").write_bytes(NEW))
+    assert (target / "a").read_bytes() == NEW
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_whose_writer_fails_leaves_nothing(tmp_path):
+    def write(folder):
+        (folder / "a").write_bytes(NEW)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match=r"No space left on device.*folder"):
+        publish_folder(tmp_path / "folder", write)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_something_in_it_is_not_replaced(tmp_path):
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "old").write_bytes(OLD)
+    with pytest.raises(OSError, match="not empty"):
+        publish_folder(target, lambda folder: (folder / "a").write_bytes(NEW))
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "old"]
