@@ -18,7 +18,7 @@ from jobs.elliptical import Covariance, spectrum
 from jobs.feature_constants import FeatureConstants, feature_constants
 from jobs.feature_spectrum import FeatureSpectrum, feature_spectrum
 from jobs.feature_timescales import paper_rate, predicted_timescales
-from jobs.random_features import features
+from jobs.model_kinds import features
 from orchestrator import api
 from storage.errors import SettingError, nearest
 
