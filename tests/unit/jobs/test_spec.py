@@ -118,6 +118,8 @@ OTHER = {
     "clip_x0": False,
     "frechet_dims": 15,
     "gallery": 7,
+    "conditional": True,
+    "by_class": True,
     "extractor": "random_conv",
     "seed": 1,
     "fingerprint": "f",
@@ -125,7 +127,13 @@ OTHER = {
     "data": "folder",
 }
 OTHER_OF_FOLDER = {"size": 16, "color": "rgb"}
-OF_OTHERS = {"momentum", "weight_decay", "fid_references"}  # each has a test of its own
+OF_OTHERS = {
+    "momentum",
+    "weight_decay",
+    "fid_references",
+    "label_dropout",
+    "guidance",
+}  # each has a test of its own
 ONE_KIND_ONLY = {"experiment", "model", "objective"}
 
 
