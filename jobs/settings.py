@@ -94,6 +94,12 @@ class Evaluation(Group):
         16, description="principal components of the pixel-PCA feature space of frechet_pca"
     )
     gallery: Annotated[Whole, Field(ge=0)] = Field(8, description="samples kept as images, an evaluation")
+    guidance: Annotated[Real, Field(ge=0)] | None = Field(
+        None, description="weight w of classifier-free guidance, 1 for none; only if conditional"
+    )
+    by_class: Switch = Field(
+        None, description="f_mem is measured by class too; a conditional run's always is"
+    )
     extractor: str | None = Field(
         None,
         description="network in whose features a second Fréchet distance is taken: inception (FID), random_conv, or "
@@ -104,12 +110,6 @@ class Evaluation(Group):
         None,
         description="disjoint sets of held-out images that the extractor compares with; none: one of all",
     )
-    guidance: Annotated[Real, Field(ge=0)] | None = Field(
-        None, description="weight w of classifier-free guidance, 1 for none; only if conditional"
-    )
-    by_class: Switch = Field(
-        None, description="f_mem is measured by class too; a conditional run's always is"
-    )
 
     def require_fit(self, spec: RunSpec) -> None:
         """Evaluations lie within the budget, each loss is asked for once, and covariances can have full rank."""
@@ -119,8 +119,8 @@ class Evaluation(Group):
             raise SettingError("eval_first", self.eval_first, f"at most steps = {spec.training.steps}")
         if self.gallery > self.samples:
             raise SettingError("gallery", self.gallery, f"at most samples = {self.samples}")
-        self._require_extractor(spec)
         self._require_classes(spec)
+        self._require_extractor(spec)
         if not isinstance(spec.data, Images):
             return
         pixels, test_images = math.prod(spec.data.shape), spec.data.test_images
@@ -131,6 +131,20 @@ class Evaluation(Group):
                 f"must be below the pixels ({pixels}), test_images ({test_images}) "
                 f"and samples ({self.samples}), or the covariances are singular",
             )
+
+    def _require_classes(self, spec: RunSpec) -> None:
+        if self.by_class and spec.data.classes is None:
+            raise SettingError("by_class", True, f"data = {spec.data.data} has no {_KNOWN}")
+        if self.guidance is not None and not spec.training.conditional:
+            raise SettingError("guidance", self.guidance, "only with conditional = true")
+        if self.guidance not in (None, 1) and not spec.training.label_dropout:
+            raise SettingError(
+                "guidance",
+                self.guidance,
+                "only 1 (none) with label_dropout = 0: without dropped labels the network never learns the null class",
+            )
+        if spec.classes is not None and self.samples < spec.classes:
+            raise SettingError("samples", self.samples, f"at least one of each class, {spec.classes}")
 
     def _require_extractor(self, spec: RunSpec) -> None:
         if self.extractor is None:
@@ -152,20 +166,6 @@ class Evaluation(Group):
     def substitution(self) -> str | None:
         """What to tell the user if another extractor than the one asked for is used; None if not."""
         return None if self.extractor is None else substitution(self.extractor, self.extractor_weights)
-
-    def _require_classes(self, spec: RunSpec) -> None:
-        if self.by_class and spec.data.classes is None:
-            raise SettingError("by_class", True, f"data = {spec.data.data} has no {_KNOWN}")
-        if self.guidance is not None and not spec.training.conditional:
-            raise SettingError("guidance", self.guidance, "only with conditional = true")
-        if self.guidance not in (None, 1) and not spec.training.label_dropout:
-            raise SettingError(
-                "guidance",
-                self.guidance,
-                "only 1 (none) with label_dropout = 0: without dropped labels the network never learns the null class",
-            )
-        if spec.classes is not None and self.samples < spec.classes:
-            raise SettingError("samples", self.samples, f"at least one of each class, {spec.classes}")
 
     def taus(self, steps: int) -> tuple[int, ...]:
         """Steps at which a run of so many steps is evaluated: log-spaced from eval_first, and the last one."""

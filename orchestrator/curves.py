@@ -161,10 +161,8 @@ class RunCurves:
             if flags is not None and self.histories is not None:
                 return Curve(self.histories.tau, flags.mean(axis=1))
             label, k = getattr(criterion, "label", None), criterion.k or self.k
-            if label is None or not math.isclose(
-                k, GAP_THRESHOLD
-            ):  # the metric is of the run's own threshold
-                return None
+            if label is None or not math.isclose(k, GAP_THRESHOLD):
+                return None  # the metric was taken at that threshold
             return self.metrics.get((f"f_mem_class{label}", None))
         return self.curve(criterion.measure, criterion.t)
 

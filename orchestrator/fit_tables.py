@@ -87,22 +87,17 @@ def _print_classes(result: FitResult) -> None:
         return
     output.console.print()
     output.print_table(
-        ["n", "W", "optimizer", "settings", "class", "images", "tau_mem", "95 % interval", "crossed", "censored"],
+        ["n", width_axis(result.by_class), "runs", "class", "images", "tau_mem", "95 % interval", "crossed", "censored"],
         [
-            [at.n, at.W, at.optimizer, described_settings(at.settings), at.label, at.images, median(at), interval(at.tau),
+            [at.n, at.W, group_of(at), at.label, at.images, median(at), interval(at.tau),
              at.n_points, at.n_censored]
             for at in sorted(result.by_class, key=lambda at: (condition_of(at), at.n, at.label))
         ],
         title=f"By class: median tau_mem by {result.regimes[0].criterion} of the samples of each class",
     )  # fmt: skip
     for found in result.regimes:
-        where = ", ".join([f"n = {found.n}, W = {found.W}", group_of(found)])
+        where = ", ".join([f"n = {found.n}, {width_words(found)}", group_of(found)])
         output.console.print(f"{where}: {regime(found)}")
-
-
-def described_settings(settings: dict[str, str]) -> str:
-    """Such as `guidance = 2.0`; empty if nothing divides the runs."""
-    return ", ".join(f"{name} = {value}" for name, value in settings.items())
 
 
 def median(found: Timescale) -> str | float | None:
