@@ -40,6 +40,11 @@ class Images(Group):
         """Channels, height and width of an image."""
         raise NotImplementedError
 
+    @property
+    def classes(self) -> int | None:
+        """How many classes there are, labelled from 0; None if the images have no labels."""
+        return None
+
 
 class Vectors(Group):
     """Vectors that are drawn from seeds: subset i is what comes i-th in an endless sequence of samples."""
@@ -56,6 +61,11 @@ class Vectors(Group):
         """(d,)."""
         return (self.d,)
 
+    @property
+    def classes(self) -> int | None:
+        """How many classes there are, labelled from 0; None if the samples have no labels."""
+        return None
+
 
 class GaussianMixture(Vectors):
     """Two Gaussians of equal weight around +μ and −μ, μ = mu·(1, …, 1), each with covariance variance·I."""
@@ -71,6 +81,11 @@ class GaussianMixture(Vectors):
             raise SettingError(
                 "samples", samples, f"must be above d = {self.d}, or their covariance is singular"
             )
+
+    @property
+    def classes(self) -> int | None:
+        """A class is a Gaussian: 0 around −μ, 1 around +μ."""
+        return 2
 
 
 class Gaussian(Vectors):
@@ -121,6 +136,11 @@ class Digits(Labelled):
     def shape(self) -> tuple[int, ...]:
         """Channels, height and width of an image."""
         return (1, 8, 8)
+
+    @property
+    def classes(self) -> int | None:
+        """A class is a digit."""
+        return 10
 
 
 class _Sized(Images):

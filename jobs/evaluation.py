@@ -16,7 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from jobs.gap_ratio import f_mem
+from jobs.class_metrics import class_metrics
+from jobs.ddpm import Model
+from jobs.gap_ratio import GAP_THRESHOLD, f_mem
+from jobs.guidance import Guided, classes_of_samples
 from jobs.images import to_unit
 from jobs.memorisation import Neighbours, nearest_two
 from jobs.objectives import Clip, Objective
@@ -26,13 +29,10 @@ from jobs.quality import Quality
 from jobs.ranks import Ranks
 from jobs.seeds import derive
 from jobs.spec import RunSpec
-from jobs.split import Split
+from jobs.split import Labels, Split
 
 if TYPE_CHECKING:
     from jobs.feature_quality import FeatureInputs
-
-GAP_THRESHOLD = 1 / 3
-"""k of the paper: a sample is memorised if d1/d2 < k."""
 
 _CHUNK = 256  # samples generated at once; bounds memory, and their seeds keep it out of the result
 
@@ -59,6 +59,7 @@ class _LossProbe:
     name: str
     images: Tensor  # (pairs, C, H, W)
     noise: Tensor  # (pairs, C, H, W)
+    labels: Tensor | None  # (pairs,), of a conditional run
 
 
 class Evaluator:
@@ -79,12 +80,13 @@ class Evaluator:
         self.objective = objective
         self.train = torch.from_numpy(split.train).to(device)  # (n, C, H, W) or (n, d)
         self.probes = [
-            self._probe("train_loss", split.train, device),
-            self._probe("test_loss", split.test, device),
+            self._probe("train_loss", split.train, split.train_labels, device),
+            self._probe("test_loss", split.test, split.test_labels, device),
         ]
         self.starts = torch.stack(
             [self._noise(derive(spec.seed, "sample", i)) for i in range(spec.evaluation.samples)]
         ).to(device)  # (samples, C, H, W) or (samples, d)
+        self.asked = self._classes_of_samples(device)
         self.clip = self._pixel_range(split.mean, device)
         self.qualities: list[Quality] = build_qualities(spec, split, features, device, ranks)
         self.population = population_of(spec, objective)
@@ -92,6 +94,14 @@ class Evaluator:
     def _noise(self, seed: int, count: int | None = None) -> Tensor:
         shape = self.spec.data.shape if count is None else (count, *self.spec.data.shape)
         return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+    def _classes_of_samples(self, device: torch.device) -> Tensor | None:
+        """Class that each sample is generated for, (samples,) int64; None if the network is given no labels."""
+        labels = self.split.train_labels
+        if self.spec.classes is None or labels is None:
+            return None
+        present = torch.from_numpy(np.unique(labels))
+        return classes_of_samples(self.spec.evaluation.samples, present).to(device)
 
     def _pixel_range(self, mean: np.ndarray | None, device: torch.device) -> Clip | None:
         """Black and white as the model sees them, (C, 1, 1) each; None if samples are not clipped."""
@@ -102,12 +112,22 @@ class Evaluator:
         return -middle * scale, (1 - middle) * scale
 
     def _probe(
-        self, name: Literal["train_loss", "test_loss"], images: np.ndarray, device: torch.device
+        self,
+        name: Literal["train_loss", "test_loss"],
+        images: np.ndarray,
+        labels: Labels | None,
+        device: torch.device,
     ) -> _LossProbe:
         pairs = self.spec.evaluation.loss_pairs
-        chosen = torch.from_numpy(images[np.arange(pairs) % len(images)])
+        which = np.arange(pairs) % len(images)
         noise = self._noise(derive(self.spec.seed, name), pairs)
-        return _LossProbe(name, chosen.to(device), noise.to(device))
+        told = None if labels is None or self.spec.classes is None else torch.from_numpy(labels[which])
+        return _LossProbe(
+            name,
+            torch.from_numpy(images[which]).to(device),
+            noise.to(device),
+            None if told is None else told.to(device),
+        )
 
     @torch.no_grad()
     def measure(self, model: nn.Module) -> Measurement:
@@ -127,11 +147,19 @@ class Evaluator:
         model.train()
         neighbours = self._neighbours(samples)
         metrics.append(("f_mem", None, f_mem(neighbours.d1, neighbours.d2, GAP_THRESHOLD)))
+        metrics += self._by_class(neighbours)
         made = samples.cpu().numpy()
         metrics += [
             (name, None, value) for quality in self.qualities for name, value in quality(made).items()
         ]
         return Measurement(metrics=metrics, neighbours=neighbours, gallery=self._gallery(made))
+
+    def _by_class(self, neighbours: Neighbours) -> list[tuple[str, float | None, float]]:
+        labels = self.split.train_labels
+        if labels is None or not (self.asked is not None or self.spec.evaluation.by_class):
+            return []
+        asked = None if self.asked is None else self.asked.cpu().numpy()
+        return [*class_metrics(neighbours, labels, asked)]
 
     def _gallery(self, samples: np.ndarray) -> np.ndarray | None:
         if self.split.mean is None:
@@ -140,10 +168,10 @@ class Evaluator:
         return to_unit(shown, self.split.mean, self.split.pixel_scale)
 
     def _loss(self, model: nn.Module, probe: _LossProbe, t: float) -> float:
-        def loss(images: Tensor, noise: Tensor) -> Tensor:
-            return self.objective.loss(
-                model, images, noise, torch.full((len(images),), t, device=images.device)
-            )
+        def loss(rows: Tensor) -> Tensor:
+            told = model if probe.labels is None else partial(model, labels=probe.labels[rows])
+            at = torch.full((len(rows),), t, device=rows.device)
+            return self.objective.loss(told, probe.images[rows], probe.noise[rows], at)
 
         return self._mean(probe, loss)
 
@@ -155,10 +183,11 @@ class Evaluator:
         if population is None:
             return []
         probe = next(probe for probe in self.probes if probe.name == "test_loss")
-        errors = {
-            t: self._mean(probe, partial(population.score_errors, model, t=int(t)))
-            for t in self.spec.evaluation.loss_t
-        }
+
+        def error(t: float, rows: Tensor) -> Tensor:
+            return population.score_errors(model, probe.images[rows], probe.noise[rows], int(t))
+
+        errors = {t: self._mean(probe, partial(error, t)) for t in self.spec.evaluation.loss_t}
         excess = [
             ("excess_loss", t, loss - population.optimal_loss(int(t)))
             for name, t, loss in losses
@@ -166,23 +195,32 @@ class Evaluator:
         ]
         return [*(("score_error", t, error) for t, error in errors.items()), *excess]
 
-    def _mean(self, probe: _LossProbe, loss: Callable[[Tensor, Tensor], Tensor]) -> float:
-        """Mean over the pairs of a loss (images, noise) → (N,), computed in the ranks' shares."""
+    def _mean(self, probe: _LossProbe, loss: Callable[[Tensor], Tensor]) -> float:
+        """Mean over the pairs of a loss, rows (N,) → (N,), computed in the ranks' shares."""
         mine = self.ranks.share(len(probe.images))
         losses = [
-            loss(images, noise)
-            for images, noise in zip(_chunks(probe.images[mine]), _chunks(probe.noise[mine]), strict=True)
+            loss(rows) for rows in _chunks(torch.arange(len(probe.images), device=probe.images.device)[mine])
         ]
         found = torch.cat([probe.images.new_empty(0), *losses])
         return float(self.ranks.gather(found, len(probe.images)).double().mean())
 
     def _samples(self, model: nn.Module) -> Tensor:
+        mine = self.ranks.share(len(self.starts))
         chunks = [
-            self.objective.sample(model, starts, self.spec.evaluation.ddim_steps, self.clip)
-            for starts in _chunks(self.starts[self.ranks.share(len(self.starts))])
+            self.objective.sample(
+                self._guided(model, rows), self.starts[rows], self.spec.evaluation.ddim_steps, self.clip
+            )
+            for rows in _chunks(torch.arange(len(self.starts), device=self.starts.device)[mine])
         ]
         made = torch.cat([self.starts[:0], *chunks])
         return self.ranks.gather(made, len(self.starts))  # (samples, C, H, W)
+
+    def _guided(self, model: nn.Module, rows: Tensor) -> Model:
+        """The model as it generates these samples."""
+        weight, null = self.spec.evaluation.guidance, self.spec.classes
+        if self.asked is None or weight is None or null is None:
+            return model
+        return Guided(model, self.asked[rows], null, weight)
 
     def _neighbours(self, samples: Tensor) -> Neighbours:
         found = nearest_two(samples[self.ranks.share(len(samples))], self.train)

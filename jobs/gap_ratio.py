@@ -8,6 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+GAP_THRESHOLD = 1 / 3
+"""k of the paper: a sample is memorised if d1/d2 < k."""
+
 
 def memorised(d1: ArrayLike, d2: ArrayLike, k: float) -> NDArray[np.bool_]:
     """Whether each sample is memorised: gap_ratio d1/d2 < k (Bonnaire et al. 2025, arXiv:2505.17638).

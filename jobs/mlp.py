@@ -51,7 +51,7 @@ class MLP(nn.Module):
         bf16: whether it computes under autocast to bfloat16; weights, input and answer are float32 all the same.
     """
 
-    def __init__(self, shape: tuple[int, ...], width: int, blocks: int) -> None:
+    def __init__(self, shape: tuple[int, ...], width: int, blocks: int, classes: int | None = None) -> None:
         """Make the network, with weights drawn from torch's global generator.
 
         p = 2dw + w + d + blocks·2w(w + 2), with d the product of the shape and w the width.
@@ -60,6 +60,8 @@ class MLP(nn.Module):
             shape: of one sample, (d,) or (C, H, W).
             width: w, even.
             blocks: residual blocks.
+            classes: labels 0 … classes − 1 and the null class, classes, have an embedding each that is added to that of
+                the time, (classes + 1)·w parameters more; None for a network without labels.
         """
         super().__init__()
         dimensions = math.prod(shape)
@@ -68,11 +70,20 @@ class MLP(nn.Module):
         self.first = nn.Linear(dimensions, width)
         self.blocks = nn.ModuleList([_Block(width) for _ in range(blocks)])
         self.last = nn.Linear(width, dimensions)
+        self.of_class = None if classes is None else nn.Embedding(classes + 1, width)
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Predict from x (N, *shape) and times t (N,); (N, *shape), in the dtype of x."""
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Predict from x (N, *shape), times t (N,) and, if conditional, labels (N,) int64.
+
+        Returns:
+            (N, *shape), in the dtype of x.
+        """
+        if (labels is None) != (self.of_class is None):
+            raise ValueError("a conditional network needs labels, and no other takes them")
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
             embedding = time_embedding(t, self.width)
+            if self.of_class is not None:
+                embedding = embedding + self.of_class(labels)
             hidden = self.first(x.flatten(1))
             for block in self.blocks:
                 hidden = block(hidden, embedding)

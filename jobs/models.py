@@ -15,20 +15,23 @@ from jobs.score_matrix import build_score_matrix
 from jobs.unet import UNet, build_unet
 
 
-def build_model(model: Group, shape: tuple[int, ...], *, bf16: bool = False) -> nn.Module:
-    """A network called as `network(x, t)`, with weights drawn from torch's global generator.
+def build_model(
+    model: Group, shape: tuple[int, ...], *, bf16: bool = False, classes: int | None = None
+) -> nn.Module:
+    """A network called as `network(x, t)`, or `network(x, t, labels)`, with weights drawn from torch's global generator.
 
     Args:
         model: settings of one kind of model.
         shape: of a sample: (C, H, W) or (d,).
         bf16: whether it computes in bfloat16 (autocast).
+        classes: labels it is told, one more stands for none; None if it is told no label.
     """
     network: UNet | MLP
     match model:
         case model_kinds.UNet():
-            network = build_unet(model, shape)
+            network = build_unet(model, shape, classes)
         case model_kinds.MLP():
-            network = MLP(shape, model.W, model.blocks)
+            network = MLP(shape, model.W, model.blocks, classes)
         case model_kinds.RandomFeatures():
             return build_score_matrix(model, shape)
         case _:
@@ -37,8 +40,8 @@ def build_model(model: Group, shape: tuple[int, ...], *, bf16: bool = False) -> 
     return network
 
 
-def count_parameters(model: Group, shape: tuple[int, ...]) -> int:
-    """p, the number of trained parameters; nothing is allocated."""
+def count_parameters(model: Group, shape: tuple[int, ...], classes: int | None = None) -> int:
+    """p, the number of trained parameters; nothing is allocated. The arguments are those of `build_model`."""
     with torch.device("meta"):
-        network = build_model(model, shape)
+        network = build_model(model, shape, classes=classes)
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

@@ -13,13 +13,17 @@ from jobs.spec import MODELS
 
 
 def main() -> None:
-    """Read `[{"settings": {"model": "unet", "W": 32, …}, "shape": [C, H, W]}, …]`, write `[p, …]`.
+    """Read `[{"settings": {"model": "unet", "W": 32, …}, "shape": [C, H, W], "classes": 10}, …]`, write `[p, …]`.
 
     Raises:
         pydantic.ValidationError: the settings are not those of the model.
     """
     counts = [
-        count_parameters(MODELS[request["settings"]["model"]](**request["settings"]), tuple(request["shape"]))
+        count_parameters(
+            MODELS[request["settings"]["model"]](**request["settings"]),
+            tuple(request["shape"]),
+            request.get("classes"),
+        )
         for request in json.load(sys.stdin)
     ]
     json.dump(counts, sys.stdout)

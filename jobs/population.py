@@ -57,7 +57,11 @@ class Population:
 
 def population_of(spec: RunSpec, objective: Objective) -> Population | None:
     """The population of a run, None where its score is not known exactly."""
-    if not isinstance(spec.data, GaussianMixture) or not isinstance(objective, Denoising):
+    if (
+        spec.training.conditional
+        or not isinstance(spec.data, GaussianMixture)
+        or not isinstance(objective, Denoising)
+    ):
         return None
     mixture = Mixture(d=spec.data.d, mu=spec.data.mu, variance=spec.data.variance)
     return Population(mixture=mixture, objective=objective)

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field
 
 from jobs.data_kinds import Images
 from jobs.extractor_kinds import require_extractor, substitution
-from jobs.fields import Count, Group, Positive, Switch, Whole
+from jobs.fields import Count, Group, Positive, Real, Switch, Whole
 from storage.errors import SettingError
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _PLAIN_BATCH = re.compile(r"0*(?P<size>[1-9][0-9]{0,17})(\.0*)?")
 _MIN_BATCH = re.compile(r"min\(\s*(?P<cap>[1-9][0-9]*)\s*,\s*n\s*\)")
+
+
+_KNOWN = "classes that are known beforehand; digits and gaussian_mixture have"
 
 
 def _batch(value: object) -> object:
@@ -51,6 +54,17 @@ class Training(Group):
     )
     channels_last: Switch = Field(None, description="keep the weights in memory as NHWC")
     compile: Switch = Field(None, description="compile the network with torch.compile")
+    conditional: Switch = Field(None, description="the network is given each sample's class")
+    label_dropout: Annotated[Real, Field(ge=0, le=1)] | None = Field(
+        None, description="share of labels replaced by the null class; only if conditional"
+    )
+
+    def require_fit(self, spec: RunSpec) -> None:
+        """Labels need classes, and dropping them needs labels."""
+        if self.conditional and spec.data.classes is None:
+            raise SettingError("conditional", True, f"data = {spec.data.data} has no {_KNOWN}")
+        if self.label_dropout is not None and not self.conditional:
+            raise SettingError("label_dropout", self.label_dropout, "only with conditional = true")
 
     def batch_size(self, n: int) -> int:
         """Images an optimiser update for n training images."""
@@ -80,6 +94,12 @@ class Evaluation(Group):
         16, description="principal components of the pixel-PCA feature space of frechet_pca"
     )
     gallery: Annotated[Whole, Field(ge=0)] = Field(8, description="samples kept as images, an evaluation")
+    guidance: Annotated[Real, Field(ge=0)] | None = Field(
+        None, description="weight w of classifier-free guidance, 1 for none; only if conditional"
+    )
+    by_class: Switch = Field(
+        None, description="f_mem is measured by class too; a conditional run's always is"
+    )
     extractor: str | None = Field(
         None,
         description="network in whose features a second Fréchet distance is taken: inception (FID), random_conv, or "
@@ -99,6 +119,7 @@ class Evaluation(Group):
             raise SettingError("eval_first", self.eval_first, f"at most steps = {spec.training.steps}")
         if self.gallery > self.samples:
             raise SettingError("gallery", self.gallery, f"at most samples = {self.samples}")
+        self._require_classes(spec)
         self._require_extractor(spec)
         if not isinstance(spec.data, Images):
             return
@@ -110,6 +131,20 @@ class Evaluation(Group):
                 f"must be below the pixels ({pixels}), test_images ({test_images}) "
                 f"and samples ({self.samples}), or the covariances are singular",
             )
+
+    def _require_classes(self, spec: RunSpec) -> None:
+        if self.by_class and spec.data.classes is None:
+            raise SettingError("by_class", True, f"data = {spec.data.data} has no {_KNOWN}")
+        if self.guidance is not None and not spec.training.conditional:
+            raise SettingError("guidance", self.guidance, "only with conditional = true")
+        if self.guidance not in (None, 1) and not spec.training.label_dropout:
+            raise SettingError(
+                "guidance",
+                self.guidance,
+                "only 1 (none) with label_dropout = 0: without dropped labels the network never learns the null class",
+            )
+        if spec.classes is not None and self.samples < spec.classes:
+            raise SettingError("samples", self.samples, f"at least one of each class, {spec.classes}")
 
     def _require_extractor(self, spec: RunSpec) -> None:
         if self.extractor is None:

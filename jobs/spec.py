@@ -97,6 +97,7 @@ class RunSpec(BaseModel):
         for name, value in rest.items():
             raise SettingError(name, value, _unknown(name, nested))
         _fill_unet_levels(nested)
+        _fill_conditional(nested)
         try:
             return cls.model_validate(nested)
         except ValidationError as error:
@@ -125,6 +126,11 @@ class RunSpec(BaseModel):
     def batch_size(self) -> int:
         """Images an optimiser update, from the batch policy and n."""
         return self.training.batch_size(self.data.n)
+
+    @property
+    def classes(self) -> int | None:
+        """Classes that the network tells apart, the null class not among them; None if it is given no labels."""
+        return self.data.classes if self.training.conditional else None
 
     @property
     def taus(self) -> tuple[int, ...]:
@@ -207,6 +213,14 @@ def _fill_unet_levels(nested: dict[str, Any]) -> None:
     given = model["multipliers"]
     count = len(given) if isinstance(given, list | tuple) else 0
     model.setdefault("attention", [i > 0 for i in range(count)])
+
+
+def _fill_conditional(nested: dict[str, Any]) -> None:
+    if nested["training"].get("conditional") is not True:
+        return
+    nested["training"].setdefault("label_dropout", 0.1)
+    nested["evaluation"].setdefault("guidance", 1.0)
+    nested["evaluation"].pop("by_class", None)  # it is measured by class anyway: one run, not two
 
 
 def _unknown(name: str, nested: dict[str, Any]) -> str:

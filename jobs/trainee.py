@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from jobs.batches import Batches
+from jobs.ddpm import Model
+from jobs.guidance import drop_labels
 from jobs.models import build_model
 from jobs.objectives import Objective
 from jobs.optimizers import build_optimizer
@@ -62,6 +65,7 @@ class SteppedTrainee:
         optimizer: what updates it.
         objective: what it is trained on.
         train: training samples, (n, C, H, W) or (n, d) float32, on the device.
+        labels: class of each, (n,) int64, on the device; None if the network is given no labels.
         batches: training samples of step tau.
         generator: of noise and diffusion times, on the device.
     """
@@ -73,6 +77,7 @@ class SteppedTrainee:
     optimizer: torch.optim.Optimizer
     objective: Objective
     train: Tensor
+    labels: Tensor | None
     batches: Callable[[int], np.ndarray]
     generator: torch.Generator
 
@@ -102,7 +107,7 @@ class SteppedTrainee:
         if tau <= spec.training.warmup:
             _set_lr(self.optimizer, spec.optimizer.lr * tau / spec.training.warmup)
         rows = self.ranks.rows(len(x0))
-        losses = self.objective.loss(self.network, x0[rows], noise[rows], t[rows])
+        losses = self.objective.loss(self._told(index, rows, tau), x0[rows], noise[rows], t[rows])
         loss = self.ranks.mean(losses, len(x0))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -110,6 +115,14 @@ class SteppedTrainee:
             nn.utils.clip_grad_norm_(self.model.parameters(), spec.training.clip)
         self.optimizer.step()
         return loss
+
+    def _told(self, index: Tensor, rows: slice, tau: int) -> Model:
+        """The network as a `model(x, t)`, told the labels of these rows of a batch that are not dropped."""
+        spec = self.spec
+        if self.labels is None or spec.classes is None or spec.training.label_dropout is None:
+            return self.network
+        labels = drop_labels(self.labels[index], spec.training.label_dropout, spec.classes, spec.seed, tau)
+        return partial(self.network, labels=labels[rows])
 
 
 def _set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
@@ -123,7 +136,8 @@ def stepped_trainee(
     """The network, the optimiser and the batches of a run, before its first step."""
     torch.manual_seed(derive(spec.seed, "init"))
     bf16 = spec.training.precision == "bf16"
-    model = build_model(spec.model, spec.data.shape, bf16=bf16).to(device)
+    labels = None if spec.classes is None else split.train_labels
+    model = build_model(spec.model, spec.data.shape, bf16=bf16, classes=spec.classes).to(device)
     if spec.training.channels_last:
         model.to(memory_format=torch.channels_last)
     if spec.training.compile:
@@ -136,6 +150,7 @@ def stepped_trainee(
         optimizer=build_optimizer(spec.optimizer, model.parameters()),
         objective=objective,
         train=torch.from_numpy(split.train).to(device),
+        labels=None if labels is None else torch.from_numpy(labels).to(device),
         batches=Batches(spec.seed, spec.data.n, spec.batch_size),
         generator=torch.Generator(device=device),
     )

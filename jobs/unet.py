@@ -31,14 +31,18 @@ class UNet(nn.Module):
         self.unet = unet
         self.bf16 = False
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Predict from x (N, C, H, W) and timesteps t (N,); (N, C, H, W), in the dtype of x."""
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Predict from x (N, C, H, W), timesteps t (N,) and, if conditional, labels (N,) int64.
+
+        Returns:
+            (N, C, H, W), in the dtype of x.
+        """
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
-            prediction: Tensor = self.unet(x, t, return_dict=False)[0]
+            prediction: Tensor = self.unet(x, t, class_labels=labels, return_dict=False)[0]
         return prediction.to(x.dtype)
 
 
-def build_unet(model: model_kinds.UNet, shape: tuple[int, ...]) -> UNet:
+def build_unet(model: model_kinds.UNet, shape: tuple[int, ...], classes: int | None = None) -> UNet:
     """Make the network, with weights drawn from torch's global generator.
 
     Group norm has as many groups as divide W, up to 32. Attention heads have 8 channels, or the largest power of two
@@ -48,6 +52,8 @@ def build_unet(model: model_kinds.UNet, shape: tuple[int, ...]) -> UNet:
     Args:
         model: its settings.
         shape: channels, height and width of an image; each level but the last halves it.
+        classes: labels 0 … classes − 1 and the null class, classes, have an embedding each that is added to that of the
+            time; None for a network without labels.
 
     Returns:
         The network, in training mode.
@@ -65,5 +71,6 @@ def build_unet(model: model_kinds.UNet, shape: tuple[int, ...]) -> UNet:
             dropout=model.dropout,
             norm_num_groups=max(g for g in range(1, _MOST_GROUPS + 1) if model.W % g == 0),
             attention_head_dim=math.gcd(model.W, _HEAD_CHANNELS),
+            num_class_embeds=None if classes is None else classes + 1,
         )
     )

@@ -29,6 +29,7 @@ _MEASURING = frozenset(
         "extractor",
         "extractor_weights",
         "fid_references",
+        "by_class",
     }
 )
 

@@ -1,8 +1,8 @@
 """Criteria by name: which ones a study is resolved with, and reading them from the words of a user.
 
 Called by the resolver and the command line. A criterion's name says all of it (`f_mem=0.1@k1/2`,
-`loss_gap=0.1@t150`, `test_loss=min@t150`, `frechet_pca≤1.25·min`), so names are data: they stand in results, figures
-and options, and `parse_criterion` turns them back into values.
+`f_mem_class3=0.1`, `loss_gap=0.1@t150`, `test_loss=min@t150`, `frechet_pca≤1.25·min`), so names are data: they stand in
+results, figures and options, and `parse_criterion` turns them back into values.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from storage.errors import InputError, nearest
 THRESHOLDS = (1 / 2, 1 / 4)
 """Further thresholds k of the gap ratio at which tau_mem is shown beside the study's own."""
 
-FORMS = ("f_mem=0.1", "f_mem=0.1@k1/2", "f_mem=half_max", "loss_gap=0.1@t150", "test_loss=min@t150",
+FORMS = ("f_mem=0.1", "f_mem=0.1@k1/2", "f_mem_class3=0.1", "f_mem=half_max", "loss_gap=0.1@t150", "test_loss=min@t150",
          "loss_gap=half_max@t150", "frechet_pca<=1.25*min", "score_error<=1.25*min@t0.1", "spectral_tau_mem@t0.1")  # fmt: skip
 _NUMBER = r"[0-9]*\.?[0-9]+(?:e-?[0-9]+)?"
 _K = rf"(?:@k(?P<k>1/[1-9][0-9]*|{_NUMBER}))?"
 _PATTERNS = {
-    "level": re.compile(rf"f_mem=(?P<level>{_NUMBER}){_K}"),
+    "level": re.compile(rf"f_mem(?:_class(?P<label>0|[1-9][0-9]{{0,5}}))?=(?P<level>{_NUMBER}){_K}"),
     "half": re.compile(rf"f_mem=half_max{_K}"),
     "gap": re.compile(rf"loss_gap=(?P<level>{_NUMBER})@t(?P<t>{_NUMBER})"),
     "minimum": re.compile(rf"test_loss=min@t(?P<t>{_NUMBER})"),
@@ -71,11 +71,10 @@ def parse_criterion(text: str) -> Criterion:
         if level <= 0 or (kind == "level" and level > 1):
             allowed = "f_mem lies in 0…1, a level above 0" if kind == "level" else "a gap above 0"
             raise InputError(f"criterion {text!r}: {allowed} is needed")
-        return (
-            MemorisedFraction(level=level, k=k)
-            if kind == "level"
-            else LossGap(level=level, t=float(given["t"]))
-        )
+        if kind == "gap":
+            return LossGap(level=level, t=float(given["t"]))
+        label = None if given["label"] is None else int(given["label"])
+        return MemorisedFraction(level=level, k=k, label=label)
     if kind == "half":
         return MemorisedHalfMaximum(k=k)
     if kind == "minimum":
@@ -147,7 +146,8 @@ def criteria_for(runs: Sequence[RunCurves]) -> tuple[Criterion, ...]:
     losses: list[Criterion] = [] if middle is None else [LossGap(t=middle), LossMinimum(t=middle)]
     measured = {name for run in runs for name, t in run.metrics if t is None and is_quality(name)}
     qualities = sorted(measured, key=lambda name: (name == "frechet_pca", name))  # a network's features first
-    if middle is not None and any(("score_error", middle) in run.metrics for run in runs):
+    sampled = any(run.histories is not None for run in runs)
+    if middle is not None and not sampled and any(("score_error", middle) in run.metrics for run in runs):
         return (*losses, LossGapHalfMaximum(t=middle), SpectralTime(quantity="tau_mem", t=middle),
                 QualityPlateau(measure="score_error", t=middle), SpectralTime(quantity="tau_gen", t=middle))  # fmt: skip
     own = {run.k for run in runs}

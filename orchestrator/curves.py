@@ -6,8 +6,11 @@ measure is None here; it knows neither criteria nor fits.
 
 from __future__ import annotations
 
+import math
+import re
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -15,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from jobs.gap_ratio import memorised
+from jobs.gap_ratio import GAP_THRESHOLD, memorised
 from orchestrator.first_crossing import Floats
 from orchestrator.timescales import Criterion, MemorisedFraction, MemorisedHalfMaximum
 
@@ -30,11 +33,19 @@ class Curve(NamedTuple):
 
 
 class Histories(NamedTuple):
-    """Samples along tau: tau (T,) int64 ascending; d1, d2 (T, S) float64 distances; whole: no evaluation was left out."""
+    """Samples along tau.
+
+    Attributes:
+        tau: (T,) int64 ascending.
+        d1, d2: (T, S) float64 distances.
+        sample: (S,) number of each sample in the run.
+        whole: no evaluation was left out.
+    """
 
     tau: NDArray[np.int64]
     d1: Floats
     d2: Floats
+    sample: NDArray[np.int64]
     whole: bool
 
     def memorised(self, k: float) -> NDArray[np.bool_]:
@@ -110,6 +121,33 @@ class RunCurves:
             return _difference(self.metrics.get(("test_loss", t)), self.metrics.get(("train_loss", t)))
         return self.metrics.get((measure, t))
 
+    @cached_property
+    def classes(self) -> dict[int, int]:
+        """Training images of each class that f_mem was measured of, ascending; none if it was not measured by class."""
+        found = {
+            int(match[1]): curve
+            for (name, _), curve in self.metrics.items()
+            if (match := re.fullmatch(r"n_class(\d+)", name))
+        }
+        return {label: int(found[label].value[-1]) for label in sorted(found)}
+
+    def memorised(self, criterion: Criterion) -> NDArray[np.bool_] | None:
+        """(T, S) which samples are memorised at each tau, those that a criterion of f_mem counts; None if not known.
+
+        Samples of a conditional run have a class of their own, see `jobs.guidance.classes_of_samples`; those of others
+        change theirs along tau, and only the fraction is known.
+        """
+        if self.histories is None or not isinstance(criterion, MemorisedFraction | MemorisedHalfMaximum):
+            return None
+        flags = self.histories.memorised(criterion.k or self.k)
+        label = getattr(criterion, "label", None)
+        if label is None:
+            return flags
+        if label not in self.classes or not self.settings.get("conditional"):
+            return None
+        place = list(self.classes).index(label)
+        return flags[:, self.histories.sample % len(self.classes) == place]
+
     def f_mem(self, k: float) -> Curve | None:
         """The memorised fraction at a threshold of the gap ratio; None if no neighbours were measured."""
         if self.histories is None:
@@ -119,7 +157,13 @@ class RunCurves:
     def curve_of(self, criterion: Criterion) -> Curve | None:
         """The curve a criterion looks at."""
         if isinstance(criterion, MemorisedFraction | MemorisedHalfMaximum):
-            return self.f_mem(criterion.k or self.k)
+            flags = self.memorised(criterion)
+            if flags is not None and self.histories is not None:
+                return Curve(self.histories.tau, flags.mean(axis=1))
+            label, k = getattr(criterion, "label", None), criterion.k or self.k
+            if label is None or not math.isclose(k, GAP_THRESHOLD):
+                return None  # the metric was taken at that threshold
+            return self.metrics.get((f"f_mem_class{label}", None))
         return self.curve(criterion.measure, criterion.t)
 
 
@@ -186,7 +230,9 @@ def _histories(rows: pa.Table) -> Histories:
     present[at_tau, at_sample] = True
     whole = present.sum(axis=1) == present.sum(axis=1).max()
     kept = present[whole].all(axis=0)
-    return Histories(taus[whole], d1[whole][:, kept], d2[whole][:, kept], bool(whole.all()))
+    return Histories(
+        taus[whole], d1[whole][:, kept], d2[whole][:, kept], samples[kept].astype(np.int64), bool(whole.all())
+    )
 
 
 def _difference(a: Curve | None, b: Curve | None) -> Curve | None:

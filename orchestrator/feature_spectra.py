@@ -18,6 +18,7 @@ from jobs.elliptical import Covariance, spectrum
 from jobs.feature_constants import FeatureConstants, feature_constants
 from jobs.feature_spectrum import FeatureSpectrum, feature_spectrum
 from jobs.feature_timescales import paper_rate, predicted_timescales
+from jobs.model_kinds import features
 from orchestrator import api
 from storage.errors import SettingError, nearest
 
@@ -68,15 +69,11 @@ class Model:
         Raises:
             SettingError: psi_p·d or psi_n·d is not a whole number.
         """
-        return self._count("p", "psi_p"), self._count("n", "psi_n")
-
-    def _count(self, name: str, ratio: str) -> int:
-        value: float = getattr(self, ratio) * self.d
-        count = round(value)
-        if count < 1 or not math.isclose(count, value, rel_tol=1e-9):
-            problem = f"{name} = {ratio}·d must be a whole number, with d = {self.d} it is {value:g}"
-            raise SettingError(ratio, getattr(self, ratio), problem)
-        return count
+        n = round(self.psi_n * self.d)
+        if n < 1 or not math.isclose(n, self.psi_n * self.d, rel_tol=1e-9):
+            problem = f"n = psi_n·d must be a whole number, with d = {self.d} it is {self.psi_n * self.d:g}"
+            raise SettingError("psi_n", self.psi_n, problem)
+        return features(self.psi_p, self.d), n
 
     @cached_property
     def variances(self) -> Floats:

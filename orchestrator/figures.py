@@ -17,6 +17,7 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from orchestrator.class_plots import plot_class_frequency, plot_classes
 from orchestrator.conditions import conditions
 from orchestrator.curve_plots import plot_curves, plot_losses, plot_widths
 from orchestrator.curves import read_curves
@@ -79,6 +80,8 @@ def draw(
 ) -> Drawn:
     """Write `f_mem_vs_tau`, `collapse`, `widths`, `losses`, `tau_vs_n`, `residuals`, `phase_diagram`, `samples`.
 
+    Where f_mem was measured by class also `classes` and `class_frequency`.
+
     Args:
         result: of `resolve` on the same tables.
         runs: one row a run, settings as columns.
@@ -102,6 +105,11 @@ def draw(
         "phase_diagram": lambda: plot_phase_diagram(study, theory=theory),
         "samples": lambda: draw_gallery(study, neighbours, samples, train_images),
     }
+    if result.by_class:
+        figures |= {
+            "classes": lambda: plot_classes(study),
+            "class_frequency": lambda: plot_class_frequency(study),
+        }
     drawn = Drawn([], {})
     with mpl.rc_context(STYLE):
         for name, make in figures.items():

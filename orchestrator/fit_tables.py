@@ -6,8 +6,8 @@ Called by the command line; computes nothing.
 from __future__ import annotations
 
 from orchestrator import output
-from orchestrator.grouping import group_of, width_axis, width_words
-from orchestrator.results import Estimate, Fit, FitResult, Law
+from orchestrator.grouping import condition_of, group_of, width_axis, width_words
+from orchestrator.results import ClassRegime, Estimate, Fit, FitResult, Law, Timescale
 
 
 def print_fits(result: FitResult) -> None:
@@ -41,6 +41,7 @@ def print_fits(result: FitResult) -> None:
             title=f"Over all widths: tau = a·n^exponent·{axis}^−gamma",
         )  # fmt: skip
     _print_phases(result)
+    _print_classes(result)
     for fit in result.fits:
         if fit.interval_note:
             output.console.print(
@@ -79,6 +80,39 @@ def _print_phases(result: FitResult) -> None:
         ],
         title=f"Boundary n*(p) by {last[0].criterion}, at tau = {last[0].budget}",
     )  # fmt: skip
+
+
+def _print_classes(result: FitResult) -> None:
+    if not result.by_class:
+        return
+    output.console.print()
+    output.print_table(
+        ["n", width_axis(result.by_class), "runs", "class", "images", "tau_mem", "95 % interval", "crossed", "censored"],
+        [
+            [at.n, at.W, group_of(at), at.label, at.images, median(at), interval(at.tau),
+             at.n_points, at.n_censored]
+            for at in sorted(result.by_class, key=lambda at: (condition_of(at), at.n, at.label))
+        ],
+        title=f"By class: median tau_mem by {result.regimes[0].criterion} of the samples of each class",
+    )  # fmt: skip
+    for found in result.regimes:
+        where = ", ".join([f"n = {found.n}, {width_words(found)}", group_of(found)])
+        output.console.print(f"{where}: {regime(found)}")
+
+
+def median(found: Timescale) -> str | float | None:
+    """The median, or `> 800` where only a bound is known."""
+    if found.censored is None:
+        return found.tau.estimate
+    return f"{'>' if found.censored == 'right' else '≤'} {found.bound:,.0f}"
+
+
+def regime(found: ClassRegime) -> str:
+    """Such as `mixed: classes 0, 1 memorised, 2, 3 not yet`."""
+    memorised, not_yet = (", ".join(map(str, labels)) for labels in (found.memorised, found.not_yet))
+    if memorised and not_yet:
+        return f"mixed: classes {memorised} memorised, {not_yet} not yet"
+    return f"no class memorised yet ({not_yet})" if not_yet else f"every class memorised ({memorised})"
 
 
 def _exponent(fit: Fit | Law) -> float | str | None:

@@ -14,6 +14,7 @@ from orchestrator.curves import Condition
 from orchestrator.results import (
     ArchitecturalLine,
     Boundary,
+    ClassRegime,
     Collapse,
     Fit,
     PhasePoint,
@@ -21,7 +22,9 @@ from orchestrator.results import (
     Timescale,
 )
 
-OfCondition = ArchitecturalLine | Boundary | Collapse | Fit | PhasePoint | RunTimescales | Timescale
+OfCondition = (
+    ArchitecturalLine | Boundary | ClassRegime | Collapse | Fit | PhasePoint | RunTimescales | Timescale
+)
 
 
 def condition_of(value: OfCondition) -> Condition:
@@ -49,7 +52,7 @@ def condition_fields(condition: Condition, p: int) -> dict[str, Any]:
     }
 
 
-def described(run: RunTimescales) -> dict[str, Any]:
+def described(run: RunTimescales | Timescale) -> dict[str, Any]:
     """The fields of a run's condition, for a result of that condition."""
     return {key: getattr(run, key) for key in ("W", "width_axis", "optimizer", "batch", "settings", "p")}
 

@@ -46,8 +46,8 @@ def _median(
     lowest, highest = (_bound(crossings, side) for side in ("right", "left"))
     known = lowest is not None and highest is not None and math.isclose(lowest, highest)
     low, high = None, None
-    if len(runs) > 1 or criterion.measure == "f_mem":  # else there is nothing to resample
-        resamples = np.stack([drawn[run.run_id, criterion.name] for run in runs])
+    resamples = np.stack([drawn[run.run_id, criterion.name] for run in runs])
+    if len(runs) > 1 or len(np.unique(resamples)) > 1:  # else there was nothing to resample
         low, high = interval(median(resample_seeds(resamples, rng)), confidence)
     side = None if known or (lowest is None and highest is None) else "left" if lowest is None else "right"
     return Timescale.model_validate(

@@ -164,7 +164,8 @@ def with_jobs(runs: Iterable[PlannedRun], sweep: str, layout: StoreLayout) -> li
 
 
 def _model_key(spec: RunSpec) -> str:
-    request = {"settings": spec.model.model_dump(mode="json"), "shape": spec.data.shape}
+    model = spec.model.model_dump(mode="json")
+    request = {"settings": model, "shape": spec.data.shape, "classes": spec.classes}
     return json.dumps(request, sort_keys=True)
 
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator import output
+from orchestrator.crossings import CONFIDENCE
 from orchestrator.curves import Condition
 from orchestrator.fit_tables import interval
 from orchestrator.grouping import group_words, width_axis
 from orchestrator.refine import Proposal
 from orchestrator.refining import State
-from orchestrator.resolver import CONFIDENCE
 from orchestrator.results import Estimate
 
 

@@ -108,6 +108,7 @@ def _content(material: Material) -> dict[str, Any]:
         "laws": tables.laws(study),
         "collapses": tables.collapses(study),
         "medians": tables.medians(study),
+        "classes": tables.classes(study),
         "strips": gallery if isinstance(gallery, list) else [],
         "no_gallery": gallery if isinstance(gallery, str) else "",
         "run_columns": columns,

@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from orchestrator.fit_tables import regime
 from orchestrator.grouping import condition_of, group_of
 from orchestrator.report_data import label
 from orchestrator.results import Comparison, Estimate, Fit, Law
 from orchestrator.study import Study
 
 _LONGEST = 160  # characters of a provenance
+_SIGNS = {"right": ">", "left": "≤", None: ""}
 
 
 class Table(NamedTuple):
@@ -128,16 +130,29 @@ def collapses(study: Study) -> Table:
 
 def medians(study: Study) -> Table:
     """The timescale of each criterion, condition and n."""
-    signs = {"right": ">", "left": "≤", None: ""}
     rows = [
         [
             t.criterion, label(study, condition_of(t)), str(t.n),
-            estimate(t.tau) if t.censored is None else f"{signs[t.censored]} {number(t.bound)}",
+            estimate(t.tau) if t.censored is None else f"{_SIGNS[t.censored]} {number(t.bound)}",
             str(t.n_points), str(t.n_censored),
         ]
         for t in study.result.timescales
     ]  # fmt: skip
     return Table(["criterion", "runs", "n", "median τ", "crossed", "censored"], rows)
+
+
+def classes(study: Study) -> Table:
+    """tau_mem of each class, and what regime that is."""
+    of = {(condition_of(found), found.n): regime(found) for found in study.result.regimes}
+    rows = [
+        [
+            label(study, condition_of(t)), str(t.n), str(t.label), number(t.images),
+            estimate(t.tau) if t.censored is None else f"{_SIGNS[t.censored]} {number(t.bound)}",
+            str(t.n_points), str(t.n_censored), of[condition_of(t), t.n],
+        ]
+        for t in sorted(study.result.by_class, key=lambda t: (condition_of(t), t.n, t.label))
+    ]  # fmt: skip
+    return Table(["runs", "n", "class", "its images", "median τ", "crossed", "censored", "regime"], rows)
 
 
 def lines(study: Study) -> Table:
@@ -200,13 +215,12 @@ def run_rows(study: Study, runs: pa.Table, tau_mem: str) -> tuple[list[str], lis
         and len({str(value) for value in runs[name].to_pylist()}) > 1
     ]
     found = {run.run_id: run.crossings.get(tau_mem) for run in study.result.runs}
-    signs = {"right": ">", "left": "≤", None: ""}
     rows = []
     for row in runs.to_pylist():
         crossing = found.get(row["run_id"])
         tau = "–"
         if crossing is not None:
-            tau = signs[crossing.censored] + number(
+            tau = _SIGNS[crossing.censored] + number(
                 crossing.tau if crossing.tau is not None else crossing.bound
             )
         cells = [

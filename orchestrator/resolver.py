@@ -13,22 +13,21 @@ import numpy as np
 import pyarrow as pa
 
 from orchestrator.architectural_line import lines
-from orchestrator.bootstrap import fractions, interval, resample_counts
+from orchestrator.classes import class_timescales, regimes
 from orchestrator.collapse import collapses
 from orchestrator.conditions import conditions
 from orchestrator.criteria import criteria_for, require_view
-from orchestrator.curves import Condition, Curve, RunCurves, read_curves
-from orchestrator.first_crossing import Floats
-from orchestrator.grouping import by_condition, condition_fields, condition_of, described, group_of
+from orchestrator.crossings import CONFIDENCE, crossings_of, timescales_of
+from orchestrator.curves import RunCurves, read_curves
+from orchestrator.grouping import by_condition, condition_of, described, group_of
 from orchestrator.laws import crossed, fit_law
 from orchestrator.medians import medians
 from orchestrator.notes import notes_on
 from orchestrator.phase_diagram import boundaries, budgets_of, phase_points
 from orchestrator.results import Fit, FitResult, Law, RunTimescales
-from orchestrator.timescales import Criterion, Crossing, Smoothing, crossing, extended, monotone
+from orchestrator.timescales import Criterion, Smoothing
 from storage.errors import InputError
 
-CONFIDENCE = 0.95
 _COLLAPSE_SHARE = (
     5  # the interval of a collapse takes so many times fewer resamples; each is a search over exponents
 )
@@ -88,8 +87,8 @@ def resolve_curves(
     rng = np.random.default_rng(seed)
     timescales, drawn = [], {}
     for run in found:
-        crossings, resamples = _crossings(run, chosen, smoothing, draws, rng)
-        timescales.append(_timescales(run, of_run[run.run_id], crossings))
+        crossings, resamples = crossings_of(run, chosen, smoothing, draws, rng)
+        timescales.append(timescales_of(run, of_run[run.run_id], crossings))
         drawn.update({(run.run_id, name): values for name, values in resamples.items()})
     main = {
         quantity: next((c.name for c in chosen if c.quantity == quantity), "")
@@ -97,6 +96,8 @@ def resolve_curves(
     }
     budgets = budgets_of(timescales, main["tau_mem"])
     bounds = [b for budget in budgets for b in boundaries(timescales, main["tau_mem"], budget, CONFIDENCE)]
+    # A generator of its own, so that what is resampled for the rest does not depend on whether there are classes.
+    by_class = class_timescales(found, of_run, chosen, smoothing, draws, np.random.default_rng([seed, 1]))
     return FitResult(
         sweep=sweep,
         k=k,
@@ -113,52 +114,10 @@ def resolve_curves(
         budgets=budgets,
         boundaries=bounds,
         lines=list(lines(timescales, main["tau_mem"], bounds, CONFIDENCE)),
+        by_class=by_class,
+        regimes=regimes(by_class),
         runs=timescales,
         notes=list(notes_on(runs, found, pooled, chosen)),
-    )
-
-
-def _crossings(
-    run: RunCurves, criteria: Iterable[Criterion], smoothing: Smoothing, draws: int, rng: np.random.Generator
-) -> tuple[dict[str, Crossing], dict[str, Floats]]:
-    """A run's crossings with their intervals over its samples, and the resampled ln tau behind these."""
-    crossings, resamples = {}, {}
-    counts = resample_counts(run.histories.d1.shape[1], draws, rng) if run.histories else None
-    for criterion in criteria:
-        curve = run.curve_of(criterion)
-        if curve is None:
-            continue
-        found = crossing(criterion, curve.tau, _smooth(curve, criterion, smoothing))
-        if criterion.measure == "f_mem" and run.histories and counts is not None:
-            memorised = run.histories.memorised(getattr(criterion, "k", None) or run.k)
-            values = fractions(memorised, counts)  # (B, T)
-            if smoothing == "isotonic" and criterion.rises:
-                values = monotone(values)
-            log_tau = extended(criterion.cross(curve.tau, values))
-            low, high = interval(log_tau, CONFIDENCE)
-            found = Crossing(found.tau, found.censored, found.bound, low, high)
-        else:
-            log_tau = np.full(draws, found.log_tau)
-        crossings[criterion.name], resamples[criterion.name] = found, log_tau
-    return crossings, resamples
-
-
-def _smooth(curve: Curve, criterion: Criterion, smoothing: Smoothing) -> Floats:
-    return monotone(curve.value) if smoothing == "isotonic" and criterion.rises else curve.value
-
-
-def _timescales(run: RunCurves, condition: Condition, crossings: dict[str, Crossing]) -> RunTimescales:
-    return RunTimescales.model_validate(
-        {
-            **condition_fields(condition, run.p),
-            "run_id": run.run_id,
-            "state": run.state,
-            "n": run.n,
-            "seed": run.settings["seed"],
-            "subset": run.settings["subset"],
-            "budget": run.budget,
-            "crossings": crossings,
-        }
     )
 
 

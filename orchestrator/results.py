@@ -162,6 +162,33 @@ class Timescale(_OfCondition):
     n_censored: int
 
 
+class ClassTimescale(Timescale):
+    """The timescale of the samples of one class.
+
+    Attributes:
+        label: the class.
+        images: training images of it, the mean over the runs.
+        others: as in `Timescale`.
+    """
+
+    label: int
+    images: float
+
+
+class ClassRegime(_OfCondition):
+    """Which classes the runs of one condition and n memorise within their budget; a mixed regime if only some.
+
+    Attributes:
+        memorised: classes whose median timescale was reached.
+        not_yet: classes whose median lies beyond the budget. A class of which neither is known is in neither list.
+    """
+
+    criterion: str
+    n: int
+    memorised: list[int]
+    not_yet: list[int]
+
+
 class PhasePoint(_OfCondition):
     """What the runs of one condition and n do within a budget.
 
@@ -248,6 +275,8 @@ class FitResult(_Value):
         criteria: by name, the first decides what memorises in the phase diagram.
         phase_diagram: at the largest tau that was measured.
         boundaries: at every budget of `budgets`.
+        by_class: the first criterion of f_mem for each class, and `regimes` of these; empty where f_mem was not measured
+            by class.
     """
 
     fit_version: int = FIT_VERSION
@@ -266,5 +295,7 @@ class FitResult(_Value):
     budgets: list[int]
     boundaries: list[Boundary]
     lines: list[ArchitecturalLine]
+    by_class: list[ClassTimescale] = []
+    regimes: list[ClassRegime] = []
     runs: list[RunTimescales]
     notes: list[str]

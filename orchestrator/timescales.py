@@ -45,10 +45,14 @@ def written(k: float) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class MemorisedFraction:
-    """tau_mem: f_mem reaches a level, at a threshold k of the gap ratio; None for that of the whole study."""
+    """tau_mem: f_mem reaches a level, at a threshold k of the gap ratio; None for that of the whole study.
+
+    With a label, f_mem is that of the samples of one class.
+    """
 
     level: float = 0.1
     k: float | None = None
+    label: int | None = None
     quantity: Quantity = "tau_mem"
     measure: str = "f_mem"
     t: None = None
@@ -56,8 +60,9 @@ class MemorisedFraction:
 
     @property
     def name(self) -> str:
-        """Such as `f_mem=0.1`, or `f_mem=0.1@k1/2` at a threshold of its own."""
-        return f"f_mem={self.level:g}" + (f"@k{written(self.k)}" if self.k is not None else "")
+        """Such as `f_mem=0.1`, `f_mem=0.1@k1/2` at a threshold of its own, or `f_mem_class3=0.1` of one class."""
+        of_class = "" if self.label is None else f"_class{self.label}"
+        return f"f_mem{of_class}={self.level:g}" + (f"@k{written(self.k)}" if self.k is not None else "")
 
     def cross(self, tau: NDArray[np.integer], f_mem: Floats) -> Crossings:
         """Crossings of f_mem (..., T), in 0…1, evaluated at tau (T,)."""

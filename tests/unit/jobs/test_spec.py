@@ -118,18 +118,28 @@ OTHER = {
     "clip_x0": False,
     "frechet_dims": 15,
     "gallery": 7,
+    "conditional": True,
+    "by_class": True,
+    "extractor": "random_conv",
     "seed": 1,
     "fingerprint": "f",
     "optimizer": "sgd",
     "data": "folder",
 }
 OTHER_OF_FOLDER = {"size": 16, "color": "rgb"}
+OF_OTHERS = {
+    "momentum",
+    "weight_decay",
+    "fid_references",
+    "label_dropout",
+    "guidance",
+}  # each has a test of its own
 ONE_KIND_ONLY = {"experiment", "model", "objective"}
 
 
 def test_the_tests_know_every_setting():
     of_kinds = {name for settings in OTHER_OF_KINDS.values() for name in settings}
-    known = OTHER.keys() | OTHER_OF_FOLDER.keys() | {"momentum", "weight_decay"} | ONE_KIND_ONLY | of_kinds
+    known = OTHER.keys() | OTHER_OF_FOLDER.keys() | OF_OTHERS | ONE_KIND_ONLY | of_kinds
     assert known == {*setting_names(), "fingerprint"}
 
 
@@ -160,6 +170,11 @@ def test_every_setting_of_a_folder_changes_the_id(name):
 
 def test_momentum_changes_the_id_of_sgd():
     assert run_id(optimizer="sgd", momentum=0.9) != run_id(optimizer="sgd")
+
+
+def test_reference_sets_change_the_id_of_a_run_with_an_extractor():
+    asked = {"extractor": "random_conv"}
+    assert run_id(**asked, fid_references=2) != run_id(**asked)
 
 
 def test_weight_decay_changes_the_id_of_adamw():
