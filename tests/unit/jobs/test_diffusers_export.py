@@ -171,7 +171,7 @@ def test_the_card_says_what_the_run_was_and_what_its_pixels_are(tmp_path, traine
     ("settings", "words"),
     [
         ({"objective": "flow_matching"}, "objective = flow_matching"),
-        ({"label_dropout": 0.1}, "told labels"),
+        ({"conditional": True}, "told labels"),
     ],
 )
 def test_a_run_that_diffusers_has_no_pipeline_for_is_refused(tmp_path, trained, settings, words):
