@@ -94,11 +94,15 @@ def require_exportable(spec: RunSpec) -> tuple[UNet, DDPM]:
         Its model and its objective.
 
     Raises:
-        InputError: the data are not images, the model is not the U-Net, or the objective is none that DDIM samples.
+        InputError: the data are not images, the network is told labels, the model is not the U-Net, or the objective is none that DDIM samples.
     """
     if not isinstance(spec.data, Images):
         raise InputError(
             f"run {spec.run_id}: data = {spec.data.data}: diffusers has pipelines for images only"
+        )
+    if spec.classes is not None:
+        raise InputError(
+            f"run {spec.run_id}: the network is told labels, which DDIMPipeline has no place for"
         )
     if isinstance(spec.model, UNet) and isinstance(spec.objective, DDPM):
         return spec.model, spec.objective

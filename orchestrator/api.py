@@ -48,7 +48,10 @@ __all__ = [
 
 
 def draw_spectrum(
-    path: str | Path, spectra: Mapping[str, ArrayLike], densities: Mapping[str, Density] | None = None
+    path: str | Path,
+    spectra: Mapping[str, ArrayLike],
+    densities: Mapping[str, Density] | None = None,
+    deltas: Mapping[str, tuple[float, float]] | None = None,
 ) -> None:
     """Draw measured eigenvalues and a theory's densities in the style of all figures.
 
@@ -56,7 +59,7 @@ def draw_spectrum(
     """
     from orchestrator import spectrum_plots  # matplotlib is loaded by those who draw
 
-    spectrum_plots.draw_spectrum(Path(path), spectra, densities)
+    spectrum_plots.draw_spectrum(Path(path), spectra, densities, deltas)
 
 
 def resolve_sweep(

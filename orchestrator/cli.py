@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator import data_commands, resolver_commands, store_commands, submit_commands
+from orchestrator import data_commands, resolver_commands, spectrum_command, store_commands, submit_commands
 from orchestrator.options import DEFAULT_STORE, AsJson, Overrides, Store, SweepFile, SweepName, Where
 from storage.errors import TausweepError
 from storage.objects import io_errors
@@ -159,6 +159,7 @@ app.command()(resolver_commands.resolve)
 app.command()(resolver_commands.figures)
 app.command()(resolver_commands.report)
 app.command()(resolver_commands.refine)
+app.command()(spectrum_command.spectrum)
 
 
 def main() -> None:

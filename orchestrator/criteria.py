@@ -146,7 +146,8 @@ def criteria_for(runs: Sequence[RunCurves]) -> tuple[Criterion, ...]:
     losses: list[Criterion] = [] if middle is None else [LossGap(t=middle), LossMinimum(t=middle)]
     measured = {name for run in runs for name, t in run.metrics if t is None and is_quality(name)}
     qualities = sorted(measured, key=lambda name: (name == "frechet_pca", name))  # a network's features first
-    if middle is not None and any(("score_error", middle) in run.metrics for run in runs):
+    sampled = any(run.histories is not None for run in runs)
+    if middle is not None and not sampled and any(("score_error", middle) in run.metrics for run in runs):
         return (*losses, LossGapHalfMaximum(t=middle), SpectralTime(quantity="tau_mem", t=middle),
                 QualityPlateau(measure="score_error", t=middle), SpectralTime(quantity="tau_gen", t=middle))  # fmt: skip
     own = {run.k for run in runs}

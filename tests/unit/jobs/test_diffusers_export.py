@@ -15,6 +15,7 @@ from jobs.ddpm import Schedule, denoising_loss, sample_ddim
 from jobs.diffusers_export import save_pipeline
 from jobs.spec import RunSpec
 from jobs.unet import build_unet
+from storage.errors import InputError
 
 SETTINGS = {
     "data": "digits",
@@ -164,3 +165,18 @@ def test_the_card_says_what_the_run_was_and_what_its_pixels_are(tmp_path, traine
     export(tmp_path, trained, "epsilon", clip_x0=False, precision="bf16")
     assert "did not clip" in (tmp_path / "README.md").read_text()
     assert "bfloat16" in (tmp_path / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"objective": "flow_matching"}, "objective = flow_matching"),
+        ({"conditional": True}, "told labels"),
+    ],
+)
+def test_a_run_that_diffusers_has_no_pipeline_for_is_refused(tmp_path, trained, settings, words):
+    _, split, model = trained("epsilon")
+    spec = RunSpec.from_settings(SETTINGS | settings)
+    with pytest.raises(InputError, match=words):
+        save_pipeline(spec, 40, model.state_dict(), split, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

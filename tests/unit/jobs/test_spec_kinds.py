@@ -27,7 +27,7 @@ OTHER_OF_KINDS: dict[str, dict[str, Any]] = {
     "flow_matching": {"sampler": "heun"},
     "interpolant": {"sampler": "heun", "path": "latent"},
     "imported": {"set": "flowers", "head_class": 2, "imbalance": 10},
-    "random_conv": {"extractor": "inception", "fid_references": 2},
+    "random_conv": {"fid_references": 2},
 }  # fmt: skip
 MIXTURE: dict[str, Any] = COMMON | {"data": "gaussian_mixture", "d": 8, "model": "mlp"}
 DIGITS: dict[str, Any] = COMMON | {"fingerprint": "x", "W": 4}

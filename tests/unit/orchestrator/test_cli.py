@@ -46,6 +46,7 @@ COMMANDS = (
     "figures",
     "report",
     "refine",
+    "spectrum",
 )
 OF_A_STORED_SWEEP = ("resume", "status", "logs", "cancel", "resolve", "figures", "report", "refine")
 MARKUP = "bad [bold]value[/bold] at [/red] :smile: \\[x]"

@@ -382,7 +382,16 @@ def test_runs_without_samples_are_resolved_by_losses_and_spectrum():
             "optimizer": "gd",
         }
         runs.append(
-            settings | {"run_id": run_id, "state": "succeeded", "batch": "n", "n": n, "seed": seed, "p": 400}
+            settings
+            | {
+                "run_id": run_id,
+                "state": "succeeded",
+                "batch": "n",
+                "n": n,
+                "seed": seed,
+                "subset": 0,
+                "p": int(100 * psi_p),
+            }
         )
         gap = 1 / (1 + (20.0 * n / tau) ** 2)  # half of it at 20·n
         curves = {"train_loss": 1 - gap / 2, "test_loss": 1 + gap / 2, "score_error": 0.1 + 1 / tau + gap}
@@ -398,9 +407,9 @@ def test_runs_without_samples_are_resolved_by_losses_and_spectrum():
             ]  # fmt: skip
     tables = pa.Table.from_pylist(runs), pa.Table.from_pylist(metrics, METRICS), NEIGHBOURS.empty_table()
     result = resolve(*tables, sweep="rf", draws=20)
-    assert {run.W for run in result.runs} == {40, 80}  # psi_p·d
+    assert {run.W for run in result.runs} == {400, 800}  # p stands for the width
     found = {(fit.W, fit.criterion): fit.exponent.estimate for fit in result.fits}
-    for W in (40, 80):
+    for W in (400, 800):
         assert found[W, "loss_gap=half_max@t0.1"] == pytest.approx(1, abs=0.02)
         assert found[W, "spectral_tau_mem@t0.1"] == pytest.approx(1)
         assert found[W, "spectral_tau_gen@t0.1"] == pytest.approx(0, abs=1e-9)

@@ -54,6 +54,17 @@ def test_eigenvalues_of_zero_are_a_share_and_not_in_the_histogram(tmp_path, pane
     assert not any("at 0" in text.get_text() for text in panels[1].get_legend().get_texts())
 
 
+def test_a_delta_mass_is_a_line_and_does_not_set_the_height(tmp_path, panels):
+    values = np.concatenate([np.full(300, 0.1), wishart(100, 300)])
+    draw_spectrum(tmp_path / "s.png", {"a": values}, deltas={"a": (0.1, 0.75)})
+    (axes,) = panels
+    assert "theory: 75 % at 0.1" in [text.get_text() for text in axes.get_legend().get_texts()]
+    tallest = sorted(bar.get_height() for bar in axes.patches)
+    assert tallest[-2] < axes.get_ylim()[1] < tallest[-1] / 4
+    with pytest.raises(InputError, match="deltas: 'b' has no spectrum"):
+        draw_spectrum(tmp_path / "t.png", {"a": values}, deltas={"b": (0.1, 0.75)})
+
+
 @pytest.mark.parametrize(
     ("name", "spectra", "densities", "words"),
     [
