@@ -57,6 +57,13 @@ class UNet(Group):
         """The image must divide by two at each level but the last."""
         if len(spec.data.shape) != 3:
             raise SettingError("model", self.model, f"needs images; data = {spec.data.data} gives vectors")
+        if spec.training.conditional and set(self.multipliers) == {1} and self.W <= 32:
+            raise SettingError(
+                "multipliers",
+                list(self.multipliers),
+                "with W channels in W norm groups at every level the norms cancel the embedding of the class; "
+                "give a level more than W channels, such as [1, 2]",
+            )
         height = spec.data.shape[1]
         halvings = len(self.multipliers) - 1
         if height % 2**halvings:
