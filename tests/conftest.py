@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from jobs.spec import RunSpec
@@ -23,6 +24,10 @@ from storage.objects import location
 
 # Before anything loads torch: tiny models on several threads mostly wait, and for minutes where the cores are busy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# An example that takes long on a busy machine is no mistake of the code's.
+hypothesis.settings.register_profile("unhurried", parent=hypothesis.settings.default, deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 SETTINGS: dict[str, Any] = {
     "data": "digits",
