@@ -61,8 +61,7 @@ def test_score_at_t_needs_random_features() -> None:
         RunSpec.from_settings({k: v for k, v in (SETTINGS | network).items() if k not in gone})
 
 
-def test_width_is_the_number_of_features_and_p_that_of_trained_weights() -> None:
-    assert spec().width == 20
+def test_p_counts_the_trained_weights() -> None:
     assert count_parameters(spec().model, spec().data.shape) == 100
 
 
