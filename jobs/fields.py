@@ -44,6 +44,11 @@ class Group(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @property
+    def remark(self) -> str | None:
+        """What to tell whoever plans or runs this: it does otherwise than may be expected. None if it does not."""
+        return None
+
     def require_fit(self, spec: RunSpec) -> None:
         """Check these settings against the run's others.
 

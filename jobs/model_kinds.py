@@ -29,6 +29,10 @@ class MLP(Group):
             raise SettingError("channels_last", True, "only with model = unet: a model = mlp has no channels")
 
 
+_MOST_GROUPS = 32
+_LESS_BLIND = "which cancels what is added to a channel; give norm_groups below W, such as 4"
+
+
 class UNet(Group):
     """diffusers' UNet2DModel, its channels given by the base width W."""
 
@@ -42,6 +46,29 @@ class UNet(Group):
     attention: tuple[bool, ...] = Field(description="which levels attend to themselves")
     layers: Annotated[Count, Field(le=64)] = Field(description="ResNet blocks a level")
     dropout: Annotated[Real, Field(ge=0, lt=1)] = Field(0.0, description="dropout rate in the ResNet blocks")
+    norm_groups: Annotated[Count, Field(le=8192)] | None = Field(
+        None, description="groups of each group norm, a divisor of W; none: as many as divide W, up to 32"
+    )
+
+    @property
+    def groups(self) -> int:
+        """Groups of each group norm."""
+        return self.norm_groups or max(g for g in range(1, _MOST_GROUPS + 1) if self.W % g == 0)
+
+    @property
+    def blind(self) -> bool:
+        """Whether it can't see the time or a class: norms of one channel a group cancel what is added to a channel."""
+        return all(self.W * multiplier == self.groups for multiplier in self.multipliers)
+
+    @property
+    def remark(self) -> str | None:
+        """That it does not see the diffusion time."""
+        if not self.blind:
+            return None
+        return (
+            f"networks of W = {self.W} and multipliers = {list(self.multipliers)} do not see the diffusion time: each "
+            f"norm has one channel a group, {_LESS_BLIND}"
+        )
 
     @model_validator(mode="after")
     def _same_length(self) -> Self:
@@ -57,12 +84,13 @@ class UNet(Group):
         """The image must divide by two at each level but the last."""
         if len(spec.data.shape) != 3:
             raise SettingError("model", self.model, f"needs images; data = {spec.data.data} gives vectors")
-        if spec.training.conditional and set(self.multipliers) == {1} and self.W <= 32:
+        if self.norm_groups is not None and self.W % self.norm_groups:
+            raise SettingError("norm_groups", self.norm_groups, f"a divisor of W = {self.W} is needed")
+        if spec.training.conditional and self.blind:
             raise SettingError(
-                "multipliers",
-                list(self.multipliers),
-                "with W channels in W norm groups at every level the norms cancel the embedding of the class; "
-                "give a level more than W channels, such as [1, 2]",
+                "conditional",
+                True,
+                f"the network does not see the class: each norm has one channel a group, {_LESS_BLIND}",
             )
         height = spec.data.shape[1]
         halvings = len(self.multipliers) - 1

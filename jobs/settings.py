@@ -163,7 +163,7 @@ class Evaluation(Group):
             )
 
     @property
-    def substitution(self) -> str | None:
+    def remark(self) -> str | None:
         """What to tell the user if another extractor than the one asked for is used; None if not."""
         return None if self.extractor is None else substitution(self.extractor, self.extractor_weights)
 

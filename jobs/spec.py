@@ -133,6 +133,12 @@ class RunSpec(BaseModel):
         return self.data.classes if self.training.conditional else None
 
     @property
+    def remarks(self) -> list[str]:
+        """What to tell whoever plans or runs this: it does otherwise than may be expected."""
+        groups = (getattr(self, group) for group in (*_UNIONS, *_PLAIN))
+        return [remark for group in groups if (remark := group.remark)]
+
+    @property
     def taus(self) -> tuple[int, ...]:
         """Steps at which the run is evaluated, ascending; the last one is the budget."""
         return self.evaluation.taus(self.training.steps)

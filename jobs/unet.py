@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from jobs import model_kinds
 
 _HEAD_CHANNELS = 8
-_MOST_GROUPS = 32
 
 
 class UNet(nn.Module):
@@ -45,7 +44,7 @@ class UNet(nn.Module):
 def build_unet(model: model_kinds.UNet, shape: tuple[int, ...], classes: int | None = None) -> UNet:
     """Make the network, with weights drawn from torch's global generator.
 
-    Group norm has as many groups as divide W, up to 32. Attention heads have 8 channels, or the largest power of two
+    Attention heads have 8 channels, or the largest power of two
     below that divides W: diffusers rounds the number of heads down, to none at all where W = 4. The middle block
     attends always, whatever `attention` says of the levels.
 
@@ -69,7 +68,7 @@ def build_unet(model: model_kinds.UNet, shape: tuple[int, ...], classes: int | N
             up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(model.attention)),
             layers_per_block=model.layers,
             dropout=model.dropout,
-            norm_num_groups=max(g for g in range(1, _MOST_GROUPS + 1) if model.W % g == 0),
+            norm_num_groups=model.groups,
             attention_head_dim=math.gcd(model.W, _HEAD_CHANNELS),
             num_class_embeds=None if classes is None else classes + 1,
         )

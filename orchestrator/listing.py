@@ -34,13 +34,13 @@ def print_plan(plan: Plan, layout: StoreLayout, *, as_json: bool) -> None:
     _print_rest(plan)
     sizes = dict.fromkeys((getattr(run.spec.model, "W", 0), run.p) for run in plan.runs)
     console.print("\n" + ", ".join(f"W={W}: p={p:,}" if W else f"p={p:,}" for W, p in sorted(sizes)))
-    print_substitutions(plan)
+    print_remarks(plan)
     console.print(f"{summary(plan)}; {plan.steps_left:,} steps to do. Nothing was written.")
 
 
-def print_substitutions(plan: Plan) -> None:
-    """Say of which runs another feature extractor takes the place of the one they ask for."""
-    for told in plan.substitutions:
+def print_remarks(plan: Plan) -> None:
+    """Say what of the plan's runs may not be as expected."""
+    for told in plan.remarks:
         console.print(told, soft_wrap=True)
 
 

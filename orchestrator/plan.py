@@ -85,9 +85,9 @@ class Plan:
         )
 
     @property
-    def substitutions(self) -> list[str]:
-        """What to tell the user of runs that use another feature extractor than they ask for; each once."""
-        return list(dict.fromkeys(told for run in self.runs if (told := run.spec.evaluation.substitution)))
+    def remarks(self) -> list[str]:
+        """What to tell of runs that do otherwise than may be expected; each once."""
+        return list(dict.fromkeys(remark for run in self.runs for remark in run.spec.remarks))
 
 
 def make_plan(sweep: Sweep, layout: StoreLayout) -> Plan:

@@ -163,6 +163,6 @@ def prepare(made: Plan, layout: StoreLayout) -> None:
     """Write what workers need, with progress."""
     from orchestrator import launch, listing, output
 
-    listing.print_substitutions(made)
+    listing.print_remarks(made)
     with output.counting("preparing images") as progress:
         launch.prepare(made, layout, progress)

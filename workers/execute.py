@@ -166,8 +166,8 @@ def _attempt(
             spec = open_spec(run)
             print(f"run {run.run_id}, attempt {record.attempt}: {spec.settings()}", flush=True)  # noqa: T201
             context.keep = options.checkpoints.kept(spec)
-            if told := spec.evaluation.substitution:
-                print(told, flush=True)  # noqa: T201
+            for remark in spec.remarks:
+                print(remark, flush=True)  # noqa: T201
             images, labels = open_images(run, spec), open_labels(run.store, spec.data)
             features = open_features(run, spec)
             team.begin(run)

@@ -72,7 +72,7 @@ FOLDER = {"data": "folder", "size": 8}
         ({"label_dropout": 0, "guidance": 2}, "guidance", "never learns the null class"),
         ({"label_dropout": 1.5}, "label_dropout", "less than or equal to 1"),
         ({"guidance": -1}, "guidance", "greater than or equal to 0"),
-        ({"multipliers": [1, 1]}, "multipliers", "the norms cancel the embedding of the class"),
+        ({"multipliers": [1, 1]}, "conditional", "does not see the class"),
         ({"samples": 9}, "samples", "at least one of each class, 10"),
         ({"conditional": "yes"}, "conditional", "Allowed: True"),
     ],

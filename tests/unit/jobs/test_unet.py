@@ -79,6 +79,30 @@ def test_groups_are_the_largest_divisor_of_W_up_to_32(W, groups):
     assert {norm.num_groups for norm in modules(network, nn.GroupNorm)} == {groups}
 
 
+@pytest.mark.parametrize(
+    ("settings", "blind"),
+    [
+        ({"W": 16, "multipliers": (1, 1)}, True),
+        ({"W": 32, "multipliers": (1, 1)}, True),
+        ({"W": 16, "multipliers": (1, 1), "norm_groups": 4}, False),
+        ({"W": 16, "multipliers": (1, 2)}, False),
+        ({"W": 64, "multipliers": (1, 1)}, False),
+    ],
+)
+def test_norms_of_one_channel_a_group_hide_the_time(settings, blind):
+    model = unet(**settings)
+    torch.manual_seed(0)
+    network, x = build_unet(model, (1, 8, 8)).eval(), torch.randn(2, 1, 8, 8)
+    with torch.no_grad():
+        change = network(x, torch.tensor([0, 0])) - network(x, torch.tensor([999, 999]))
+    assert (change.abs().max() < 1e-5) == model.blind == blind == bool(model.remark)
+
+
+def test_norm_groups_do_not_change_p():
+    shape = (1, 8, 8)
+    assert count_parameters(unet(W=16, norm_groups=4), shape) == count_parameters(unet(W=16), shape)
+
+
 def test_attention_is_on_the_levels_asked_for():
     network = build_unet(unet(attention=(False, True)), (1, 8, 8)).unet
     assert [bool(modules(block, Attention)) for block in network.down_blocks] == [False, True]
