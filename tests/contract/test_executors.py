@@ -110,24 +110,21 @@ def test_twenty_runs_are_executed_exactly_once_by_two_jobs(
         assert layout.run(run.run_id).attempt_numbers() == [1]
 
 
-def test_cancel_leaves_a_checkpoint_and_a_run_that_can_go_on(
+def test_cancel_leaves_a_checkpoint_and_a_run_that_can_go_on_and_another_process_can_tell(
     executor: Executor, layout: StoreLayout, job
 ) -> None:
     plan, handle = job(1, steps=100_000)
+    stranger = type(executor)()
+    assert stranger.alive([handle]) == [True]  # also while it waits
     run = layout.run(plan.runs[0].run_id)
     wait_for(lambda: run_status(run).tau > 3)
-    assert executor.alive([handle]) == [True]
+    assert executor.alive([handle]) == stranger.alive([handle]) == [True]
     executor.cancel([handle])
     wait_for(lambda: executor.alive([handle]) == [False])
+    assert stranger.alive([handle]) == [False]
     status = run_status(run)
     assert status.state == "preempted"
     assert run.checkpoint_taus()[-1] == status.tau
-
-
-def test_cancelling_a_job_that_has_ended_does_nothing(executor: Executor, job) -> None:
-    _, handle = job(1)
-    wait_for(lambda: executor.alive([handle]) == [False])
-    executor.cancel([handle])
 
 
 def test_what_a_job_prints_is_in_its_log_and_what_a_run_prints_in_the_run_s(
@@ -141,18 +138,6 @@ def test_what_a_job_prints_is_in_its_log_and_what_a_run_prints_in_the_run_s(
         if layout.run(run.run_id).log(1).exists()
     )
     assert "cuda" in told.lower()
-
-
-def test_another_process_can_tell_whether_a_job_is_alive(
-    executor: Executor, layout: StoreLayout, job
-) -> None:
-    plan, handle = job(1, steps=100_000)
-    stranger = type(executor)()
-    assert stranger.alive([handle]) == [True]
-    wait_for(lambda: run_status(layout.run(plan.runs[0].run_id)).state == "running")
-    executor.cancel([handle])
-    wait_for(lambda: executor.alive([handle]) == [False])
-    assert stranger.alive([handle]) == [False]
 
 
 def test_resources_that_are_not_there_are_refused_at_submit_and_nothing_is_submitted(
@@ -185,8 +170,9 @@ def test_a_run_whose_worker_is_killed_goes_on_from_its_checkpoint(
     assert last_attempt(run).resumed_from_tau >= 30
 
 
-def test_a_job_that_nobody_knows_any_more_does_not_live(executor: Executor, job) -> None:
+def test_a_job_that_has_ended_does_not_live_and_is_cancelled_without_a_word(executor: Executor, job) -> None:
     _, handle = job(1)
     wait_for(lambda: executor.alive([handle]) == [False])
+    executor.cancel([handle])
     assert type(executor)().alive([handle]) == [False]
     assert len(executor.words([handle])) == 1

@@ -93,7 +93,7 @@ def test_a_job_is_followed_cancelled_and_resumed_from_other_shells_also_after_th
 ):
     store = tmp_path / "störe, with space"
     layout = StoreLayout(store)
-    file = write(tmp_path, steps=5000, more=", checkpoint_seconds: 1")
+    file = write(tmp_path, steps=100_000, more=", checkpoint_seconds: 1")
     told = tausweep("submit", file, "--executor", "ray", store=store).stdout
     assert "raysubmit_" in told
     wait_for(lambda: states(store) == {"running": 2})
@@ -113,9 +113,11 @@ def test_a_job_is_followed_cancelled_and_resumed_from_other_shells_also_after_th
     ray_cluster("up")
 
     tausweep("resume", "raysweep", store=store)  # where it was submitted
-    wait_for(lambda: states(store) == {"succeeded": 2}, seconds=900)
+    wait_for(lambda: len(executing(layout)) == 2)
     for run_id in layout.run_ids():
         assert last_attempt(layout.run(run_id)).resumed_from_tau >= 20
+    tausweep("cancel", "raysweep", store=store)
+    wait_for(lambda: states(store) == {"cancelled": 2})
 
 
 def test_cancelling_all_runs_ends_the_job(ray_cluster, tmp_path):
@@ -248,21 +250,21 @@ def test_a_sweep_whose_store_is_on_an_object_store_has_the_values_of_a_local_one
     assert science(s3_store.root) == science(tmp_path / "local")
 
 
-def test_two_thousand_runs_are_executed_once_each_and_the_driver_stays_small(ray_cluster, tmp_path):
+def test_many_runs_are_executed_once_each_and_the_driver_stays_small(ray_cluster, tmp_path):
     store = tmp_path / "store"
     layout = StoreLayout(store)
-    file = write(tmp_path, steps=2, seeds=str(list(range(1000))))
+    file = write(tmp_path, steps=2, seeds=str(list(range(150))))
     tausweep("submit", file, "--executor", "ray", store=store)
 
     def told():
         return "".join(log.read_text() for log in layout.jobs.glob("*.log"))
 
     wait_for(lambda: "ended with 0" in told(), seconds=1200)
-    assert states(store) == {"succeeded": 2000}
+    assert states(store) == {"succeeded": 300}
     assert [run for run in layout.run_ids() if layout.run(run).attempt_numbers() != [1]] == []
     peak, before = map(int, re.findall(r"the driver took (\d+) MB, (\d+) MB before", told())[0])
     print(f"driver: {peak} MB, {before} MB before the first run")
-    assert peak < 2 * before  # 1,000 tasks at a time are with Ray, so that it hardly grows with their number
+    assert peak < 2 * before  # docs/ray.md has what it was for 2,000 runs
 
 
 @pytest.mark.parametrize(
