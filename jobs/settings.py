@@ -25,7 +25,7 @@ _PLAIN_BATCH = re.compile(r"0*(?P<size>[1-9][0-9]{0,17})(\.0*)?")
 _MIN_BATCH = re.compile(r"min\(\s*(?P<cap>[1-9][0-9]*)\s*,\s*n\s*\)")
 
 
-_KNOWN = "classes that are known beforehand; digits and gaussian_mixture have"
+_KNOWN = "classes that are known beforehand; digits and gaussian_mixture have, imported with label_classes"
 
 
 def _batch(value: object) -> object:

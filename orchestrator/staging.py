@@ -26,9 +26,9 @@ from jobs.images import (
 )
 from jobs.spec import RunSpec
 from orchestrator.fid_weights import with_weights
-from orchestrator.image_sets import find_set
+from orchestrator.image_sets import NamedSet, find_set
 from storage.atomic import publish, publish_path, read_record, write_record
-from storage.errors import DataError
+from storage.errors import DataError, SettingError
 from storage.layout import StoreLayout
 from workers.inputs import open_labels
 
@@ -76,6 +76,7 @@ def identify(
 
     Raises:
         DataError: no images, or too few for a run.
+        SettingError: the set has other classes than the sweep says.
     """
     sets: dict[tuple[Any, ...], ImageSet] = {}
     filled = []
@@ -84,7 +85,7 @@ def identify(
         if not isinstance(data, Images):  # drawn from seeds
             filled.append(spec)
             continue
-        kind = (data.data, *(getattr(data, name, None) for name in ("set", "size", "color")))
+        kind = (data.data, *(getattr(data, name, None) for name in ("set", "size", "color", "label_classes")))
         if kind not in sets:
             sets[kind] = _image_set(data, folder, layout)
         images = sets[kind]
@@ -100,6 +101,8 @@ def _image_set(data: Images, folder: Path | None, layout: StoreLayout) -> ImageS
         return ImageSet(fingerprint=fingerprint_digits(), count=len(labels), data=data, labels=labels)
     if isinstance(data, Celeba | Imported):
         found = find_set(layout, data.set, data.size, data.color)
+        if isinstance(data, Imported):
+            _require_classes(data, found)
         known = data.model_copy(update={"fingerprint": found.fingerprint})
         return ImageSet(
             fingerprint=found.fingerprint, count=found.count, data=data, labels=open_labels(layout, known)
@@ -116,6 +119,12 @@ def _image_set(data: Images, folder: Path | None, layout: StoreLayout) -> ImageS
     remembered = read_record(index, "fingerprint")["fingerprint"] if index.exists() else None
     fingerprint = remembered or fingerprint_folder(folder, files, data.size, data.color)
     return ImageSet(fingerprint=fingerprint, count=len(files), data=data, folder=folder, files=files)
+
+
+def _require_classes(data: Imported, found: NamedSet) -> None:
+    if data.label_classes not in (None, len(found.classes)):
+        has = f"{len(found.classes)}: {', '.join(found.classes)}" if found.classes else "no labels"
+        raise SettingError("label_classes", data.label_classes, f"set = {data.set} has {has}")
 
 
 def stage(images: ImageSet, layout: StoreLayout, progress: Progress | None = None) -> None:

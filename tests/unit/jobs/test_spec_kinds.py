@@ -26,7 +26,7 @@ OTHER_OF_KINDS: dict[str, dict[str, Any]] = {
     "score_at_t": {"diffusion_time": 0.2},
     "flow_matching": {"sampler": "heun"},
     "interpolant": {"sampler": "heun", "path": "latent"},
-    "imported": {"set": "flowers", "head_class": 2, "imbalance": 10},
+    "imported": {"set": "flowers", "head_class": 2, "imbalance": 10, "label_classes": 3},
     "random_conv": {"fid_references": 2},
 }  # fmt: skip
 MIXTURE: dict[str, Any] = COMMON | {"data": "gaussian_mixture", "d": 8, "model": "mlp"}

@@ -19,7 +19,7 @@ from jobs.imbalance import class_counts
 from jobs.preparation import prepare_image
 from jobs.spec import RunSpec
 from orchestrator.staging import identify
-from storage.errors import DataError
+from storage.errors import DataError, SettingError
 from storage.verification import check
 from tests.celeba_like import make_folder, make_zip
 from tests.conftest import SETTINGS
@@ -299,6 +299,35 @@ def test_a_long_tail_of_images_without_classes_is_refused(originals, store):
     import_set(originals, store)
     with pytest.raises(DataError, match="imbalance = 2: these images have no classes"):
         image_set(store, data="imported", set="flowers", imbalance=2)
+
+
+def test_the_classes_of_an_imported_set_are_those_that_the_sweep_says(table, originals, store):
+    import_set(table, store)
+    ask = {"data": "imported", "set": "flowers", "conditional": True}
+    with pytest.raises(SettingError, match=r"conditional = True: .* imported with label_classes"):
+        image_set(store, **ask)
+    with pytest.raises(SettingError, match="label_classes = 4: set = flowers has 3: a, b, c"):
+        image_set(store, **ask, label_classes=4)
+    run, images = image_set(store, **ask, label_classes=3)
+    assert run.classes == 3
+    assert images.labels.tolist()[:4] == [0, 1, 2, 0]
+    import_set(originals, store, name="plain")
+    with pytest.raises(SettingError, match="label_classes = 3: set = plain has no labels"):
+        image_set(store, **ask | {"set": "plain"}, label_classes=3)
+
+
+@pytest.mark.slow
+def test_a_conditional_sweep_of_an_imported_set_measures_its_classes(table, store, tmp_path):
+    import_set(table, store)
+    sweep = tmp_path / "flowers.yaml"
+    sweep.write_text(
+        SWEEP.replace("data: celeba", "data: imported, set: flowers, conditional: true, label_classes: 3")
+    )
+    command = python("-m", "orchestrator", "run", str(sweep), "--store", str(store.root))
+    subprocess.run(command, env=ENVIRONMENT, check=True, stdout=subprocess.DEVNULL)
+    ask = "SELECT DISTINCT metric FROM metrics WHERE metric LIKE 'samples_class%' ORDER BY ALL"
+    rows = json.loads(tausweep("query", ask, "--json", store=store.root).out)
+    assert [row["metric"] for row in rows] == ["samples_class0", "samples_class1", "samples_class2"]
 
 
 @pytest.mark.slow

@@ -100,6 +100,7 @@ def test_shipped_sweeps_are_found_by_name_and_expand(name, tmp_path, monkeypatch
     sweep = read_sweep(find_sweep(name))
     assert sweep.name == name
     assert len(expand(sweep)) >= 8
+    assert sweep.folder is None  # a folder of ours is in nobody else's place
 
 
 def test_a_folder_that_is_called_like_a_shipped_sweep_does_not_hide_it(tmp_path, monkeypatch):
