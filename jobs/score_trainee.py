@@ -28,6 +28,7 @@ from jobs.score_regression import ClosedForm, ScoreMatching, spectral_timescales
 from jobs.seeds import derive
 from jobs.spec import RunSpec
 from jobs.split import Split
+from jobs.trainee import Optimised
 from jobs.vectors import elliptical
 from storage.errors import SettingError
 
@@ -61,32 +62,20 @@ class ClosedFormTrainee:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExactGradientTrainee:
+class ExactGradientTrainee(Optimised):
     """Any optimiser on the loss over all noise and all samples, one update at a time.
 
     Attributes:
         model: A.
-        optimizer: what updates it.
         U: (p, p) of the training samples.
         V: (p, d) of the training samples.
         delta: variance of the noise.
     """
 
     model: ScoreMatrix
-    optimizer: torch.optim.Optimizer
     U: Tensor
     V: Tensor
     delta: float
-
-    def state(self, tau: int) -> dict[str, Any]:
-        """What a checkpoint holds after tau updates."""
-        return {"tau": tau, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-
-    def load(self, state: dict[str, Any]) -> int:
-        """Go on from a checkpoint's state; returns its tau."""
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        return int(state["tau"])
 
     def advance(self, tau: int, until: int) -> tuple[int, Tensor]:  # noqa: ARG002 - of those that can jump
         """One update with the exact gradient; the loss is that before it."""

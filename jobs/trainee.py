@@ -54,32 +54,16 @@ class Trainee(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SteppedTrainee:
-    """A network trained step by step.
+class Optimised:
+    """What an optimiser updates step by step, and its checkpoints.
 
     Attributes:
-        spec: the run.
-        ranks: the processes that train it together.
         model: the network.
-        network: the network as a step calls it: with gradients averaged over ranks.
         optimizer: what updates it.
-        objective: what it is trained on.
-        train: training samples, (n, C, H, W) or (n, d) float32, on the device.
-        labels: class of each, (n,) int64, on the device; None if the network is given no labels.
-        batches: training samples of step tau.
-        generator: of noise and diffusion times, on the device.
     """
 
-    spec: RunSpec
-    ranks: Ranks
     model: nn.Module
-    network: nn.Module
     optimizer: torch.optim.Optimizer
-    objective: Objective
-    train: Tensor
-    labels: Tensor | None
-    batches: Callable[[int], np.ndarray]
-    generator: torch.Generator
 
     def state(self, tau: int) -> dict[str, Any]:
         """What a checkpoint holds after tau updates."""
@@ -90,6 +74,31 @@ class SteppedTrainee:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         return int(state["tau"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SteppedTrainee(Optimised):
+    """A network trained step by step.
+
+    Attributes:
+        spec: the run.
+        ranks: the processes that train it together.
+        network: the network as a step calls it: with gradients averaged over ranks.
+        objective: what it is trained on.
+        train: training samples, (n, C, H, W) or (n, d) float32, on the device.
+        labels: class of each, (n,) int64, on the device; None if the network is given no labels.
+        batches: training samples of step tau.
+        generator: of noise and diffusion times, on the device.
+    """
+
+    spec: RunSpec
+    ranks: Ranks
+    network: nn.Module
+    objective: Objective
+    train: Tensor
+    labels: Tensor | None
+    batches: Callable[[int], np.ndarray]
+    generator: torch.Generator
 
     def advance(self, tau: int, until: int) -> tuple[int, Tensor]:  # noqa: ARG002 - of those that can jump
         """One optimiser update; its loss is this rank's part of the batch's mean loss, not yet looked at."""

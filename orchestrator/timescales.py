@@ -69,6 +69,12 @@ class MemorisedFraction:
         return first_crossing(tau, f_mem, self.level)
 
 
+def _has_settled(tau: NDArray[np.integer], values: Floats) -> NDArray[np.bool_]:
+    # Whether a rising curve was within a tenth of its maximum at half of the budget.
+    halfway = values[..., 2 * tau <= tau[-1]].max(axis=-1, initial=-np.inf)
+    return np.asarray(halfway >= 0.9 * values.max(axis=-1))
+
+
 @dataclass(frozen=True, kw_only=True)
 class MemorisedHalfMaximum:
     """tau_mem: f_mem reaches half of the run's own maximum.
@@ -93,9 +99,8 @@ class MemorisedHalfMaximum:
     def cross(self, tau: NDArray[np.integer], f_mem: Floats) -> Crossings:
         """Crossings of f_mem (..., T), in 0…1, evaluated at tau (T,)."""
         maximum = f_mem.max(axis=-1)
-        halfway = f_mem[..., 2 * tau <= tau[-1]].max(axis=-1, initial=0.0)
-        defined = (maximum >= self.floor) & (halfway >= 0.9 * maximum)
-        return provisional(first_crossing(tau, f_mem, np.maximum(maximum, self.floor) / 2), defined)
+        crossings = first_crossing(tau, f_mem, np.maximum(maximum, self.floor) / 2)
+        return provisional(crossings, (maximum >= self.floor) & _has_settled(tau, f_mem))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,8 +143,7 @@ class LossGapHalfMaximum:
     def cross(self, tau: NDArray[np.integer], gap: Floats) -> Crossings:
         """Crossings of test_loss − train_loss (..., T), mean squared errors, evaluated at tau (T,)."""
         maximum = gap.max(axis=-1)
-        halfway = gap[..., 2 * tau <= tau[-1]].max(axis=-1, initial=-np.inf)
-        return provisional(first_crossing(tau, gap, maximum / 2), (maximum > 0) & (halfway >= 0.9 * maximum))
+        return provisional(first_crossing(tau, gap, maximum / 2), (maximum > 0) & _has_settled(tau, gap))
 
 
 @dataclass(frozen=True, kw_only=True)
