@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import subprocess
 
 import pytest
 import torch
-from finished_store import tausweep
+from finished_store import ENVIRONMENT, python, tausweep
 
 from orchestrator import fid_weights
 from orchestrator.fid_weights import stage_weights, staged_digest
@@ -119,3 +121,32 @@ def test_weights_that_got_lost_are_missed(store, weights, digest):
 def test_a_store_on_an_object_store_takes_them_too(s3_store: StoreLayout, weights, digest):
     assert stage_weights(weights, s3_store, digest) == digest
     assert staged_digest(s3_store) == digest
+
+
+SWEEP = """
+settings: {data: digits, test_images: 12, n: 4, W: 4, multipliers: [1, 1], lr: 1e-3, batch: 4, steps: 2, eval_first: 2,
+           samples: 4, ddim_steps: 1, loss_pairs: 4, frechet_dims: 2, gallery: 0, extractor: inception, fid_references: 2}
+grid: {seed: %s}
+"""
+
+
+@pytest.mark.slow
+def test_workers_measure_fid_with_the_staged_weights_and_one_set_of_statistics(
+    store, weights, digest, tmp_path
+):
+    sweep = tmp_path / "fid.yaml"
+    stage_weights(weights, store, digest)
+    told = []
+    for seeds in ("[0]", "[0, 1]"):
+        sweep.write_text(SWEEP % seeds)
+        command = python("-m", "orchestrator", "run", str(sweep), "--store", str(store.root))
+        subprocess.run(command, env=ENVIRONMENT, check=True, stdout=subprocess.DEVNULL)
+        told.append({path: path.stat().st_mtime_ns for path in store.features.glob("*.npz")})
+    assert len(told[0]) == 2, "a file for each set of held-out images"
+    assert told[1] == told[0], "the second run found them"
+    ask = "SELECT metric, count(*) AS runs FROM metrics WHERE metric LIKE 'fid%' GROUP BY 1 ORDER BY 1"
+    rows = json.loads(tausweep("query", ask, "--json", store=store.root).out)
+    assert rows == [{"metric": "fid", "runs": 2}, {"metric": "fid_sd", "runs": 2}]
+    ask = "SELECT DISTINCT extractor_weights FROM runs"
+    rows = json.loads(tausweep("query", ask, "--json", store=store.root).out)
+    assert rows == [{"extractor_weights": digest}]
