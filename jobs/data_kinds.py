@@ -177,7 +177,8 @@ class Imported(_Sized, Labelled):
     data: Literal["imported"]
     set: Annotated[str, Field(pattern=SET_NAME)] = Field(description="name of an imported image set")
     label_classes: Annotated[Count, Field(ge=2)] | None = Field(
-        None, description="classes of the set's labels; needed where runs are conditional or measured by class"
+        None,
+        description="classes of the set's labels; needed where runs are conditional or measured by class",
     )
 
     @property

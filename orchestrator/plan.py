@@ -1,15 +1,13 @@
-"""The plan: a sweep's grid minus what the store has. Made from files alone; writes nothing and loads no torch."""
+"""The plan: a sweep's grid minus what the store has. Made from files alone; writes nothing to the store, loads no torch."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from jobs.spec import RunSpec, stored_spec
+from orchestrator.parameter_counts import network_key, parameter_counts
 from orchestrator.resources import Resources
 from orchestrator.staging import ImageSet, identify
 from orchestrator.submission import given_jobs, living_runs
@@ -17,7 +15,6 @@ from orchestrator.sweepfile import Sweep, expand
 from storage.atomic import read_record
 from storage.attempt_records import RunState
 from storage.attempts import RunStatus, run_status
-from storage.errors import TausweepError
 from storage.layout import RunDirectory, StoreLayout
 from storage.objects import each
 
@@ -136,11 +133,11 @@ def read_spec(run: RunDirectory) -> RunSpec:
 
 
 def _planned(specs: Sequence[RunSpec], layout: StoreLayout, sweep: str) -> list[PlannedRun]:
-    counts = _parameter_counts(specs, layout)
+    counts = parameter_counts(specs, layout)
     run_ids = [spec.run_id for spec in specs]
     states = each(layout.root, lambda run_id: run_status(layout.run(run_id)), run_ids)
     runs = [
-        PlannedRun(spec=spec, run_id=run_id, p=counts[_model_key(spec)], status=state)
+        PlannedRun(spec=spec, run_id=run_id, p=counts[network_key(spec)], status=state)
         for spec, run_id, state in zip(specs, run_ids, states, strict=True)
     ]
     return with_jobs(runs, sweep, layout)
@@ -161,43 +158,3 @@ def with_jobs(runs: Iterable[PlannedRun], sweep: str, layout: StoreLayout) -> li
         return replace(run, status=run.status.model_copy(update=change))
 
     return [seen(run) for run in runs]
-
-
-def _model_key(spec: RunSpec) -> str:
-    model = spec.model.model_dump(mode="json")
-    request = {"settings": model, "shape": spec.data.shape, "classes": spec.classes}
-    return json.dumps(request, sort_keys=True)
-
-
-def _parameter_counts(specs: Iterable[RunSpec], layout: StoreLayout) -> dict[str, int]:
-    """The p of every model: from stored runs where there are some, else counted by a process that may load torch."""
-    counts: dict[str, int] = {}
-    unknown: set[str] = set()
-    for spec in specs:
-        key = _model_key(spec)
-        stored = layout.run(spec.run_id).spec
-        if key not in counts and stored.exists():
-            counts[key] = read_record(stored, "p")["p"]
-        unknown.add(key)
-    missing = sorted(unknown - counts.keys())
-    if missing:
-        counts |= zip(missing, count_parameters(missing), strict=True)
-    return counts
-
-
-def count_parameters(requests: Sequence[str]) -> list[int]:
-    """Ask `python -m jobs.parameters` for p, on the meta device.
-
-    Raises:
-        TausweepError: the process failed; with the end of what it said.
-    """
-    done = subprocess.run(
-        [sys.executable, "-m", "jobs.parameters"],
-        input=f"[{','.join(requests)}]",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise TausweepError(f"counting the parameters failed:\n{done.stderr[-2000:]}")
-    return [int(count) for count in json.loads(done.stdout)]

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from storage.atomic import publish, publish_path
 from storage.objects import filesystem, is_object, key
 
 
 def _cache(path: Path) -> Path:
-    from platformdirs import user_cache_path
-
     # One folder a store: two stores may have a file of one name.
     store = hashlib.sha256(str(path.parent).encode()).hexdigest()[:12]
     return user_cache_path("tausweep") / store / path.name

@@ -59,6 +59,16 @@ def pytest_make_collect_report(collector):
     return _refuse_skip((yield))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def user_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The tests' own cache folder, so that the user's is neither relied on nor filled."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "SLURM_CONF" in os.environ:  # the script's own default is in that folder
+            patch.setenv("DEV_CLUSTER", str(Path(os.environ["SLURM_CONF"]).parents[1]))
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 def slurm_answers() -> bool:
     """Whether there is a SLURM to submit to."""
     try:
@@ -115,7 +125,7 @@ def store(tmp_path: Path) -> StoreLayout:
 
 
 @pytest.fixture(scope="session")
-def s3_bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def s3_bucket() -> Iterator[str]:
     """`s3://…`, a bucket of a server on loopback, which this process and its children find by their environment."""
     import s3fs
 
@@ -127,7 +137,6 @@ def s3_bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "AWS_ACCESS_KEY_ID": "somebody",
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_DEFAULT_REGION": "us-east-1",
-        "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache")),
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
