@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal
 
+from storage import listing
 from storage.objects import each, is_object
 
 TableName = Literal["metrics", "neighbours", "samples"]
@@ -20,7 +21,6 @@ TABLES: tuple[TableName, ...] = ("metrics", "neighbours", "samples")
 RUN_ID_LENGTH = 20
 _RUN_ID = re.compile(rf"[0-9a-f]{{{RUN_ID_LENGTH}}}")
 _PART = re.compile(r"(?P<attempt>[1-9][0-9]*)-(?P<seq>[0-9]{6}|[1-9][0-9]{6,})\.parquet")
-_NUMBER = re.compile(r"0|[1-9][0-9]*")
 _MERGED = re.compile(r"[0-9a-f]{20}\.parquet")
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
@@ -42,45 +42,9 @@ class PartName:
         return cls(attempt=int(match["attempt"]), seq=int(match["seq"])) if match else None
 
 
-def _names(folder: Path) -> list[str]:
-    """What is in a folder; nothing if there is no such folder."""
-    try:
-        return [path.name for path in folder.iterdir()] if is_object(folder) else os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _stems(folder: Path, suffix: str) -> list[str]:
-    """The visible files of a folder that end so, without that end, sorted."""
-    names = (name for name in _names(folder) if name.endswith(suffix) and not name.startswith("."))
-    return sorted(name.removesuffix(suffix) for name in names)
-
-
-def _numbers(folder: Path, suffix: str) -> list[int]:
-    """The files of a folder that are named by a number, ascending; files of other names are not ours."""
-    return sorted(int(stem) for stem in _stems(folder, suffix) if _NUMBER.fullmatch(stem))
-
-
-def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    if is_object(folder):
-        yield from cast(Any, folder).walk()
-    else:
-        yield from ((Path(here), folders, files) for here, folders, files in os.walk(folder))
-
-
 def is_temporary(path: Path) -> bool:
     """Whether a name is that of a file being published (see `storage.atomic`)."""
     return _TEMPORARY.fullmatch(path.name) is not None
-
-
-def is_table_file(path: Path) -> bool:
-    """Whether a path of the user's means a single table instead of a folder."""
-    return path.suffix == ".parquet"
-
-
-def is_result_file(path: Path) -> bool:
-    """Whether a path of the user's means a JSON document."""
-    return path.suffix == ".json"
 
 
 _RUN_FILES = (
@@ -145,7 +109,7 @@ class RunDirectory:
 
     def attempt_numbers(self) -> list[int]:
         """The attempts recorded so far, ascending; empty if the run was never started."""
-        return _numbers(self.attempts, ".json")
+        return listing.numbers(self.attempts, ".json")
 
     def log(self, number: int) -> Path:
         """What one attempt printed."""
@@ -166,11 +130,11 @@ class RunDirectory:
 
     def checkpoint_taus(self) -> list[int]:
         """Steps that have a checkpoint, ascending."""
-        return _numbers(self.checkpoints, ".pt")
+        return listing.numbers(self.checkpoints, ".pt")
 
     def files(self) -> list[Path]:
         """Every file of the run."""
-        return [folder / name for folder, _, names in _walk(self.path) for name in names]
+        return [folder / name for folder, _, names in listing.walk(self.path) for name in names]
 
     def table(self, table: TableName) -> Path:
         """Folder of a table's parts."""
@@ -187,7 +151,7 @@ class RunDirectory:
 
     def part_names(self, table: TableName) -> list[PartName]:
         """Names of the published parts of a table, in the order they were written."""
-        names = map(PartName.parse, _names(self.table(table)))
+        names = map(PartName.parse, listing.names(self.table(table)))
         return sorted(name for name in names if name is not None)
 
 
@@ -208,7 +172,7 @@ class StoreLayout:
 
     def run_ids(self) -> list[str]:
         """Ids of the runs that have a directory, sorted."""
-        return sorted(name for name in _names(self.runs) if _RUN_ID.fullmatch(name))
+        return sorted(name for name in listing.names(self.runs) if _RUN_ID.fullmatch(name))
 
     def without_attempt(self, numbers: Mapping[str, int]) -> set[str]:
         """The runs that have no attempt of the number given with them; one look each, for there may be many."""
@@ -231,7 +195,7 @@ class StoreLayout:
     def merged_files(self, table: TableName) -> list[Path]:
         """The merged files of a table, sorted by name."""
         folder = self.compacted / table
-        return [folder / name for name in sorted(_names(folder)) if _MERGED.fullmatch(name)]
+        return [folder / name for name in sorted(listing.names(folder)) if _MERGED.fullmatch(name)]
 
     def quarantined(self, path: Path, day: str) -> Path:
         """A free place for a file that a repair takes out on that day: below `quarantine/` as it was in the store."""
@@ -249,7 +213,7 @@ class StoreLayout:
 
     def walk(self) -> Iterator[Path]:
         """Every file of the store but those in quarantine, folder by folder."""
-        for here, folders, files in _walk(self.root):
+        for here, folders, files in listing.walk(self.root):
             if here == self.root and "quarantine" in folders:
                 folders.remove("quarantine")
             yield from (here / name for name in sorted(files))
@@ -270,7 +234,7 @@ class StoreLayout:
 
     def sweep_names(self) -> list[str]:
         """Names of the recorded sweeps, sorted."""
-        return _stems(self.sweeps, ".json")
+        return listing.stems(self.sweeps, ".json")
 
     @property
     def jobs(self) -> Path:
@@ -296,7 +260,7 @@ class StoreLayout:
 
     def job_ids(self) -> list[str]:
         """Ids of the recorded jobs, sorted."""
-        return _stems(self.jobs, ".json")
+        return listing.stems(self.jobs, ".json")
 
     @property
     def data(self) -> Path:
@@ -321,7 +285,7 @@ class StoreLayout:
 
     def image_sets(self) -> list[Path]:
         """The records of all data sets that were prepared under a name, sorted."""
-        return [self._sets / f"{stem}.json" for stem in _stems(self._sets, ".json")]
+        return [self._sets / f"{stem}.json" for stem in listing.stems(self._sets, ".json")]
 
     def images_index(self, key: str) -> Path:
         """What is known of a folder of images: its fingerprint, under a key made from names, sizes and dates."""
