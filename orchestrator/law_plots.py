@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
+from orchestrator.curves import Condition
 from orchestrator.grouping import condition_of
 from orchestrator.results import Fit
 from orchestrator.study import COLOURS, LINES, MARKERS, Study, plain_log
@@ -30,7 +31,8 @@ def plot_tau_vs_n(study: Study) -> Figure | str:
         return "no criterion's curve was measured"
     columns = min(3, len(names)) if len(names) != 4 else 2
     rows = -(-len(names) // columns)
-    height = 2.5 + 0.16 * len(study.conditions)
+    lines = 2 if _long(study) else 1
+    height = 2.5 + 0.16 * lines * len(study.conditions)
     figure = Figure(figsize=((3.1 if len(study.conditions) == 1 else 3.9) * columns, height * rows))
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, name in zip(panels, names, strict=False):
@@ -68,7 +70,7 @@ def _tau_panel(axes: Axes, study: Study, fits: Sequence[Fit]) -> None:
                 axes.plot(run.n * aside, found.bound, color=look["color"], marker=arrow, markersize=8)
         if fit.amplitude is not None and fit.exponent.estimate is not None:
             axes.plot(span, fit.amplitude * span**fit.exponent.estimate, color=look["color"], linestyle=line)
-        handles.append(Line2D([], [], **look, linestyle=line, label=_law(fit, study.label(condition))))
+        handles.append(Line2D([], [], **look, linestyle=line, label=_law(fit, study, condition)))
     guide = next((fit.prefactor.estimate for fit in fits if fit.prefactor.estimate is not None), None)
     if guide is not None and fits[0].quantity == "tau_mem":
         axes.plot(span, guide * span, color="0.6", linestyle=":", linewidth=1, zorder=1)
@@ -81,7 +83,14 @@ def _tau_panel(axes: Axes, study: Study, fits: Sequence[Fit]) -> None:
     legend.get_title().set_fontweight("bold")
 
 
-def _law(fit: Fit, label: str) -> str:
+_SHORT = 28  # characters of a condition's name that fit into a panel beside its law
+
+
+def _long(study: Study) -> bool:
+    return any(len(study.label(condition)) > _SHORT for condition in study.conditions)
+
+
+def _law(fit: Fit, study: Study, condition: Condition) -> str:
     if fit.exponent.estimate is None:
         law = "no fit"
     else:
@@ -89,7 +98,9 @@ def _law(fit: Fit, label: str) -> str:
         if fit.exponent.low is not None and fit.exponent.high is not None:
             law += f" [{fit.exponent.low:.2f}, {fit.exponent.high:.2f}]".replace("-", "−")
     censored = f", {fit.n_censored} of {fit.n_points + fit.n_censored} censored" if fit.n_censored else ""
-    return f"{label + ': ' if label else ''}{law}{censored}"
+    label = study.label(condition)
+    between = ":\n" if _long(study) else ": "
+    return f"{label + between if label else ''}{law}{censored}"
 
 
 def plot_residuals(study: Study) -> Figure | str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import matplotlib as mpl
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -12,7 +13,8 @@ from synthetic_study import empty, study, training_images
 
 from orchestrator.conditions import conditions
 from orchestrator.curves import read_curves
-from orchestrator.figures import draw
+from orchestrator.figures import STYLE, draw
+from orchestrator.law_plots import plot_tau_vs_n
 from orchestrator.phase_plots import plot_phase_diagram
 from orchestrator.resolver import resolve
 from orchestrator.results import Estimate
@@ -119,3 +121,16 @@ def test_a_line_in_the_legend_is_in_the_phase_diagram(n_star, shown):
     (legend,) = figure.legends
     assert any("line" in text.get_text() for text in legend.get_texts()) == shown
     assert (axes.get_xlim()[1] > n_star) == shown
+
+
+def test_the_words_of_each_law_lie_within_the_figure():
+    names = ("adam", "an_optimizer_with_a_name", "another_optimizer_with_a_name")
+    tables = study(seeds=(0, 1), optimizers=names, steps=1500)
+    runs = read_curves(*tables.measured, k=1 / 3)
+    result = resolve(*tables.measured, sweep="synthetic", draws=1)
+    with mpl.rc_context(STYLE):
+        figure = plot_tau_vs_n(Study(result=result, runs=runs, of_run=conditions(runs)[0]))
+        figure.draw_without_rendering()
+    frames = [axes.get_legend().get_window_extent() for axes in figure.axes]
+    assert all(frame.x0 >= 0 and frame.x1 <= figure.bbox.width for frame in frames)
+    assert all(axes.bbox.width > figure.bbox.width / 5 for axes in figure.axes), "panels keep their width"
