@@ -86,17 +86,19 @@ def _mean_curve(runs: Sequence[RunCurves], label: int) -> tuple[list[int], list[
 
 def plot_class_frequency(study: Study) -> Figure:
     """tau_mem of a class against the number of its training images, a panel an n; censored ones as arrows at their bound."""
-    figure = Figure(figsize=(1.0 + 2.6 * len(study.n_values), 3.0))
+    figure = Figure(figsize=(max(4.4, 1.0 + 2.6 * len(study.n_values)), 3.4))
     grid = figure.subplots(1, len(study.n_values), sharey=True, squeeze=False)[0]
+    middle = (len(study.conditions) - 1) / 2
     for axes, n in zip(grid, study.n_values, strict=True):
         axes.set(xscale="log", yscale="log", xlabel="training images of the class", title=f"$n$ = {n}")
         for place, condition in enumerate(study.conditions):
             members = [f for f in study.result.by_class if f.n == n and condition_of(f) == condition]
             colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
             for found in members:
-                _frequency_point(axes, found, colour, marker)
+                aside = found.images * 1.05 ** (place - middle)  # conditions do not cover each other
+                _frequency_point(axes, found, aside, colour, marker)
         axes.margins(x=0.1, y=0.1)
-        plain_log(axes.xaxis)
+        plain_log(axes.xaxis, decades=0.8)
     grid[0].set(ylabel=r"$\tau_\mathrm{mem}$ of the class")
     plain_log(grid[0].yaxis, decades=1)
     handles = [
@@ -112,17 +114,17 @@ def plot_class_frequency(study: Study) -> Figure:
         if (text := study.label(condition))
     ]
     if handles:
-        figure.legend(handles=handles, loc="outside right center")
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(2, len(handles)))
     figure.suptitle(study.title() + f"\nby {study.result.regimes[0].criterion}, medians with 95 % intervals")
     return figure
 
 
-def _frequency_point(axes: Axes, found: ClassTimescale, colour: str, marker: str) -> None:
+def _frequency_point(axes: Axes, found: ClassTimescale, x: float, colour: str, marker: str) -> None:
     tau = found.tau
     if tau.estimate is not None:
         low, high = (end if end is not None else tau.estimate for end in (tau.low, tau.high))
-        axes.plot([found.images] * 2, [low, high], color=colour, linewidth=0.7, alpha=0.6)
-        axes.plot(found.images, tau.estimate, marker, color=colour, alpha=0.8, markeredgewidth=0)
+        axes.plot([x, x], [low, high], color=colour, linewidth=0.7, alpha=0.6)
+        axes.plot(x, tau.estimate, marker, color=colour, alpha=0.8, markeredgewidth=0)
     elif found.bound is not None:
         arrow = r"$\uparrow$" if found.censored == "right" else r"$\downarrow$"
-        axes.plot(found.images, found.bound, color=colour, marker=arrow, markersize=8)
+        axes.plot(x, found.bound, color=colour, marker=arrow, markersize=8)
