@@ -13,6 +13,8 @@ from fractions import Fraction
 from typing import get_args
 
 from orchestrator.curves import RunCurves
+from orchestrator.first_crossing import Quantity
+from orchestrator.quality_timescales import QualityLevel, QualityPlateau
 from orchestrator.timescales import (
     Criterion,
     LossGap,
@@ -20,8 +22,6 @@ from orchestrator.timescales import (
     LossMinimum,
     MemorisedFraction,
     MemorisedHalfMaximum,
-    QualityPlateau,
-    Quantity,
     Smoothing,
     SpectralTime,
 )
@@ -31,7 +31,7 @@ THRESHOLDS = (1 / 2, 1 / 4)
 """Further thresholds k of the gap ratio at which tau_mem is shown beside the study's own."""
 
 FORMS = ("f_mem=0.1", "f_mem=0.1@k1/2", "f_mem_class3=0.1", "f_mem=half_max", "loss_gap=0.1@t150", "test_loss=min@t150",
-         "loss_gap=half_max@t150", "frechet_pca<=1.25*min", "score_error<=1.25*min@t0.1", "spectral_tau_mem@t0.1")  # fmt: skip
+         "loss_gap=half_max@t150", "frechet_pca<=1.25*min", "frechet_pca<=0.8", "score_error<=1.25*min@t0.1", "spectral_tau_mem@t0.1")  # fmt: skip
 _NUMBER = r"[0-9]*\.?[0-9]+(?:e-?[0-9]+)?"
 _K = rf"(?:@k(?P<k>1/[1-9][0-9]*|{_NUMBER}))?"
 _PATTERNS = {
@@ -41,6 +41,7 @@ _PATTERNS = {
     "minimum": re.compile(rf"test_loss=min@t(?P<t>{_NUMBER})"),
     "half_gap": re.compile(rf"loss_gap=half_max@t(?P<t>{_NUMBER})"),
     "plateau": re.compile(rf"(?P<measure>frechet_\w+|fid)(?:≤|<=)(?P<factor>{_NUMBER})[·*]min"),
+    "distance": re.compile(rf"(?P<measure>frechet_\w+|fid)(?:≤|<=)(?P<level>{_NUMBER})"),
     "score": re.compile(rf"(?P<measure>score_error)(?:≤|<=)(?P<factor>{_NUMBER})[·*]min@t(?P<t>{_NUMBER})"),
     "spectral": re.compile(rf"spectral_(?P<quantity>tau_mem|tau_gen)@t(?P<t>{_NUMBER})"),
 }
@@ -84,6 +85,10 @@ def parse_criterion(text: str) -> Criterion:
     if kind == "spectral":
         quantity: Quantity = "tau_mem" if given["quantity"] == "tau_mem" else "tau_gen"
         return SpectralTime(quantity=quantity, t=float(given["t"]))
+    if kind == "distance":
+        if not (level := float(given["level"])) > 0:
+            raise InputError(f"criterion {text!r}: a distance above 0 is needed")
+        return QualityLevel(measure=given["measure"], level=level)
     factor = float(given["factor"])
     if factor <= 1:
         raise InputError(

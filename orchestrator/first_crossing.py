@@ -5,12 +5,14 @@ Called by the criteria (`orchestrator.timescales`), on measured curves and on re
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Quantity = Literal["tau_mem", "tau_gen"]
+"""What a first crossing is the time of."""
 RIGHT, LEFT = 1, -1
 """Codes in `Crossings.censored`; 0 is a crossing that was seen."""
 

@@ -10,7 +10,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from orchestrator.timescales import Crossing, Quantity, Smoothing
+from orchestrator.first_crossing import Quantity
+from orchestrator.timescales import Crossing, Smoothing
 
 FIT_VERSION = 2
 """Raised when a field is taken away or changes its meaning; new fields may come without."""

@@ -15,9 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-from orchestrator.first_crossing import LEFT, RIGHT, Crossings, Floats, first_crossing, provisional
+from orchestrator.first_crossing import (
+    LEFT,
+    RIGHT,
+    Crossings,
+    Floats,
+    Quantity,
+    first_crossing,
+    provisional,
+)
+from orchestrator.quality_timescales import QualityLevel, QualityPlateau
 
-Quantity = Literal["tau_mem", "tau_gen"]
 Smoothing = Literal["none", "isotonic"]
 
 
@@ -218,36 +226,6 @@ def _vertex(x: list[Floats], y: list[Floats]) -> Floats:
     return x[1] - shift
 
 
-@dataclass(frozen=True, kw_only=True)
-class QualityPlateau:
-    """tau_gen: a distance to the held-out images, or the error of the score, comes within a factor of the smallest value the run has reached.
-
-    Relative to the run's own minimum, because the plateau depends on the number of samples and on n. Right-censored
-    where no evaluation in the first half of the budget is that close: the distance is still falling, and its smallest
-    value so far is no plateau.
-    Interpolated logarithmically in both tau and the distance.
-    """
-
-    factor: float = 1.25
-    quantity: Quantity = "tau_gen"
-    measure: str = "frechet_pca"
-    t: float | None = None
-    rises: bool = False
-
-    @property
-    def name(self) -> str:
-        """Such as `frechet_pca≤1.25·min`, or `score_error≤1.25·min@t0.1` of a measure at a diffusion time."""
-        return f"{self.measure}≤{self.factor:g}·min" + (f"@t{self.t:g}" if self.t is not None else "")
-
-    def cross(self, tau: NDArray[np.integer], distance: Floats) -> Crossings:
-        """Crossings of the distance (..., T), at least 0, evaluated at tau (T,)."""
-        # A distance that rounds to 0 has no logarithm; the smallest float puts its crossing at that evaluation.
-        log = np.log(np.maximum(distance, np.finfo(np.float64).tiny))
-        level = log.min(axis=-1) + np.log(self.factor)
-        settled = (log[..., 2 * tau <= tau[-1]] <= level[..., None]).any(axis=-1)
-        return provisional(first_crossing(tau, -log, -level), settled)
-
-
 Criterion = (
     MemorisedFraction
     | MemorisedHalfMaximum
@@ -255,6 +233,7 @@ Criterion = (
     | LossGapHalfMaximum
     | LossMinimum
     | QualityPlateau
+    | QualityLevel
     | SpectralTime
 )
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.criteria import FORMS, parse_criterion, parse_threshold
+from orchestrator.quality_timescales import QualityLevel, QualityPlateau
 from orchestrator.timescales import (
     LossGap,
     LossGapHalfMaximum,
     LossMinimum,
     MemorisedFraction,
     MemorisedHalfMaximum,
-    QualityPlateau,
     SpectralTime,
 )
 from storage.errors import InputError
@@ -24,7 +24,7 @@ from storage.errors import InputError
         MemorisedHalfMaximum(), MemorisedHalfMaximum(k=1 / 4), LossGap(level=0.05, t=500.0), LossMinimum(t=50.0),
         QualityPlateau(), QualityPlateau(measure="fid", factor=1.1), LossGapHalfMaximum(t=0.01),
         QualityPlateau(measure="score_error", t=0.1), SpectralTime(quantity="tau_mem", t=0.1),
-        SpectralTime(quantity="tau_gen", t=0.1),
+        SpectralTime(quantity="tau_gen", t=0.1), QualityLevel(measure="fid", level=12.5),
     ],
 )  # fmt: skip
 def test_a_criterion_is_read_back_from_its_name(criterion):
@@ -46,6 +46,7 @@ def test_every_form_that_errors_offer_is_a_criterion(form):
         ("loss_gap=0.1", "no such criterion"),
         ("loss_gap=0@t150", "a gap above 0"),
         ("frechet_pca<=1*min", "a factor above 1"),
+        ("fid<=0", "a distance above 0"),
         ("f_mem=0.1@k2", "0 < k ≤ 1"),
     ],
 )

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.first_crossing import LEFT, RIGHT, first_crossing
+from orchestrator.quality_timescales import QualityLevel, QualityPlateau
 from orchestrator.timescales import (
     Crossing,
     LossGap,
@@ -17,7 +18,6 @@ from orchestrator.timescales import (
     LossMinimum,
     MemorisedFraction,
     MemorisedHalfMaximum,
-    QualityPlateau,
     SpectralTime,
     crossing,
     monotone,
@@ -102,6 +102,13 @@ def test_a_frechet_distance_still_falling_is_right_censored_at_its_provisional_c
     )  # 1.25 between 2 at 1,000 and 1 at 3,000; a lower minimum comes later
     assert (found.tau, found.censored) == (None, "right")
     assert found.bound == pytest.approx(1000 * 3**share)
+
+
+def test_a_fixed_distance_is_reached_where_a_power_law_says_or_not_at_all():
+    frechet = 100 / TAU
+    assert crossing(QualityLevel(measure="fid", level=0.5), TAU, frechet).tau == pytest.approx(200)
+    assert crossing(QualityLevel(measure="fid", level=0.01), TAU, frechet) == Crossing(None, "right", 3000)
+    assert crossing(QualityLevel(measure="fid", level=5), TAU, frechet) == Crossing(None, "left", 30)
 
 
 def test_a_frechet_distance_flat_from_the_start_is_left_censored():
