@@ -1,9 +1,12 @@
 """The network of a run by the kind of its model, and its parameter count p.
 
-Importing it loads torch and diffusers (seconds), so layers above import it only where a network is needed.
+Importing it loads torch (seconds), so layers above import it only where a network is needed. diffusers, which takes as
+long again, is loaded where a U-Net is built.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -12,7 +15,9 @@ from jobs import model_kinds
 from jobs.fields import Group
 from jobs.mlp import MLP
 from jobs.score_matrix import build_score_matrix
-from jobs.unet import UNet, build_unet
+
+if TYPE_CHECKING:
+    from jobs.unet import UNet
 
 
 def build_model(
@@ -29,6 +34,8 @@ def build_model(
     network: UNet | MLP
     match model:
         case model_kinds.UNet():
+            from jobs.unet import build_unet
+
             network = build_unet(model, shape, classes)
         case model_kinds.MLP():
             network = MLP(shape, model.W, model.blocks, classes)
