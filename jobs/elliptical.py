@@ -14,8 +14,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln, logsumexp
-from scipy.stats import chi2
+from scipy.special import chdtri, gammaincinv, gammaln, logsumexp
 
 from storage.errors import SettingError
 
@@ -83,7 +82,7 @@ def student_t(variances: Floats, nu: float) -> Elliptical:
     if nu <= 2:
         raise SettingError("nu", nu, "above 2 is needed, or the data have no covariance")
     a = nu / 2
-    edges = np.log(chi2.ppf(1e-14, nu) / 2), np.log(chi2.isf(1e-17, nu) / 2)
+    edges = np.log(gammaincinv(a, 1e-14)), np.log(chdtri(nu, 1e-17) / 2)
     log_u = np.linspace(*edges, _SCALES)
     weights = np.exp(a * log_u - np.exp(log_u) - gammaln(a))
     return Elliptical(
@@ -126,7 +125,7 @@ def _radial_score_square(gamma: Floats, weights: Floats, d: int) -> float:
     """
     nodes, node_weights = np.polynomial.legendre.leggauss(_RADII)
     # Each component's |x|² is γ_s χ²_d; between its far quantiles the density is smooth in ln |x|².
-    low, high = np.log(chi2.ppf(1e-16, d)), np.log(chi2.isf(1e-18, d))
+    low, high = np.log(2 * gammaincinv(d / 2, 1e-16)), np.log(chdtri(d, 1e-18))
     log_q = low + (nodes + 1) / 2 * (high - low)
     density = np.exp(d / 2 * log_q - np.exp(log_q) / 2 - d / 2 * math.log(2) - gammaln(d / 2))
     probability = density * node_weights * (high - low) / 2  # (R,)

@@ -58,7 +58,7 @@ resources:
 
 TINIEST = """
 name: many
-settings: {{data: digits, W: 4, multipliers: [1, 1], batch: 4, lr: 1e-3, n: 4, steps: 2, eval_first: 2,
+settings: {{data: digits, model: mlp, W: 4, blocks: 1, batch: 4, lr: 1e-3, n: 4, steps: 2, eval_first: 2,
            samples: 12, ddim_steps: 1, loss_pairs: 4, frechet_dims: 2, gallery: 0}}
 grid: {{seed: [{seeds}]}}
 resources: {{slurm: {{time: "30", runs_per_job: 10}}}}
