@@ -114,6 +114,9 @@ def test_a_job_is_followed_cancelled_and_resumed_from_other_shells_also_after_th
 
     tausweep("resume", "raysweep", store=store)  # where it was submitted
     wait_for(lambda: len(executing(layout)) == 2)
+    wait_for(
+        lambda: all(last_attempt(layout.run(run)).resumed_from_tau is not None for run in executing(layout))
+    )
     for run_id in layout.run_ids():
         assert last_attempt(layout.run(run_id)).resumed_from_tau >= 20
     tausweep("cancel", "raysweep", store=store)
