@@ -92,7 +92,7 @@ def job(
     wait_for(lambda: not any(executor.alive(handles)))
 
 
-def wait_for(condition: Callable[[], bool], *, seconds: float = 90) -> None:
+def wait_for(condition: Callable[[], bool], *, seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -19,8 +20,12 @@ from orchestrator.plan import make_plan
 from orchestrator.sweepfile import read_sweep
 from storage.attempt_records import last_attempt
 from storage.attempts import run_status
+from storage.errors import InputError
 from storage.layout import StoreLayout
 from tests.integration.tiny_sweep import science, start, states, tausweep
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(1500)]
 
@@ -96,7 +101,7 @@ def test_a_job_is_followed_cancelled_and_resumed_from_other_shells_also_after_th
     file = write(tmp_path, steps=100_000, more=", checkpoint_seconds: 1")
     told = tausweep("submit", file, "--executor", "ray", store=store).stdout
     assert "raysubmit_" in told
-    wait_for(lambda: states(store) == {"running": 2})
+    wait_for(lambda: [run_status(layout.run(run)).tau > 20 for run in executing(layout)] == [True, True])
 
     rows = json.loads(tausweep("status", "raysweep", "--json", store=store).stdout)["runs"]
     assert [row["scheduler_state"] for row in rows] == ["RUNNING"] * 2
@@ -104,7 +109,6 @@ def test_a_job_is_followed_cancelled_and_resumed_from_other_shells_also_after_th
 
     tausweep("cancel", "raysweep", "optimizer=sgd", store=store)
     wait_for(lambda: states(store) == {"running": 1, "cancelled": 1})
-    wait_for(lambda: [run_status(layout.run(run)).tau > 20 for run in executing(layout)] == [True])
 
     ray_cluster("kill", "head")
     wait_for(lambda: not executing(layout))
@@ -346,7 +350,17 @@ def test_a_cluster_is_found_by_every_form_of_its_address(ray_cluster, monkeypatc
     url = client_url()
     if form != "auto":  # what is given wins over the environment, which Ray alone would not let happen
         monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.9:9")
-    assert client(addresses[form]).get_address() == url
+    assert reached(addresses[form]).get_address() == url
+
+
+def reached(address: str, tries: int = 3) -> JobSubmissionClient:
+    """A client; Ray gives the server of a ray:// address 30 seconds to start, which a busy machine may exceed."""
+    try:
+        return client(address)
+    except InputError as error:
+        if tries == 1 or "Starting Ray client server failed" not in str(error):
+            raise
+        return reached(address, tries - 1)
 
 
 def test_no_cluster_is_one_message(tmp_path):
