@@ -18,6 +18,7 @@ from orchestrator.grouping import group_of
 from orchestrator.results import FIT_VERSION, Estimate, FitResult
 from storage.atomic import publish
 from storage.errors import CorruptFileError, InputError, SchemaError
+from storage.layout import is_result_file, is_table_file
 
 ESTIMATES = pa.schema(
     [
@@ -51,7 +52,7 @@ def require_form(path: Path) -> None:
     Raises:
         InputError: its name does not say which form.
     """
-    if path.suffix not in (".json", ".parquet"):
+    if not (is_result_file(path) or is_table_file(path)):
         raise InputError(f"--out {path}: the name must end in .json (all of it) or .parquet (its estimates)")
 
 
@@ -63,7 +64,7 @@ def write_result(result: FitResult, path: Path) -> None:
     """
     require_form(path)
     try:
-        if path.suffix == ".json":
+        if is_result_file(path):
             text = json.dumps(result.model_dump(mode="json"), indent=1, allow_nan=False) + "\n"
             publish(path, lambda file: file.write(text.encode()))
         else:

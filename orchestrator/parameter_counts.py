@@ -14,12 +14,10 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from jobs.spec import RunSpec
 from storage.atomic import read_record, write_record
 from storage.errors import StoreError, TausweepError
-from storage.layout import StoreLayout
+from storage.layout import StoreLayout, parameter_count
 
 
 def network_key(spec: RunSpec) -> str:
@@ -84,7 +82,7 @@ def _place(key: str) -> Path:
     # Another version of what builds networks may build others.
     builders = [version(package) for package in ("tausweep", "torch", "diffusers")]
     name = hashlib.sha256(json.dumps([key, *builders]).encode()).hexdigest()[:20]
-    return user_cache_path("tausweep") / "parameters" / f"{name}.json"
+    return parameter_count(name)
 
 
 def _remembered(key: str) -> int | None:

@@ -129,12 +129,13 @@ def export(
     """
     from orchestrator import output, selection
     from orchestrator.answers import write_answer
+    from storage.layout import is_table_file
     from storage.sql import query as answer
     from storage.transfer import export_runs
 
     layout = selection.open_store(store)
     run_ids = selection.run_ids(sweep, layout)
-    if out.suffix == ".parquet":
+    if is_table_file(out):
         if checkpoints:
             raise InputError(f"--checkpoints: {out} holds evaluations only; give a folder")
         sql = "SELECT * FROM evaluations ORDER BY run_id, tau"

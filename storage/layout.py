@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from platformdirs import user_cache_path
+
 from storage import listing
 from storage.objects import each, is_object
 
@@ -45,6 +47,21 @@ class PartName:
 def is_temporary(path: Path) -> bool:
     """Whether a name is that of a file being published (see `storage.atomic`)."""
     return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def is_table_file(path: Path) -> bool:
+    """Whether a path of the user's means a single table instead of a folder."""
+    return path.suffix == ".parquet"
+
+
+def is_result_file(path: Path) -> bool:
+    """Whether a path of the user's means a JSON document."""
+    return path.suffix == ".json"
+
+
+def parameter_count(name: str) -> Path:
+    """The count of a network's parameters that is kept for the user, outside of any store."""
+    return user_cache_path("tausweep") / "parameters" / f"{name}.json"
 
 
 _RUN_FILES = (
