@@ -6,6 +6,7 @@ Paths are given by the caller; knows nothing of the store. numpy and Pillow, no 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,13 +41,16 @@ def digits_labels() -> Labels:
     return _digits_table()[:, 64].astype(np.int64)
 
 
+@functools.cache
 def _digits_table() -> NDArray[np.float64]:
     # 64 pixels and the label a row, read from the installed package's file: importing scikit-learn takes a second.
     package = importlib.util.find_spec("sklearn")
     if package is None or not package.submodule_search_locations:
         raise DataError("data = digits: scikit-learn is not installed; install it or use data = folder")
     path = Path(package.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
-    return np.loadtxt(path, delimiter=",")
+    table = np.loadtxt(path, delimiter=",")
+    table.flags.writeable = False
+    return table
 
 
 def list_images(folder: Path) -> list[Path]:

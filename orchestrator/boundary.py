@@ -71,7 +71,7 @@ class BoundaryPosterior:
         log_n = np.linspace(np.log(low) - _BEYOND, np.log(high) + _BEYOND, _MIDDLES)
         log_weights = np.zeros((_MIDDLES, len(_STEEPNESS)))
         for size in sorted(set(n)):
-            p = _probability(log_n, size)
+            p = probability(log_n, size)
             yes = sum(found.memorises for found in outcomes if found.n == size)
             no = n.count(size) - yes
             log_weights += xlogy(yes, p) + xlogy(no, 1 - p)
@@ -101,27 +101,41 @@ class BoundaryPosterior:
 
     def memorises(self, n: float) -> float:
         """Probability that a further run of this n memorises."""
-        return float((self.weights * _probability(self.log_n, n)).sum())
+        return float((self.weights * probability(self.log_n, n)).sum())
 
     def information(self, n: float) -> float:
-        """Expected information, in nats, that a further run of this n gives about ln n*.
-
-        I = H(y) − E[H(y | n*)], with the steepness integrated out (Lindley 1956, doi:10.1214/aoms/1177728069).
-        """
-        middle = self.weights.sum(axis=1)
-        p = (self.weights * _probability(self.log_n, n)).sum(axis=1) / np.maximum(middle, 1e-300)
-        return float(_entropy(np.array(middle @ p)) - middle @ _entropy(p))
+        """Expected information, in nats, that a further run of this n gives about ln n*."""
+        return float(information(self.weights, probability(self.log_n, n)))
 
     def after(self, n: float, memorises: bool) -> BoundaryPosterior:
         """The posterior if a further run of this n ended so."""
-        p = _probability(self.log_n, n)
+        p = probability(self.log_n, n)
         weights = self.weights * (p if memorises else 1 - p)
         measured = min(self.measured[0], n), max(self.measured[1], n)
         return BoundaryPosterior(log_n=self.log_n, weights=weights / weights.sum(), measured=measured)
 
 
-def _probability(log_n: Floats, n: float) -> Floats:
-    """(M, S) probability that a run of size n memorises, kept off 0 and 1."""
+def information(weights: Floats, p: Floats) -> Floats:
+    """Expected information, in nats, that one more run gives about ln n*, for each of several posteriors.
+
+    I = H(y) − E[H(y | n*)], with the steepness integrated out (Lindley 1956, doi:10.1214/aoms/1177728069).
+
+    Args:
+        weights: (..., M, S) posteriors, each of sum 1.
+        p: (M, S) probability that the run memorises.
+
+    Returns:
+        (...) one number a posterior.
+    """
+    middle = weights.sum(axis=-1)
+    yes = np.einsum("...ms,ms->...m", weights, p)
+    conditional = (middle * _entropy(yes / np.maximum(middle, 1e-300))).sum(axis=-1)
+    result: Floats = _entropy(yes.sum(axis=-1)) - conditional
+    return result
+
+
+def probability(log_n: Floats, n: float) -> Floats:
+    """(M, S) probability that a run of size n memorises, on the grid of ln n* and steepness; kept off 0 and 1."""
     p: Floats = expit(-_STEEPNESS[None, :] * (np.log(n) - log_n[:, None]))
     return np.clip(p, 1e-9, 1 - 1e-9)
 

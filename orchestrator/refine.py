@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orchestrator.boundary import BoundaryPosterior, Outcome, outcome
+from orchestrator.boundary import BoundaryPosterior, Outcome, information, outcome, probability
 from orchestrator.curves import Condition
 from orchestrator.grouping import by_condition, condition_of
 from orchestrator.results import RunTimescales
@@ -61,13 +61,14 @@ class Proposal:
 
 @dataclass(eq=False)
 class _Branches:
-    """A posterior for every outcome of runs that were proposed, with the probability of that outcome."""
+    """A posterior for every outcome of runs that were proposed, with the probability of that outcome; on one grid."""
 
     weights: list[float]
     posteriors: list[BoundaryPosterior]
 
     def information(self, n: float) -> float:
-        return sum(w * p.information(n) for w, p in zip(self.weights, self.posteriors, strict=True))
+        joint = np.stack([posterior.weights for posterior in self.posteriors])
+        return float(self.weights @ information(joint, probability(self.posteriors[0].log_n, n)))
 
     def memorises(self, n: float) -> float:
         return sum(w * p.memorises(n) for w, p in zip(self.weights, self.posteriors, strict=True))

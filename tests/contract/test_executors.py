@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 SWEEP = """
 name: contract
-settings: {data: digits, W: 4, multipliers: [1, 1], batch: 4, lr: 1e-3, n: 4, steps: %d, eval_first: 2,
+settings: {data: digits, model: mlp, W: 4, blocks: 1, batch: 4, lr: 1e-3, n: 4, steps: %d, eval_first: 2,
            eval_per_decade: 1, samples: 12, ddim_steps: 1, loss_pairs: 4, frechet_dims: 2, gallery: 0}
 grid: {seed: %s}
 """
@@ -157,17 +157,17 @@ def test_resources_that_are_not_there_are_refused_at_submit_and_nothing_is_submi
 def test_a_run_whose_worker_is_killed_goes_on_from_its_checkpoint(
     executor: Executor, layout: StoreLayout, job
 ) -> None:
-    resources = Resources(heartbeat_seconds=0.2, checkpoint_steps=10, retry_seconds=0.2)
-    plan, handle = job(1, steps=400, resources=resources)
+    resources = Resources(heartbeat_seconds=0.2, checkpoint_steps=50, retry_seconds=0.2)
+    plan, handle = job(1, steps=4000, resources=resources)
     run = layout.run(plan.runs[0].run_id)
-    wait_for(lambda: run_status(run).tau > 30)
+    wait_for(lambda: run_status(run).tau > 100)
     os.kill(last_attempt(run).process.pid, signal.SIGKILL)  # lost, without a word to anybody
     wait_for(lambda: executor.alive([handle]) == [False] or run.attempt_numbers() == [1, 2])
     if executor.alive([handle]) == [False] and run.attempt_numbers() == [1]:
-        job(1, steps=400, resources=resources)  # a job that does not go on by itself is followed by another
+        job(1, steps=4000, resources=resources)  # a job that does not go on by itself is followed by another
     wait_for(lambda: run_status(run).state == "succeeded")
     assert run.attempt_numbers() == [1, 2]
-    assert last_attempt(run).resumed_from_tau >= 30
+    assert last_attempt(run).resumed_from_tau >= 100
 
 
 def test_a_job_that_has_ended_does_not_live_and_is_cancelled_without_a_word(executor: Executor, job) -> None:

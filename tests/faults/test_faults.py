@@ -40,7 +40,7 @@ def test_kills_at_an_instant_and_inside_writes_leave_a_store_equal_to_the_undist
     assert query(StoreLayout(campaign.store), lost).to_pylist()[0]["lost"] >= 1
 
 
-@pytest.mark.parametrize("name", ["disk", "permission", "newest checkpoint", "part", "4 orchestrators"])
+@pytest.mark.parametrize("name", ["disk", "permission", "newest checkpoint", "part", "2 orchestrators"])
 def test_other_faults_end_as_expected(quiet: Path, tmp_path: Path, name: str) -> None:
     if name == "disk" and not can_mount(tmp_path / "probe"):
         pytest.skip("no tmpfs can be mounted: not root, or not allowed to")

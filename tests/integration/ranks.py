@@ -25,8 +25,6 @@ from storage.layout import RunDirectory, StoreLayout
 SETTINGS: dict[str, Any] = {
     "fingerprint": fingerprint_digits(),
     "n": 7,
-    "W": 4,
-    "multipliers": [1, 1],
     "lr": 1e-3,
     "batch": 5,
     "steps": 200,
@@ -40,15 +38,18 @@ SETTINGS: dict[str, Any] = {
     "pixel_scale": 2,
     "seed": 0,
 }
+UNET: dict[str, Any] = {"W": 4, "multipliers": [1, 1]}
+MLP: dict[str, Any] = {"model": "mlp", "W": 4, "blocks": 1}
+"""Loaded in half of the time, for tests to which the network is all one."""
 QUICK = ("--heartbeat-seconds", "0.1", "--checkpoint-seconds", "0.3", "--max-attempts", "1")
 _started: list[subprocess.Popen[str]] = []
 
 
-def prepare(layout: StoreLayout, **changes: Any) -> RunDirectory:
+def prepare(layout: StoreLayout, network: dict[str, Any] = UNET, **changes: Any) -> RunDirectory:
     """Write what a worker needs for one run."""
     if not layout.images(fingerprint_digits()).exists():
         publish(layout.images(fingerprint_digits()), lambda file: np.save(file, digits()))
-    spec = RunSpec.from_settings(SETTINGS | changes)
+    spec = RunSpec.from_settings(SETTINGS | network | changes)
     run = layout.run(spec.run_id)
     write_record(run.spec, {"run_id": run.run_id, "p": 1, "settings": spec.settings()})
     return run

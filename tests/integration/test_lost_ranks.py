@@ -13,7 +13,18 @@ import pytest
 from storage.attempt_records import read_attempt
 from storage.attempts import run_status
 from storage.layout import RunDirectory
-from tests.integration.ranks import SETTINGS, end_workers, finish, prepare, store_at, trains, wait_for, worker
+from tests.integration.ranks import (
+    MLP,
+    SETTINGS,
+    UNET,
+    end_workers,
+    finish,
+    prepare,
+    store_at,
+    trains,
+    wait_for,
+    worker,
+)
 from tests.integration.tiny_sweep import science, tausweep
 
 pytestmark = pytest.mark.slow
@@ -26,13 +37,13 @@ def no_worker_is_left() -> Iterator[None]:
 
 
 TWO = ("--processes", 2)
-LONG = {"steps": 20_000, "eval_first": 20_000}
+LONG = {"steps": 500_000, "eval_first": 500_000}
 EXIT_REQUEUE = 75
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
-    return prepare(store_at(tmp_path / "runs"), **LONG)
+    return prepare(store_at(tmp_path / "runs"), MLP, **LONG)
 
 
 def files(run: RunDirectory) -> list[Path]:
@@ -40,7 +51,7 @@ def files(run: RunDirectory) -> list[Path]:
 
 
 def test_a_rank_that_is_killed_fails_the_attempt_by_name_and_another_run_goes_on(run: RunDirectory) -> None:
-    other = prepare(run.store, steps=50)
+    other = prepare(run.store, MLP, steps=50)
     process = worker(run.path, other.path, *TWO)
     victim = trains(run, process)[0]
     victim.kill()
@@ -102,17 +113,17 @@ def test_a_rank_that_is_out_of_memory_tells_its_own_error(run: RunDirectory) -> 
 
 
 def test_a_run_whose_rank_was_killed_is_finished_by_resume_as_if_undisturbed(tmp_path: Path) -> None:
-    grid = {name: value for name, value in SETTINGS.items() if name not in ("fingerprint", "steps")}
+    grid = {name: value for name, value in (SETTINGS | UNET).items() if name not in ("fingerprint", "steps")}
     lines = [f"  {name}: {value}" for name, value in grid.items()]
     file = tmp_path / "pair.yaml"
     file.write_text(
-        "\n".join(["settings:", *lines, "  dropout: 0.3", "grid: {steps: [250]}"])
+        "\n".join(["settings:", *lines, "  dropout: 0.3", "grid: {steps: [120]}"])
         + "\nresources: {processes: 2, heartbeat_seconds: 0.1, checkpoint_seconds: 0.3, max_attempts: 1}\n"
     )
     tausweep("run", file, store=tmp_path / "undisturbed")
     store = store_at(tmp_path / "disturbed")
     tausweep("submit", file, store=store.root)
-    wait_for(lambda: any(run_status(store.run(i)).tau > 60 for i in store.run_ids()))
+    wait_for(lambda: any(run_status(store.run(i)).tau > 30 for i in store.run_ids()))
     run = store.run(store.run_ids()[0])
     wait_for(lambda: bool(run.checkpoint_taus()))
     leader = psutil.Process(read_attempt(run, 1).process.pid)

@@ -31,13 +31,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(1500)]
 
 SWEEP = """
 name: raysweep
-settings: {{data: digits, W: 4, multipliers: [1, 1], batch: "min(512, n)", steps: {steps}, eval_first: {first},
+settings: {{data: digits, model: mlp, W: 4, blocks: 1, batch: "min(512, n)", steps: {steps}, eval_first: {first},
             eval_per_decade: 2, samples: 12, ddim_steps: 1, loss_pairs: 4, frechet_dims: 2, gallery: 0}}
 grid: {{n: {n}, optimizer: [adam, sgd], seed: {seeds}}}
 when:
   optimizer=adam: {{lr: 4e-3}}
   optimizer=sgd: {{lr: 0.02, clip: 1}}
-resources: {{heartbeat_seconds: {beat}, checkpoint_steps: 20, retry_seconds: 0.5{more}}}
+resources: {{heartbeat_seconds: {beat}, checkpoint_steps: 100, retry_seconds: 0.5{more}}}
 """
 
 
@@ -77,16 +77,16 @@ def on_node(layout: StoreLayout, node: str) -> list[str]:
 
 
 def test_a_sweep_that_loses_a_node_has_the_values_of_one_on_this_machine(ray_cluster, tmp_path):
-    file = write(tmp_path, steps=100, n="[4, 6]", seeds="[0, 1, 2, 3, 4, 5]")
+    file = write(tmp_path, steps=3000, n="[4, 6]", seeds="[0, 1, 2]")
     tausweep("submit", file, "--executor", "ray", store=tmp_path / "ray")
     layout = StoreLayout(tmp_path / "ray")
-    wait_for(lambda: states(tmp_path / "ray").get("succeeded", 0) >= 4)
-    wait_for(lambda: any(run_status(layout.run(run)).tau > 20 for run in on_node(layout, "n1")))
+    wait_for(lambda: states(tmp_path / "ray").get("succeeded", 0) >= 2)
+    wait_for(lambda: any(run_status(layout.run(run)).tau > 150 for run in on_node(layout, "n1")))
     ray_cluster("kill", "n1")
-    wait_for(lambda: states(tmp_path / "ray") == {"succeeded": 24}, seconds=900)
+    wait_for(lambda: states(tmp_path / "ray") == {"succeeded": 12}, seconds=900)
     again = [run for run in layout.run_ids() if len(layout.run(run).attempt_numbers()) > 1]
     assert len(again) == 1  # what the node executed, and nothing else
-    assert last_attempt(layout.run(again[0])).resumed_from_tau >= 20
+    assert last_attempt(layout.run(again[0])).resumed_from_tau >= 100
     ray_cluster("up")
 
     tausweep("run", file, store=tmp_path / "local")
@@ -152,18 +152,6 @@ def test_a_watched_job_that_is_stopped_with_runs_left_says_so_and_fails(ray_clus
     assert states(store) == {"preempted": 2}
 
 
-def test_a_killed_worker_process_costs_only_what_came_after_the_checkpoint(ray_cluster, tmp_path):
-    store = tmp_path / "store"
-    layout = StoreLayout(store)
-    tausweep("submit", write(tmp_path, steps=300), "--executor", "ray", store=store)
-    wait_for(lambda: any(run_status(layout.run(run)).tau > 40 for run in executing(layout)))
-    run_id, pid = next(item for item in executing(layout).items() if run_status(layout.run(item[0])).tau > 40)
-    os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: states(store) == {"succeeded": 2}, seconds=600)
-    assert layout.run(run_id).attempt_numbers() == [1, 2]
-    assert last_attempt(layout.run(run_id)).resumed_from_tau >= 40
-
-
 def test_two_ranks_through_ray_train_compute_what_two_ranks_of_one_worker_do(ray_cluster, tmp_path):
     file = write(tmp_path, steps=40, more=", processes: 2, workers: 1")
     tausweep("submit", file, "--executor", "ray", store=tmp_path / "ray")
@@ -199,10 +187,10 @@ def test_ranks_of_ray_train_save_a_checkpoint_when_the_job_is_cancelled(ray_clus
 def test_a_killed_rank_of_ray_train_costs_only_what_came_after_the_checkpoint(ray_cluster, tmp_path):
     store = tmp_path / "store"
     layout = StoreLayout(store)
-    file = write(tmp_path, steps=200, more=", processes: 2, workers: 1")
+    file = write(tmp_path, steps=5000, more=", processes: 2, workers: 1")
     tausweep("submit", file, "optimizer=sgd", "--executor", "ray", store=store)
     (run,) = [layout.run(run_id) for run_id in layout.run_ids()]
-    wait_for(lambda: run_status(run).tau > 40)
+    wait_for(lambda: run_status(run).tau > 150)
     leader = last_attempt(run).process.pid
     sessions = {session(node) for node in ("head", "n1", "n2")}
     ranks = [
@@ -214,7 +202,7 @@ def test_a_killed_rank_of_ray_train_costs_only_what_came_after_the_checkpoint(ra
     os.kill(other, signal.SIGKILL)
     wait_for(lambda: states(store) == {"succeeded": 1}, seconds=600)
     assert last_attempt(run).attempt > 1
-    assert last_attempt(run).resumed_from_tau >= 40
+    assert last_attempt(run).resumed_from_tau >= 100
 
 
 def test_nodes_that_lack_a_package_end_the_job_and_fail_no_run(ray_cluster, tmp_path, monkeypatch):
@@ -238,8 +226,8 @@ def test_nodes_that_lack_a_package_end_the_job_and_fail_no_run(ray_cluster, tmp_
 
 def test_torch_is_loaded_once_for_many_runs(ray_cluster, tmp_path):
     store = tmp_path / "store"
-    tausweep("submit", write(tmp_path, steps=2, seeds=str(list(range(12)))), "--executor", "ray", store=store)
-    wait_for(lambda: states(store) == {"succeeded": 24})
+    tausweep("submit", write(tmp_path, steps=2, seeds=str(list(range(6)))), "--executor", "ray", store=store)
+    wait_for(lambda: states(store) == {"succeeded": 12})
     layout = StoreLayout(store)
     pids = {last_attempt(layout.run(run)).process.pid for run in layout.run_ids()}
     assert len(pids) <= 3 + 1  # as many as there are cores; Ray may replace one that it took for idle
@@ -260,14 +248,14 @@ def test_a_sweep_whose_store_is_on_an_object_store_has_the_values_of_a_local_one
 def test_many_runs_are_executed_once_each_and_the_driver_stays_small(ray_cluster, tmp_path):
     store = tmp_path / "store"
     layout = StoreLayout(store)
-    file = write(tmp_path, steps=2, seeds=str(list(range(150))))
+    file = write(tmp_path, steps=2, seeds=str(list(range(60))))
     tausweep("submit", file, "--executor", "ray", store=store)
 
     def told():
         return "".join(log.read_text() for log in layout.jobs.glob("*.log"))
 
     wait_for(lambda: "ended with 0" in told(), seconds=1200)
-    assert states(store) == {"succeeded": 300}
+    assert states(store) == {"succeeded": 120}
     assert [run for run in layout.run_ids() if layout.run(run).attempt_numbers() != [1]] == []
     peak, before = map(int, re.findall(r"the driver took (\d+) MB, (\d+) MB before", told())[0])
     print(f"driver: {peak} MB, {before} MB before the first run")

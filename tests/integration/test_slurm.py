@@ -33,28 +33,21 @@ from tests.integration.slurm_site import (
     wait_for,
     without,
 )
-from tests.integration.tiny_sweep import SETTINGS, science, start, states, tausweep
+from tests.integration.tiny_sweep import science, start, states, tausweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 
-SWEEP = (
-    """
+SWEEP = """
 name: {name}
-settings:
-"""
-    + SETTINGS
-    + """\
-  dropout: 0.2
-  lr: 4e-3
-grid: {{n: [{n}], W: [4], seed: [{seeds}]}}
+settings: {{data: digits, model: mlp, W: 4, blocks: 1, batch: "min(512, n)", lr: 4e-3, steps: {steps}, eval_first: 10,
+           eval_per_decade: 4, samples: 12, ddim_steps: 3, loss_pairs: 16, frechet_dims: 3, gallery: 2}}
+grid: {{n: [{n}], seed: [{seeds}]}}
 resources:
   heartbeat_seconds: 0.5
   checkpoint_seconds: 5
   retry_seconds: 1
   {resources}
 """
-)
-
 
 TINIEST = """
 name: many
@@ -119,7 +112,7 @@ def test_a_sweep_survives_preemption_time_limits_requeues_and_the_death_of_a_nod
     # SLURM asks a job to stop 56 to 80 seconds after its start: longer than a start takes, and shorter than six runs do
     # on all but quick machines.
     limits = 'slurm: {time: "0:02:00", margin_seconds: 40, runs_per_job: 6, cpus: 2}'
-    file = write_sweep(tmp_path, "d24", steps=400, n=(4, 6, 8), seeds=8, resources=limits)
+    file = write_sweep(tmp_path, "d24", steps=4000, n=(4, 6, 8), seeds=8, resources=limits)
     store = tmp_path / "cluster"
     began = start("submit", file, "--executor", "slurm", "--watch", store=store)
     wait_for(lambda: len(running()) == 4, what="the start of all jobs")
@@ -163,7 +156,7 @@ def test_a_sweep_survives_preemption_time_limits_requeues_and_the_death_of_a_nod
 
 
 def test_a_run_over_two_nodes_is_the_run_of_two_processes(tmp_path: Path) -> None:
-    file = write_sweep(tmp_path, steps=60, n=(8,), resources="processes: 2\n  slurm: {nodes: 2}")
+    file = write_sweep(tmp_path, steps=200, n=(8,), resources="processes: 2\n  slurm: {nodes: 2}")
     store = tmp_path / "cluster"
     tausweep("submit", file, "--executor", "slurm", "--watch", store=store)
     tausweep("run", file, store=tmp_path / "local")
@@ -180,7 +173,7 @@ def test_a_run_over_two_nodes_is_the_run_of_two_processes(tmp_path: Path) -> Non
 
 def test_without_scontrol_on_the_nodes_a_job_is_followed_by_another(tmp_path: Path) -> None:
     path = without(tmp_path / "bin", "scontrol")
-    file = write_sweep(tmp_path, steps=800, resources=f'slurm: {{setup: ["export PATH={path}"]}}')
+    file = write_sweep(tmp_path, steps=6000, resources=f'slurm: {{setup: ["export PATH={path}"]}}')
     store = tmp_path / "cluster"
     watching = start("submit", file, "--executor", "slurm", "--watch", store=store)
     layout = StoreLayout(store)
@@ -201,15 +194,15 @@ def room() -> Iterator[int]:
     """So many jobs may be submitted at once, fewer than the site would take otherwise."""
     user = getpass.getuser()
     before = slurm("sacctmgr", "-nP", "show", "assoc", f"user={user}", "format=MaxSubmitJobs").split()[0]
-    slurm("sacctmgr", "-i", "modify", "user", user, "set", "maxsubmitjobs=24")
-    yield 24
+    slurm("sacctmgr", "-i", "modify", "user", user, "set", "maxsubmitjobs=10")
+    yield 10
     slurm("sacctmgr", "-i", "modify", "user", user, "set", f"maxsubmitjobs={before}")
 
 
 @pytest.mark.timeout(3600)
 def test_many_runs_are_executed_once_each_within_the_site_s_limits(tmp_path: Path, room: int) -> None:
     file = tmp_path / "many.yaml"
-    file.write_text(TINIEST.format(seeds=", ".join(map(str, range(260)))))
+    file.write_text(TINIEST.format(seeds=", ".join(map(str, range(120)))))
     store = tmp_path / "runs"
     watching = start("submit", file, "--executor", "slurm", "--watch", store=store)
     layout = StoreLayout(store)
@@ -219,15 +212,15 @@ def test_many_runs_are_executed_once_each_within_the_site_s_limits(tmp_path: Pat
         time.sleep(2)
     output = watching.communicate()[0]
     assert watching.returncode == 0, output
-    assert states(store) == {"succeeded": 260}
+    assert states(store) == {"succeeded": 120}
     numbers = Counter(tuple(layout.run(run_id).attempt_numbers()) for run_id in layout.run_ids())
-    assert numbers == {(1,): 260}
+    assert numbers == {(1,): 120}
     handles = [json.loads(layout.job(job_id).read_text())["details"] for job_id in layout.job_ids()]
     arrays = Counter(handle["array"] for handle in handles)
     told = re.findall(r"SLURM was asked: (.*)", output)[-1]
     print(f"{len(handles)} jobs in arrays of {list(arrays.values())}, {most} at most at once; {told}")
-    assert len(handles) == 26
-    assert max(arrays.values()) == 20, "MaxArraySize"
+    assert len(handles) == 12
+    assert max(arrays.values()) == 8, "MaxArraySize"
     assert most <= room
     assert f"sbatch {len(arrays)}" in told, "none was rejected, and none was more than needed"
 
@@ -327,7 +320,7 @@ def test_a_dry_run_shows_the_scripts_and_what_sbatch_says_of_them_and_writes_not
         "#SBATCH --partition=main",
         "#SBATCH --time=20",
         "to start at",
-        "7 runs in 3 jobs, arrays of 20 at most",
+        "7 runs in 3 jobs, arrays of 8 at most",
         "more jobs now",
         "core-hours: unknown",
         "Nothing was submitted or written.",
@@ -362,7 +355,7 @@ def test_the_end_of_a_killed_job_is_told_without_accounting_and_resume_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(without(tmp_path / "bin", "sacct")))
-    file = write_sweep(tmp_path, steps=400)
+    file = write_sweep(tmp_path, steps=6000)
     store = tmp_path / "runs"
     tausweep("submit", file, "--executor", "slurm", store=store)
     wait_for(lambda: states(store).get("running", 0) == 1)

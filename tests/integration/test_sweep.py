@@ -24,6 +24,9 @@ from tests.integration.tiny_sweep import science, start, states, tausweep, write
 pytestmark = pytest.mark.slow
 
 
+FEW = "n=4"  # a run of either optimizer
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store in which the tiny sweep ran without a disturbance."""
@@ -34,9 +37,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def long_undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with so many steps that there is time to disturb it."""
+    """Two of its runs with so many steps that there is time to disturb them."""
     folder = tmp_path_factory.mktemp("long")
-    tausweep("run", write_sweep(folder, steps=150), store=folder / "runs")
+    tausweep("run", write_sweep(folder, steps=150), FEW, store=folder / "runs")
     return folder / "runs"
 
 
@@ -106,7 +109,7 @@ def test_kill_9_of_a_worker_costs_a_try_and_the_sweep_is_completed(
     long_undisturbed: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "runs"
-    process = start("run", write_sweep(tmp_path, steps=150), store=store)
+    process = start("run", write_sweep(tmp_path, steps=150), FEW, store=store)
     wait_for(lambda: bool(training(store)))
     training(store)[0].kill()
     output, _ = process.communicate(timeout=200)
@@ -121,18 +124,18 @@ def test_a_run_that_loses_its_last_try_has_failed_until_somebody_asks_for_it(
 ) -> None:
     store = tmp_path / "runs"
     file = write_sweep(tmp_path, steps=150)
-    process = start("run", file, "resources.max_attempts=1", store=store)
+    process = start("run", file, FEW, "resources.max_attempts=1", store=store)
     wait_for(lambda: bool(training(store)))
     training(store)[0].kill()
     output, _ = process.communicate(timeout=200)
     assert process.returncode == 1
-    assert states(store) == {"succeeded": 3, "failed": 1}, output
+    assert states(store) == {"succeeded": 1, "failed": 1}, output
     assert "lost_worker" in tausweep("status", "tiny", store=store).stdout
     told = tausweep("logs", "tiny", "--failed", store=store).stdout
     assert "1 × lost_worker: " in told
     assert "OOM killer" in told
-    tausweep("run", file, store=store, check=False)
-    assert states(store) == {"succeeded": 3, "failed": 1}, "run does not take a failed run up again"
+    tausweep("run", file, FEW, store=store, check=False)
+    assert states(store) == {"succeeded": 1, "failed": 1}, "run does not take a failed run up again"
     tausweep("resume", "tiny", store=store)
     assert science(store) == science(long_undisturbed)
 
@@ -158,7 +161,7 @@ def test_kill_9_of_the_orchestrator_then_resume_completes_the_sweep(
     long_undisturbed: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "runs"
-    process = start("run", write_sweep(tmp_path, steps=150), store=store)
+    process = start("run", write_sweep(tmp_path, steps=150), FEW, store=store)
     wait_for(lambda: bool(training(store)))
     workers = psutil.Process(process.pid).children()
     process.kill()
@@ -166,24 +169,8 @@ def test_kill_9_of_the_orchestrator_then_resume_completes_the_sweep(
     psutil.wait_procs(workers, timeout=30)
     assert not any(worker.is_running() for worker in workers), "workers end with who started them"
     tausweep("resume", "tiny", store=store)
-    assert states(store) == {"succeeded": 4}
+    assert states(store) == {"succeeded": 2}
     assert science(store) == science(long_undisturbed)
-
-
-def test_everything_killed_at_once_then_resume_completes_the_sweep(
-    long_undisturbed: Path, tmp_path: Path
-) -> None:
-    store = tmp_path / "runs"
-    process = start("run", write_sweep(tmp_path, steps=150), store=store)
-    wait_for(lambda: bool(list(store.glob("runs/*/checkpoints/*.pt"))))
-    for victim in [psutil.Process(process.pid), *psutil.Process(process.pid).children()]:
-        victim.kill()
-    process.communicate()
-    tausweep("resume", "tiny", store=store)
-    assert states(store) == {"succeeded": 4}
-    assert science(store) == science(long_undisturbed)
-    resumed = query(StoreLayout(store), "SELECT max(resumed_from_tau) AS tau FROM attempts").to_pylist()
-    assert resumed[0]["tau"] > 0, "at least one run went on from a checkpoint"
 
 
 def test_ctrl_c_leaves_a_sweep_that_the_same_command_continues(
@@ -191,7 +178,7 @@ def test_ctrl_c_leaves_a_sweep_that_the_same_command_continues(
 ) -> None:
     store = tmp_path / "runs"
     file = write_sweep(tmp_path, steps=150)
-    process = start("run", file, store=store)
+    process = start("run", file, FEW, store=store)
     wait_for(lambda: bool(training(store)))
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
@@ -199,7 +186,7 @@ def test_ctrl_c_leaves_a_sweep_that_the_same_command_continues(
     assert "goes on from here" in output
     assert "Traceback" not in output
     assert states(store).get("preempted", 0) >= 1
-    tausweep("run", file, store=store)
+    tausweep("run", file, FEW, store=store)
     assert science(store) == science(long_undisturbed)
 
 
@@ -207,27 +194,15 @@ def test_cancel_stops_running_and_waiting_runs_and_resume_takes_them_up(
     long_undisturbed: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "runs"
-    process = start("run", write_sweep(tmp_path, steps=150), store=store)
+    process = start("run", write_sweep(tmp_path, steps=150), FEW, "resources.workers=1", store=store)
     wait_for(lambda: bool(training(store)))
-    tausweep("cancel", "tiny", "n=4", store=store)
+    tausweep("cancel", "tiny", store=store)
     process.communicate(timeout=200)
-    assert states(store) == {"succeeded": 2, "cancelled": 2}
-    tausweep("run", write_sweep(tmp_path, steps=150), store=store)
-    assert states(store) == {"succeeded": 2, "cancelled": 2}
+    assert states(store) == {"cancelled": 2}
+    tausweep("run", write_sweep(tmp_path, steps=150), FEW, store=store)
+    assert states(store) == {"cancelled": 2}
     tausweep("resume", "tiny", store=store)
     assert science(store) == science(long_undisturbed)
-
-
-def test_two_orchestrators_on_one_store_train_every_run_once(undisturbed: Path, tmp_path: Path) -> None:
-    store = tmp_path / "runs"
-    file = write_sweep(tmp_path)
-    both = [start("run", file, store=store) for _ in range(2)]
-    for process in both:
-        output, _ = process.communicate(timeout=200)
-        assert process.returncode == 0, output
-    attempts = query(StoreLayout(store), "SELECT run_id FROM attempts").to_pylist()
-    assert len(attempts) == len({row["run_id"] for row in attempts}) == 4
-    assert science(store) == science(undisturbed)
 
 
 def test_a_run_that_diverges_fails_alone_and_reruns_only_when_asked(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer.main
 
 from jobs.spec import RunSpec
 from orchestrator.cli import main
@@ -159,12 +161,16 @@ class Done:
     err: str
 
 
+_command = functools.cache(typer.main.get_command)
+
+
 def tausweep(*arguments: str | Path, store: Path) -> Done:
     """Run a command in this process, as the installed script does."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     code = 0
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setattr(sys, "argv", ["tausweep", *map(str, arguments), "--store", str(store)])
+        patch.setattr("typer.main.get_command", _command)  # built once, not at every call
         try:
             main()
         except SystemExit as exit_:
