@@ -158,13 +158,13 @@ def test_a_run_whose_worker_is_killed_goes_on_from_its_checkpoint(
     executor: Executor, layout: StoreLayout, job
 ) -> None:
     resources = Resources(heartbeat_seconds=0.2, checkpoint_steps=50, retry_seconds=0.2)
-    plan, handle = job(1, steps=4000, resources=resources)
+    plan, handle = job(1, steps=1500, resources=resources)
     run = layout.run(plan.runs[0].run_id)
     wait_for(lambda: run_status(run).tau > 100)
     os.kill(last_attempt(run).process.pid, signal.SIGKILL)  # lost, without a word to anybody
     wait_for(lambda: executor.alive([handle]) == [False] or run.attempt_numbers() == [1, 2])
     if executor.alive([handle]) == [False] and run.attempt_numbers() == [1]:
-        job(1, steps=4000, resources=resources)  # a job that does not go on by itself is followed by another
+        job(1, steps=1500, resources=resources)  # a job that does not go on by itself is followed by another
     wait_for(lambda: run_status(run).state == "succeeded")
     assert run.attempt_numbers() == [1, 2]
     assert last_attempt(run).resumed_from_tau >= 100

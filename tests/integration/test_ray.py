@@ -77,7 +77,7 @@ def on_node(layout: StoreLayout, node: str) -> list[str]:
 
 
 def test_a_sweep_that_loses_a_node_has_the_values_of_one_on_this_machine(ray_cluster, tmp_path):
-    file = write(tmp_path, steps=3000, n="[4, 6]", seeds="[0, 1, 2]")
+    file = write(tmp_path, steps=1500, n="[4, 6]", seeds="[0, 1, 2]")
     tausweep("submit", file, "--executor", "ray", store=tmp_path / "ray")
     layout = StoreLayout(tmp_path / "ray")
     wait_for(lambda: states(tmp_path / "ray").get("succeeded", 0) >= 2)
@@ -187,7 +187,7 @@ def test_ranks_of_ray_train_save_a_checkpoint_when_the_job_is_cancelled(ray_clus
 def test_a_killed_rank_of_ray_train_costs_only_what_came_after_the_checkpoint(ray_cluster, tmp_path):
     store = tmp_path / "store"
     layout = StoreLayout(store)
-    file = write(tmp_path, steps=5000, more=", processes: 2, workers: 1")
+    file = write(tmp_path, steps=2000, more=", processes: 2, workers: 1")
     tausweep("submit", file, "optimizer=sgd", "--executor", "ray", store=store)
     (run,) = [layout.run(run_id) for run_id in layout.run_ids()]
     wait_for(lambda: run_status(run).tau > 150)

@@ -112,7 +112,7 @@ def test_a_sweep_survives_preemption_time_limits_requeues_and_the_death_of_a_nod
     # SLURM asks a job to stop 56 to 80 seconds after its start: longer than a start takes, and shorter than six runs do
     # on all but quick machines.
     limits = 'slurm: {time: "0:02:00", margin_seconds: 40, runs_per_job: 6, cpus: 2}'
-    file = write_sweep(tmp_path, "d24", steps=4000, n=(4, 6, 8), seeds=8, resources=limits)
+    file = write_sweep(tmp_path, "d24", steps=3000, n=(4, 6, 8), seeds=8, resources=limits)
     store = tmp_path / "cluster"
     began = start("submit", file, "--executor", "slurm", "--watch", store=store)
     wait_for(lambda: len(running()) == 4, what="the start of all jobs")
@@ -173,7 +173,7 @@ def test_a_run_over_two_nodes_is_the_run_of_two_processes(tmp_path: Path) -> Non
 
 def test_without_scontrol_on_the_nodes_a_job_is_followed_by_another(tmp_path: Path) -> None:
     path = without(tmp_path / "bin", "scontrol")
-    file = write_sweep(tmp_path, steps=6000, resources=f'slurm: {{setup: ["export PATH={path}"]}}')
+    file = write_sweep(tmp_path, steps=3000, resources=f'slurm: {{setup: ["export PATH={path}"]}}')
     store = tmp_path / "cluster"
     watching = start("submit", file, "--executor", "slurm", "--watch", store=store)
     layout = StoreLayout(store)
@@ -355,7 +355,7 @@ def test_the_end_of_a_killed_job_is_told_without_accounting_and_resume_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(without(tmp_path / "bin", "sacct")))
-    file = write_sweep(tmp_path, steps=6000)
+    file = write_sweep(tmp_path, steps=3000)
     store = tmp_path / "runs"
     tausweep("submit", file, "--executor", "slurm", store=store)
     wait_for(lambda: states(store).get("running", 0) == 1)

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.slow
 
 
 FEW = "n=4"  # a run of either optimizer
+LONG = 1000
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def long_undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two of its runs with so many steps that there is time to disturb them."""
     folder = tmp_path_factory.mktemp("long")
-    tausweep("run", write_sweep(folder, steps=150), FEW, store=folder / "runs")
+    tausweep("run", write_sweep(folder, steps=LONG), FEW, store=folder / "runs")
     return folder / "runs"
 
 
@@ -109,7 +110,7 @@ def test_kill_9_of_a_worker_costs_a_try_and_the_sweep_is_completed(
     long_undisturbed: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "runs"
-    process = start("run", write_sweep(tmp_path, steps=150), FEW, store=store)
+    process = start("run", write_sweep(tmp_path, steps=LONG), FEW, store=store)
     wait_for(lambda: bool(training(store)))
     training(store)[0].kill()
     output, _ = process.communicate(timeout=200)
@@ -123,7 +124,7 @@ def test_a_run_that_loses_its_last_try_has_failed_until_somebody_asks_for_it(
     long_undisturbed: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "runs"
-    file = write_sweep(tmp_path, steps=150)
+    file = write_sweep(tmp_path, steps=LONG)
     process = start("run", file, FEW, "resources.max_attempts=1", store=store)
     wait_for(lambda: bool(training(store)))
     training(store)[0].kill()
@@ -161,7 +162,7 @@ def test_kill_9_of_the_orchestrator_then_resume_completes_the_sweep(
     long_undisturbed: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "runs"
-    process = start("run", write_sweep(tmp_path, steps=150), FEW, store=store)
+    process = start("run", write_sweep(tmp_path, steps=LONG), FEW, store=store)
     wait_for(lambda: bool(training(store)))
     workers = psutil.Process(process.pid).children()
     process.kill()
@@ -177,7 +178,7 @@ def test_ctrl_c_leaves_a_sweep_that_the_same_command_continues(
     long_undisturbed: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "runs"
-    file = write_sweep(tmp_path, steps=150)
+    file = write_sweep(tmp_path, steps=LONG)
     process = start("run", file, FEW, store=store)
     wait_for(lambda: bool(training(store)))
     process.send_signal(signal.SIGINT)
@@ -194,12 +195,12 @@ def test_cancel_stops_running_and_waiting_runs_and_resume_takes_them_up(
     long_undisturbed: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "runs"
-    process = start("run", write_sweep(tmp_path, steps=150), FEW, "resources.workers=1", store=store)
+    process = start("run", write_sweep(tmp_path, steps=LONG), FEW, "resources.workers=1", store=store)
     wait_for(lambda: bool(training(store)))
     tausweep("cancel", "tiny", store=store)
     process.communicate(timeout=200)
     assert states(store) == {"cancelled": 2}
-    tausweep("run", write_sweep(tmp_path, steps=150), FEW, store=store)
+    tausweep("run", write_sweep(tmp_path, steps=LONG), FEW, store=store)
     assert states(store) == {"cancelled": 2}
     tausweep("resume", "tiny", store=store)
     assert science(store) == science(long_undisturbed)
@@ -208,7 +209,7 @@ def test_cancel_stops_running_and_waiting_runs_and_resume_takes_them_up(
 def test_a_run_that_diverges_fails_alone_and_reruns_only_when_asked(tmp_path: Path) -> None:
     store = tmp_path / "runs"
     file = write_sweep(tmp_path)
-    done = tausweep("run", file, "lr=4e-3,1e9", "optimizer=sgd", "n=4", store=store, check=False)
+    done = tausweep("run", file, "lr=4e-3,1e30", "optimizer=sgd", "n=4", store=store, check=False)
     assert done.returncode == 1
     assert states(store) == {"succeeded": 1, "failed": 1}
     failures = json.loads(tausweep("logs", "tiny", "--failed", "--json", store=store).stdout)

@@ -13,9 +13,13 @@ from storage.layout import StoreLayout
 from storage.scan import read_table
 from storage.sql import query
 
-SETTINGS = """\
+SWEEP = """
+name: tiny
+experiment: diffusion
+settings:
   data: digits
-  multipliers: [1, 1]
+  model: mlp
+  blocks: 1
   batch: min(512, n)
   steps: {steps}
   eval_first: 10
@@ -25,17 +29,6 @@ SETTINGS = """\
   loss_pairs: 16
   frechet_dims: 3
   gallery: 2
-"""
-"""Of a model that trains a hundred steps a second."""
-
-SWEEP = (
-    """
-name: tiny
-experiment: diffusion
-settings:
-"""
-    + SETTINGS
-    + """\
   pixel_scale: 2
 grid:
   n: [4, 6]
@@ -47,7 +40,7 @@ when:
   optimizer=sgd: {{lr: 0.02, clip: 1}}
 resources: {{workers: 2, heartbeat_seconds: 0.2, checkpoint_seconds: 0.3, retry_seconds: 0.5}}
 """
-)
+"""Of a network that trains some hundred steps a second and is loaded in half the time of a U-Net."""
 
 
 def write_sweep(folder: Path, *, steps: int = 40) -> Path:

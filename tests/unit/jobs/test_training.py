@@ -130,7 +130,13 @@ def test_two_runs_of_one_spec_are_bit_equal(settings: dict[str, Any]) -> None:
         ({"optimizer": "adamw", "weight_decay": 0.5}, (11,)),
         ({"optimizer": "gd", "batch": "n"}, (11,)),
     ],
-    ids=["adam with dropout", "sgd in warm-up with dropout", "v, batch that does not divide n", "adamw", "gd"],
+    ids=[
+        "adam with dropout",
+        "sgd in warm-up with dropout",
+        "v, batch that does not divide n",
+        "adamw",
+        "gd",
+    ],
 )
 def test_a_run_stopped_anywhere_and_resumed_gives_the_bits_of_an_undisturbed_one(
     settings: dict[str, Any], stops: tuple[int, ...]

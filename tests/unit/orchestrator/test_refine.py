@@ -280,10 +280,10 @@ def around(store, tmp_path, most, batch=None, site=None, **options):
 
 
 def test_auto_goes_on_until_the_interval_is_narrow(measured, tmp_path):
-    rounds = around(measured, tmp_path, 40, width=1.8)
+    rounds = around(measured, tmp_path, 40, width=2.5)
     last, proposals = rounds[-1]
     assert proposals == []
-    assert last.open(1.8) == {}
+    assert last.open(2.5) == {}
     (found,) = last.known.values()
     assert found.quantile(0.025) < 17.5 < found.quantile(0.975)
     assert 2 <= len(rounds) - 1 < 25

@@ -97,7 +97,7 @@ def test_a_changed_spec_is_refused(layout: StoreLayout) -> None:
 
 
 def test_a_stop_leaves_a_checkpoint_and_the_next_attempt_goes_on_from_it(layout: StoreLayout) -> None:
-    run = prepare(layout, steps=400, eval_first=100, eval_per_decade=2)
+    run = prepare(layout, steps=100, eval_first=25, eval_per_decade=2)
     stop = StopFlag()
 
     def stop_once_it_trains() -> None:
@@ -110,7 +110,7 @@ def test_a_stop_leaves_a_checkpoint_and_the_next_attempt_goes_on_from_it(layout:
     first = read_attempt(run, 1)
     assert first.state == "preempted"
     assert first.tau is not None
-    assert 0 < first.tau < 400
+    assert 0 < first.tau < 100
     assert run.checkpoint_taus()[-1] == first.tau
     assert work([run], StopFlag(), OPTIONS)
     second = read_attempt(run, 2)
