@@ -334,7 +334,7 @@ def test_a_dry_run_shows_the_scripts_and_what_sbatch_says_of_them_and_writes_not
 
 def test_a_canary_that_fails_keeps_the_rest_from_being_submitted(tmp_path: Path) -> None:
     file = write_sweep(tmp_path, seeds=3)
-    file.write_text(file.read_text().replace("lr: 4e-3", "lr: 1e30\n  optimizer: sgd"))
+    file.write_text(file.read_text().replace("lr: 4e-3", "lr: 1e30, optimizer: sgd"))
     store = tmp_path / "runs"
     done = tausweep("submit", file, "--executor", "slurm", "--canary", store=store, check=False)
     assert done.returncode == 1
