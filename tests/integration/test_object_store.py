@@ -16,7 +16,7 @@ from tests.integration.tiny_sweep import science, start, states, tausweep, write
 pytestmark = pytest.mark.slow
 FEW = ("n=4", "resources.workers=1", "resources.heartbeat_seconds=1")
 """The test server answers some hundred requests a second, so: two runs, and few heartbeats."""
-STEPS = 1000
+STEPS = 2000
 
 
 @pytest.fixture(scope="module")

@@ -77,7 +77,7 @@ def on_node(layout: StoreLayout, node: str) -> list[str]:
 
 
 def test_a_sweep_that_loses_a_node_has_the_values_of_one_on_this_machine(ray_cluster, tmp_path):
-    file = write(tmp_path, steps=800, n="[4, 6]", seeds="[0, 1, 2, 3, 4, 5]")
+    file = write(tmp_path, steps=1500, n="[4, 6]", seeds="[0, 1, 2, 3, 4, 5]")
     tausweep("submit", file, "--executor", "ray", store=tmp_path / "ray")
     layout = StoreLayout(tmp_path / "ray")
     wait_for(lambda: states(tmp_path / "ray").get("succeeded", 0) >= 4)
