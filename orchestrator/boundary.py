@@ -103,10 +103,6 @@ class BoundaryPosterior:
         """Probability that a further run of this n memorises."""
         return float((self.weights * probability(self.log_n, n)).sum())
 
-    def information(self, n: float) -> float:
-        """Expected information, in nats, that a further run of this n gives about ln n*."""
-        return float(information(self.weights, probability(self.log_n, n)))
-
     def after(self, n: float, memorises: bool) -> BoundaryPosterior:
         """The posterior if a further run of this n ended so."""
         p = probability(self.log_n, n)

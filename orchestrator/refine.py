@@ -66,9 +66,11 @@ class _Branches:
     weights: list[float]
     posteriors: list[BoundaryPosterior]
 
-    def information(self, n: float) -> float:
+    def information(self, sizes: Sequence[int]) -> list[float]:
+        """For each n, how much a further run of it tells."""
         joint = np.stack([posterior.weights for posterior in self.posteriors])
-        return float(self.weights @ information(joint, probability(self.posteriors[0].log_n, n)))
+        log_n = self.posteriors[0].log_n
+        return [float(self.weights @ information(joint, probability(log_n, n))) for n in sizes]
 
     def memorises(self, n: float) -> float:
         return sum(w * p.memorises(n) for w, p in zip(self.weights, self.posteriors, strict=True))
@@ -148,6 +150,6 @@ def _best(branches: _Branches, known: BoundaryPosterior, largest_n: int | None) 
     low, high = max(SMALLEST_N, known.quantile(0.005)), max(SMALLEST_N, known.quantile(0.995))
     grid = np.unique(np.round(np.geomspace(low, high, _CANDIDATES)).astype(int))
     allowed = [int(n) for n in grid if largest_n is None or n <= largest_n] or [largest_n or SMALLEST_N]
-    told = [branches.information(n) for n in allowed]
+    told = branches.information(allowed)
     place = int(np.argmax(told))
     return allowed[place], told[place]

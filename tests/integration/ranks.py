@@ -40,7 +40,7 @@ SETTINGS: dict[str, Any] = {
 }
 UNET: dict[str, Any] = {"W": 4, "multipliers": [1, 1]}
 MLP: dict[str, Any] = {"model": "mlp", "W": 4, "blocks": 1}
-"""Loaded in half of the time, for tests to which the network is all one."""
+"""Loaded in little more than half of the time, for tests to which the network is all one."""
 QUICK = ("--heartbeat-seconds", "0.1", "--checkpoint-seconds", "0.3", "--max-attempts", "1")
 _started: list[subprocess.Popen[str]] = []
 

@@ -1,4 +1,7 @@
-"""Sweeps on a real Ray cluster of three nodes: detached, through the loss of a node and of the head, and refused."""
+"""Sweeps on a real Ray cluster of three nodes: detached, through the loss of a node and of the head, and refused.
+
+`TAUSWEEP_RAY_RUNS` says of how many runs the large sweep is (120 by default, an even number).
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(1500)]
 
+RUNS = int(os.environ.get("TAUSWEEP_RAY_RUNS", "120"))
 SWEEP = """
 name: raysweep
 settings: {{data: digits, model: mlp, W: 4, blocks: 1, batch: "min(512, n)", steps: {steps}, eval_first: {first},
@@ -248,14 +252,14 @@ def test_a_sweep_whose_store_is_on_an_object_store_has_the_values_of_a_local_one
 def test_many_runs_are_executed_once_each_and_the_driver_stays_small(ray_cluster, tmp_path):
     store = tmp_path / "store"
     layout = StoreLayout(store)
-    file = write(tmp_path, steps=2, seeds=str(list(range(60))))
+    file = write(tmp_path, steps=2, seeds=str(list(range(RUNS // 2))))
     tausweep("submit", file, "--executor", "ray", store=store)
 
     def told():
         return "".join(log.read_text() for log in layout.jobs.glob("*.log"))
 
     wait_for(lambda: "ended with 0" in told(), seconds=1200)
-    assert states(store) == {"succeeded": 120}
+    assert states(store) == {"succeeded": RUNS}
     assert [run for run in layout.run_ids() if layout.run(run).attempt_numbers() != [1]] == []
     peak, before = map(int, re.findall(r"the driver took (\d+) MB, (\d+) MB before", told())[0])
     print(f"driver: {peak} MB, {before} MB before the first run")

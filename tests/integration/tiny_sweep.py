@@ -40,7 +40,7 @@ when:
   optimizer=sgd: {{lr: 0.02, clip: 1}}
 resources: {{workers: 2, heartbeat_seconds: 0.2, checkpoint_seconds: 0.3, retry_seconds: 0.5}}
 """
-"""Of a network that trains some hundred steps a second and is loaded in half the time of a U-Net."""
+"""Of a network that trains some hundred steps a second and is loaded in little more than half the time of a U-Net."""
 
 
 def write_sweep(folder: Path, *, steps: int = 40) -> Path:

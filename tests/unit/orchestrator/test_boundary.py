@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from orchestrator.boundary import BoundaryPosterior, Outcome, outcome
+from orchestrator.boundary import BoundaryPosterior, Outcome, information, outcome, probability
 from orchestrator.timescales import Crossing
 
 CLEAN = [Outcome(n, n < 25) for n in (5, 10, 20, 40, 80) for _ in range(2)]
@@ -81,7 +81,7 @@ def test_intervals_hold_planted_boundaries(steepness):
 
 def test_a_run_tells_most_where_its_end_is_least_known():
     posterior = BoundaryPosterior.of(CLEAN)
-    gains = {n: posterior.information(n) for n in (5, 14, 28, 56, 80)}
+    gains = {n: information(posterior.weights, probability(posterior.log_n, n)) for n in (5, 14, 28, 56, 80)}
     assert max(gains, key=gains.__getitem__) == 28
     assert gains[5] < gains[28] / 5
     assert all(gain >= 0 for gain in gains.values())
@@ -96,7 +96,9 @@ def test_expected_information_is_the_expected_fall_of_entropy():
 
     yes = posterior.memorises(24)
     after = yes * entropy(posterior.after(24, True)) + (1 - yes) * entropy(posterior.after(24, False))
-    assert posterior.information(24) == pytest.approx(entropy(posterior) - after, abs=1e-6)
+    assert information(posterior.weights, probability(posterior.log_n, 24)) == pytest.approx(
+        entropy(posterior) - after, abs=1e-6
+    )
 
 
 def test_updating_by_a_run_equals_having_had_it():
