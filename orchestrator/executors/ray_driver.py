@@ -92,7 +92,8 @@ class Drive:
                 self._waiting.clear()
                 self._later.clear()
                 for task in list(self._in_ray):
-                    ray.cancel(task)  # those that run: SIGINT, in effect
+                    # Those that run: SIGINT, in effect. What they have begun they end themselves.
+                    ray.cancel(task, recursive=False)
             if self._in_ray:
                 ready, _ = ray.wait(list(self._in_ray), timeout=_POLL_SECONDS, fetch_local=False)
                 for reference in ready:

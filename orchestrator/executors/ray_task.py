@@ -148,7 +148,8 @@ def train(
         ),
     )
     with _handlers_kept():
-        asked = _fit(trainer.fit, lambda: ray.get(sign.ask.remote()))
+        # Not waited for: what a cancelled task waits for of Ray's, Ray interrupts after a second, and the ranks with it.
+        asked = _fit(trainer.fit, sign.ask.remote)
     return EXIT_REQUEUE if asked else 0
 
 
