@@ -29,13 +29,13 @@ types: $(BIN)/.installed-dev
 	$(BIN)/mypy
 
 bench: $(BIN)/.installed-bench
-	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	for script in tests/benchmarks/bench_*.py; do $(BIN)/python -m tests.benchmarks.$$(basename $$script .py) || exit 1; done
 
 faults: $(BIN)/.installed-dev
 	$(BIN)/python -m tests.faults
 
 schema: $(BIN)/.installed-dev
-	$(BIN)/python -c 'import json; from orchestrator.results import FitResult; print(json.dumps(FitResult.model_json_schema(), indent=1, ensure_ascii=False))' > docs/fit-result.schema.json
+	$(BIN)/python -c 'import json; from tausweep import FitResult; print(json.dumps(FitResult.model_json_schema(), indent=1, ensure_ascii=False))' > docs/fit-result.schema.json
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -1,6 +1,6 @@
 """The processes (ranks) that train one run together, as the training loop and the evaluation see them.
 
-`Ranks` itself is one process alone, for which everything here does nothing; `workers.process_group` has the form for
+`Ranks` itself is one process alone, for which everything here does nothing; `workers.ranks.process_group` has the form for
 several. Which of them there are, who started them and how they talk is not known here.
 """
 

@@ -16,17 +16,19 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
-from orchestrator import analysis, selection
-from orchestrator.criteria import parse_criterion
-from orchestrator.curves import Curve, RunCurves, read_curves
-from orchestrator.fit_files import ESTIMATES, estimates, read_result, write_result
-from orchestrator.resolver import resolve
-from orchestrator.results import FIT_VERSION, Estimate, FitResult
-from orchestrator.timescales import Criterion, Smoothing
-from storage.objects import location
+from tausweep.orchestrator.analysis import tables as analysis_tables
+from tausweep.orchestrator.analysis.criteria.criterion import Criterion
+from tausweep.orchestrator.analysis.criteria.crossing import Smoothing
+from tausweep.orchestrator.analysis.criteria.names import parse_criterion
+from tausweep.orchestrator.analysis.resolver import resolve
+from tausweep.orchestrator.analysis.result_files import ESTIMATES, estimates, read_result, write_result
+from tausweep.orchestrator.analysis.runs.curves import Curve, RunCurves, read_curves
+from tausweep.orchestrator.analysis.runs.results import FIT_VERSION, Estimate, FitResult
+from tausweep.orchestrator.stores import access, selection
+from tausweep.storage.files.object_store import location
 
 if TYPE_CHECKING:
-    from orchestrator.spectrum_plots import Density
+    from tausweep.orchestrator.figures.spectrum_plots import Density
 
 __all__ = [
     "ESTIMATES",
@@ -55,9 +57,9 @@ def draw_spectrum(
 ) -> None:
     """Draw measured eigenvalues and a theory's densities in the style of all figures.
 
-    Arguments and errors as of `orchestrator.spectrum_plots.draw_spectrum`.
+    Arguments and errors as of `orchestrator.figures.spectrum_plots.draw_spectrum`.
     """
-    from orchestrator import spectrum_plots  # matplotlib is loaded by those who draw
+    from tausweep.orchestrator.figures import spectrum_plots  # matplotlib is loaded by those who draw
 
     spectrum_plots.draw_spectrum(Path(path), spectra, densities, deltas)
 
@@ -86,10 +88,10 @@ def resolve_sweep(
         StoreError: a file of the store is damaged.
     """
     chosen = tuple(parse_criterion(name) for name in criteria)
-    view = analysis.View(k=k, criteria=chosen or None, smoothing=smoothing)
-    layout = selection.open_store(location(str(store)))
+    view = analysis_tables.View(k=k, criteria=chosen or None, smoothing=smoothing)
+    layout = access.open_store(location(str(store)))
     plan = selection.stored(sweep, layout, list(where))
-    return analysis.resolve_sweep(plan, layout, view)
+    return analysis_tables.resolve_sweep(plan, layout, view)
 
 
 def curves_of(
@@ -107,7 +109,7 @@ def curves_of(
         InputError: no such store, sweep or filter, or k is out of its range.
         StoreError: a file of the store is damaged.
     """
-    view = analysis.View(k=k)
-    layout = selection.open_store(location(str(store)))
-    tables = analysis.read_tables(selection.stored(sweep, layout, list(where)), layout)
+    view = analysis_tables.View(k=k)
+    layout = access.open_store(location(str(store)))
+    tables = analysis_tables.read_tables(selection.stored(sweep, layout, list(where)), layout)
     return read_curves(*tables, k=view.k)

@@ -14,8 +14,8 @@ from typing import Literal
 
 from platformdirs import user_cache_path
 
-from storage import listing
-from storage.objects import each, is_object
+from tausweep.storage.files import folders as files_folders
+from tausweep.storage.files.object_store import each, is_object
 
 TableName = Literal["metrics", "neighbours", "samples"]
 TABLES: tuple[TableName, ...] = ("metrics", "neighbours", "samples")
@@ -45,7 +45,7 @@ class PartName:
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether a name is that of a file being published (see `storage.atomic`)."""
+    """Whether a name is that of a file being published (see `storage.files.atomic`)."""
     return _TEMPORARY.fullmatch(path.name) is not None
 
 
@@ -126,7 +126,7 @@ class RunDirectory:
 
     def attempt_numbers(self) -> list[int]:
         """The attempts recorded so far, ascending; empty if the run was never started."""
-        return listing.numbers(self.attempts, ".json")
+        return files_folders.numbers(self.attempts, ".json")
 
     def log(self, number: int) -> Path:
         """What one attempt printed."""
@@ -147,11 +147,11 @@ class RunDirectory:
 
     def checkpoint_taus(self) -> list[int]:
         """Steps that have a checkpoint, ascending."""
-        return listing.numbers(self.checkpoints, ".pt")
+        return files_folders.numbers(self.checkpoints, ".pt")
 
     def files(self) -> list[Path]:
         """Every file of the run."""
-        return [folder / name for folder, _, names in listing.walk(self.path) for name in names]
+        return [folder / name for folder, _, names in files_folders.walk(self.path) for name in names]
 
     def table(self, table: TableName) -> Path:
         """Folder of a table's parts."""
@@ -168,7 +168,7 @@ class RunDirectory:
 
     def part_names(self, table: TableName) -> list[PartName]:
         """Names of the published parts of a table, in the order they were written."""
-        names = map(PartName.parse, listing.names(self.table(table)))
+        names = map(PartName.parse, files_folders.names(self.table(table)))
         return sorted(name for name in names if name is not None)
 
 
@@ -189,7 +189,7 @@ class StoreLayout:
 
     def run_ids(self) -> list[str]:
         """Ids of the runs that have a directory, sorted."""
-        return sorted(name for name in listing.names(self.runs) if _RUN_ID.fullmatch(name))
+        return sorted(name for name in files_folders.names(self.runs) if _RUN_ID.fullmatch(name))
 
     def without_attempt(self, numbers: Mapping[str, int]) -> set[str]:
         """The runs that have no attempt of the number given with them; one look each, for there may be many."""
@@ -212,7 +212,7 @@ class StoreLayout:
     def merged_files(self, table: TableName) -> list[Path]:
         """The merged files of a table, sorted by name."""
         folder = self.compacted / table
-        return [folder / name for name in sorted(listing.names(folder)) if _MERGED.fullmatch(name)]
+        return [folder / name for name in sorted(files_folders.names(folder)) if _MERGED.fullmatch(name)]
 
     def quarantined(self, path: Path, day: str) -> Path:
         """A free place for a file that a repair takes out on that day: below `quarantine/` as it was in the store."""
@@ -230,7 +230,7 @@ class StoreLayout:
 
     def walk(self) -> Iterator[Path]:
         """Every file of the store but those in quarantine, folder by folder."""
-        for here, folders, files in listing.walk(self.root):
+        for here, folders, files in files_folders.walk(self.root):
             if here == self.root and "quarantine" in folders:
                 folders.remove("quarantine")
             yield from (here / name for name in sorted(files))
@@ -251,7 +251,7 @@ class StoreLayout:
 
     def sweep_names(self) -> list[str]:
         """Names of the recorded sweeps, sorted."""
-        return listing.stems(self.sweeps, ".json")
+        return files_folders.stems(self.sweeps, ".json")
 
     @property
     def jobs(self) -> Path:
@@ -277,7 +277,7 @@ class StoreLayout:
 
     def job_ids(self) -> list[str]:
         """Ids of the recorded jobs, sorted."""
-        return listing.stems(self.jobs, ".json")
+        return files_folders.stems(self.jobs, ".json")
 
     @property
     def data(self) -> Path:
@@ -302,7 +302,7 @@ class StoreLayout:
 
     def image_sets(self) -> list[Path]:
         """The records of all data sets that were prepared under a name, sorted."""
-        return [self._sets / f"{stem}.json" for stem in listing.stems(self._sets, ".json")]
+        return [self._sets / f"{stem}.json" for stem in files_folders.stems(self._sets, ".json")]
 
     def images_index(self, key: str) -> Path:
         """What is known of a folder of images: its fingerprint, under a key made from names, sizes and dates."""

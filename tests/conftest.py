@@ -17,10 +17,10 @@ from typing import Any
 import hypothesis
 import pytest
 
-from jobs.spec import RunSpec
-from storage.atomic import write_record
-from storage.layout import RunDirectory, StoreLayout
-from storage.objects import location
+from tausweep.jobs.spec.run_spec import RunSpec
+from tausweep.storage.files.object_store import location
+from tausweep.storage.files.records import write_record
+from tausweep.storage.layout import RunDirectory, StoreLayout
 
 # Before anything loads torch: tiny models on several threads mostly wait, and for minutes where the cores are busy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

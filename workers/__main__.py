@@ -1,8 +1,8 @@
-"""The worker's entry point, the one thing every executor launches: `python -m workers RUN_DIRECTORY…`.
+"""The worker's entry point, the one thing every executor launches: `python -m tausweep.workers RUN_DIRECTORY…`.
 
 A file of run directories, one a line, is given as `@FILE`. Exit codes: 0 all done; 75 (EX_TEMPFAIL) asked to stop or
 out of time, requeue me; anything else is a fault of the worker itself, not of a run. Where torchrun's environment gives
-the process a place among others, or with --processes, each run is trained by several ranks (see `workers.team`).
+the process a place among others, or with --processes, each run is trained by several ranks (see `workers.ranks.team`).
 A process that outlives a worker, as Ray's do, calls `main` again and again: what is loaded stays.
 """
 
@@ -13,9 +13,9 @@ import os
 import sys
 from collections.abc import Iterator
 
-from storage.errors import TausweepError
-from storage.objects import location
-from workers.stop import EXIT_REQUEUE, StopFlag
+from tausweep.storage.errors import TausweepError
+from tausweep.storage.files.object_store import location
+from tausweep.workers.stop import EXIT_REQUEUE, StopFlag
 
 
 def main(arguments: list[str] | None = None, stop: StopFlag | None = None) -> int:
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None, stop: StopFlag | None = None) -> in
     Returns:
         The exit code.
     """
-    parser = argparse.ArgumentParser(prog="python -m workers")
+    parser = argparse.ArgumentParser(prog="python -m tausweep.workers")
     parser.add_argument("runs", nargs="+", metavar="RUN_DIRECTORY")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads torch may use")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
@@ -65,13 +65,13 @@ def main(arguments: list[str] | None = None, stop: StopFlag | None = None) -> in
 def _work(options: argparse.Namespace, arguments: list[str], stop: StopFlag) -> int:
     import torch
 
-    from storage.attempt_records import RetryPolicy
-    from storage.layout import RunDirectory
-    from workers.checkpointing import CheckpointPolicy
-    from workers.execute import WorkerOptions, work
-    from workers.follower import follow
-    from workers.process_group import Place, rank_device
-    from workers.team import make_team
+    from tausweep.storage.attempts.records import RetryPolicy
+    from tausweep.storage.layout import RunDirectory
+    from tausweep.workers.checkpointing import CheckpointPolicy
+    from tausweep.workers.execute import WorkerOptions, work
+    from tausweep.workers.ranks.follower import follow
+    from tausweep.workers.ranks.process_group import Place, rank_device
+    from tausweep.workers.ranks.team import make_team
 
     torch.set_num_threads(options.threads)
     if torch.get_num_interop_threads() != 1:  # may be set only once in a process

@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 import torch
 
-from jobs.spec import RunSpec
-from storage.atomic import publish
-from storage.errors import CorruptFileError
-from storage.layout import RunDirectory
-from storage.objects import read
-from workers.failures import is_out_of_memory
+from tausweep.jobs.spec.run_spec import RunSpec
+from tausweep.storage.errors import CorruptFileError
+from tausweep.storage.files.atomic import publish
+from tausweep.storage.files.object_store import read
+from tausweep.storage.layout import RunDirectory
+from tausweep.workers.failures import is_out_of_memory
 
 NEWEST = 2
 _UNREADABLE = (pickle.UnpicklingError, EOFError, RuntimeError, TypeError, ValueError, LookupError)

@@ -1,6 +1,6 @@
 """What a run sees of its surroundings: its store, its checkpoints and who may stop it.
 
-Implements `jobs.training.RunContext` on a run directory, for one attempt.
+Implements `jobs.training.loop.RunContext` on a run directory, for one attempt.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from jobs.training import Columns
-from storage.attempt_records import AttemptRecord, write_attempt
-from storage.attempts import require_ownership
-from storage.layout import RunDirectory, TableName
-from storage.parts import PartWriter
-from workers.checkpointing import CheckpointPolicy, load_checkpoint, save_checkpoint
-from workers.heartbeat import Heartbeat
-from workers.stop import StopFlag
+from tausweep.jobs.training.loop import Columns
+from tausweep.storage.attempts.claims import require_ownership
+from tausweep.storage.attempts.records import AttemptRecord, write_attempt
+from tausweep.storage.layout import RunDirectory, TableName
+from tausweep.storage.tables.part_writer import PartWriter
+from tausweep.workers.checkpointing import CheckpointPolicy, load_checkpoint, save_checkpoint
+from tausweep.workers.heartbeat import Heartbeat
+from tausweep.workers.stop import StopFlag
 
 
 class AttemptContext:

@@ -17,23 +17,24 @@ from typing import Any
 
 import torch
 
-from jobs.training import train
-from storage.attempt_records import AttemptRecord, Claim, RetryPolicy
-from storage.attempts import begin_attempt, end_attempt, run_status
-from storage.compaction import compact
-from storage.errors import ClaimLostError, StoreError
-from storage.layout import RunDirectory
-from storage.liveness import Watch
-from storage.local_files import growing_log
-from storage.objects import io_errors
-from workers.checkpointing import CheckpointPolicy
-from workers.context import AttemptContext
-from workers.failures import describe
-from workers.heartbeat import Heartbeat
-from workers.inputs import open_features, open_images, open_labels, open_spec
-from workers.provenance import provenance
-from workers.stop import StopFlag
-from workers.team import Team
+from tausweep.jobs.training.loop import train
+from tausweep.storage.attempts.claims import begin_attempt, end_attempt
+from tausweep.storage.attempts.liveness import Watch
+from tausweep.storage.attempts.records import AttemptRecord, Claim, RetryPolicy
+from tausweep.storage.attempts.status import run_status
+from tausweep.storage.errors import ClaimLostError, StoreError
+from tausweep.storage.files.local_copies import growing_log
+from tausweep.storage.files.object_store import io_errors
+from tausweep.storage.layout import RunDirectory
+from tausweep.storage.maintenance.compaction import compact
+from tausweep.workers.checkpointing import CheckpointPolicy
+from tausweep.workers.context import AttemptContext
+from tausweep.workers.failures import describe
+from tausweep.workers.heartbeat import Heartbeat
+from tausweep.workers.inputs import open_features, open_images, open_labels, open_spec
+from tausweep.workers.provenance import provenance
+from tausweep.workers.ranks.team import Team
+from tausweep.workers.stop import StopFlag
 
 _POLL_SECONDS = 2.0
 MERGED_RUNS = 32

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import distributed
 
-from storage.attempt_records import Failure
-from storage.errors import DataError, NotFiniteError
+from tausweep.storage.attempts.records import Failure
+from tausweep.storage.errors import DataError, NotFiniteError
 
 _TRACEBACK_CHARACTERS = 4000
 

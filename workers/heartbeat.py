@@ -11,12 +11,12 @@ import threading
 import time
 from types import TracebackType
 
-from storage.attempt_records import Claim
-from storage.attempts import beat
-from storage.errors import ClaimLostError
-from storage.layout import RunDirectory
-from storage.objects import io_errors
-from workers.stop import StopFlag
+from tausweep.storage.attempts.claims import beat
+from tausweep.storage.attempts.records import Claim
+from tausweep.storage.errors import ClaimLostError
+from tausweep.storage.files.object_store import io_errors
+from tausweep.storage.layout import RunDirectory
+from tausweep.workers.stop import StopFlag
 
 
 class Heartbeat:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jobs.data_kinds import Images, Imported
-from jobs.fields import Group
-from jobs.spec import RunSpec, stored_spec
-from storage.atomic import read_record
-from storage.errors import CorruptFileError, DataError
-from storage.layout import RunDirectory, StoreLayout
-from storage.local_files import local_copy
+from tausweep.jobs.spec.data import Images, Imported
+from tausweep.jobs.spec.fields import Group
+from tausweep.jobs.spec.run_spec import RunSpec, stored_spec
+from tausweep.storage.errors import CorruptFileError, DataError
+from tausweep.storage.files.local_copies import local_copy
+from tausweep.storage.files.records import read_record
+from tausweep.storage.layout import RunDirectory, StoreLayout
 
 if TYPE_CHECKING:
-    from jobs.feature_quality import FeatureInputs
+    from tausweep.jobs.quality.feature_distance import FeatureInputs
 
 
 def open_spec(run: RunDirectory) -> RunSpec:
@@ -55,8 +55,8 @@ def open_features(run: RunDirectory, spec: RunSpec) -> FeatureInputs | None:
     """
     if spec.evaluation.extractor is None:
         return None
-    from jobs.feature_quality import FeatureInputs
-    from workers.reference_statistics import StoredStatistics
+    from tausweep.jobs.quality.feature_distance import FeatureInputs
+    from tausweep.workers.reference_statistics import StoredStatistics
 
     statistics, digest = StoredStatistics(run.store), spec.evaluation.extractor_weights
     if digest is None:

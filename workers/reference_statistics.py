@@ -1,4 +1,4 @@
-"""Statistics of held-out images, kept in the store and in this process: implements `jobs.reference_sets.StatisticsStore`.
+"""Statistics of held-out images, kept in the store and in this process: implements `jobs.quality.reference_sets.StatisticsStore`.
 
 A file appears whole or not at all, and two workers that write one write the same.
 """
@@ -11,11 +11,11 @@ from collections import OrderedDict
 
 import numpy as np
 
-from jobs.frechet import Gaussian
-from storage.atomic import publish
-from storage.errors import CorruptFileError
-from storage.layout import StoreLayout
-from storage.objects import read
+from tausweep.jobs.quality.frechet import Gaussian
+from tausweep.storage.errors import CorruptFileError
+from tausweep.storage.files.atomic import publish
+from tausweep.storage.files.object_store import read
+from tausweep.storage.layout import StoreLayout
 
 _KEPT = 16  # of 2,048 features each takes 34 MB
 _recent: OrderedDict[str, Gaussian] = OrderedDict()

@@ -10,7 +10,7 @@ import signal
 from types import FrameType
 from typing import Literal
 
-from workers.budget import Budget
+from tausweep.workers.budget import Budget
 
 EXIT_REQUEUE = 75
 """Exit code of a worker that was asked to stop, or whose time is over: start it again (EX_TEMPFAIL)."""

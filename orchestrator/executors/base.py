@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from orchestrator.resources import Resources
-from storage.layout import StoreLayout
+from tausweep.orchestrator.sweep.resources import Resources
+from tausweep.storage.layout import StoreLayout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class Executor(Protocol):
 
 def worker_arguments(request: JobRequest) -> list[str]:
     """The worker's command line, the same for every back-end, without the interpreter."""
-    return ["-m", "workers", f"@{request.layout.job_runs(request.job_id)}", *worker_options(request)]
+    return ["-m", "tausweep.workers", f"@{request.layout.job_runs(request.job_id)}", *worker_options(request)]
 
 
 def worker_options(request: JobRequest) -> list[str]:

@@ -11,10 +11,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from orchestrator.executors.base import Handle, JobRequest, worker_arguments
-from storage.attempt_records import Process
-from storage.errors import TausweepError
-from storage.local_files import local_log
+from tausweep.orchestrator.executors.base import Handle, JobRequest, worker_arguments
+from tausweep.storage.attempts.records import Process
+from tausweep.storage.errors import TausweepError
+from tausweep.storage.files.local_copies import local_log
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 

@@ -15,14 +15,27 @@ import math
 
 import numpy as np
 
-from orchestrator.architectural_line import fit_limit
-from orchestrator.bootstrap import fractions, interval, median, resample_counts, resample_seeds
-from orchestrator.boundary import BoundaryPosterior, Outcome
-from orchestrator.censored_regression import Responses, fit_censored, held, is_determined, threshold
-from orchestrator.collapse import Points, best_exponent, resampled
-from orchestrator.first_crossing import RIGHT
-from orchestrator.laws import Crossed, fit_law
-from orchestrator.timescales import Crossing, MemorisedFraction, extended
+from tausweep.orchestrator.analysis.criteria.crossing import Crossing, extended
+from tausweep.orchestrator.analysis.criteria.first_crossing import RIGHT
+from tausweep.orchestrator.analysis.criteria.memorisation import MemorisedFraction
+from tausweep.orchestrator.analysis.laws.architectural_line import fit_limit
+from tausweep.orchestrator.analysis.laws.collapse import Points, best_exponent, resampled
+from tausweep.orchestrator.analysis.laws.power_laws import Crossed, fit_law
+from tausweep.orchestrator.analysis.statistics.bootstrap import (
+    fractions,
+    interval,
+    median,
+    resample_counts,
+    resample_seeds,
+)
+from tausweep.orchestrator.analysis.statistics.boundary_posterior import BoundaryPosterior, Outcome
+from tausweep.orchestrator.analysis.statistics.censored_regression import (
+    Responses,
+    fit_censored,
+    held,
+    is_determined,
+    threshold,
+)
 
 NOISE = 0.2
 SIZES = (16, 32, 64, 128)

@@ -1,6 +1,6 @@
 """What a run costs besides its training, by executor: ours on this machine and on Ray, raw Ray tasks, Ray Tune, Optuna, joblib.
 
-    python tests/benchmarks/bench_executors.py [--rounds 3] [--runs 40] [--json FILE]
+    python -m tests.benchmarks.bench_executors [--rounds 3] [--runs 40] [--json FILE]
 
 Every contender executes the same runs by the same code, the worker's entry point, two at a time; the runs are real and
 as small as they get. What counts is the time from the end of the fourth run to that of the last, by the runs' own records:
@@ -27,14 +27,16 @@ os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
 # As all others: with Ray's own default, 15, its workers lose wherever a machine is busy.
 os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray's spelling
 
-from orchestrator.executors import ray_driver, ray_task
-from orchestrator.executors.base import JobRequest, worker_options
-from orchestrator.launch import execute, prepare
-from orchestrator.plan import Plan, make_plan
-from orchestrator.sweepfile import read_sweep
-from storage.attempt_records import last_attempt
-from storage.attempts import run_status
-from storage.layout import StoreLayout
+from tausweep.orchestrator.execution.local_pool import execute
+from tausweep.orchestrator.execution.prepare import prepare
+from tausweep.orchestrator.executors.base import JobRequest, worker_options
+from tausweep.orchestrator.executors.ray import driver
+from tausweep.orchestrator.executors.ray import task as ray_task
+from tausweep.orchestrator.plan.plan import Plan, make_plan
+from tausweep.orchestrator.sweep.file import read_sweep
+from tausweep.storage.attempts.records import last_attempt
+from tausweep.storage.attempts.status import run_status
+from tausweep.storage.layout import StoreLayout
 
 AT_ONCE = 2
 FEW = 2 * AT_ONCE  # runs after which processes that are kept have loaded torch
@@ -70,12 +72,12 @@ def local(case: Case) -> None:
 
 
 def on_ray(case: Case) -> None:
-    from storage.layout import RunDirectory
+    from tausweep.storage.layout import RunDirectory
 
-    drive = ray_driver.Drive(
+    drive = driver.Drive(
         runs=[RunDirectory(Path(path)) for path in case.paths],
-        start=ray_driver.starter(replace(case.request)),
-        at_once=ray_driver.IN_RAY,
+        start=driver.starter(replace(case.request)),
+        at_once=driver.IN_RAY,
     )
     assert drive() == 0
 
@@ -88,8 +90,8 @@ def raw_ray(case: Case) -> None:
 
 
 def _trainable(config: dict[str, object]) -> None:
-    from workers.__main__ import main
-    from workers.stop import StopFlag
+    from tausweep.workers.__main__ import main
+    from tausweep.workers.stop import StopFlag
 
     main([config["run"], *config["options"]], StopFlag())
 

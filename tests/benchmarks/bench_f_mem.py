@@ -1,4 +1,4 @@
-"""How much faster `nearest_two` is than broadcasting, on one thread: `python tests/benchmarks/bench_f_mem.py`.
+"""How much faster `nearest_two` is than broadcasting, on one thread: `python -m tests.benchmarks.bench_f_mem`.
 
 Both ways of broadcasting take every difference: in blocks, as it is usually written, and sample by sample, which
 keeps the differences in cache. Repeats are interleaved, so that a busy machine slows all of them alike.
@@ -12,7 +12,7 @@ import time
 import torch
 from torch import Tensor
 
-from jobs.memorisation import nearest_two
+from tausweep.jobs.evaluation.nearest_neighbours import nearest_two
 
 N, PIXELS, SAMPLES = 2048, 1024, 1000
 REPEATS = 5

@@ -1,6 +1,6 @@
 """How much faster the closed form reaches tau = 10⁶ than gradient descent that takes every step.
 
-`python tests/benchmarks/bench_random_features.py [STEPS]`: times the closed form whole (eigen-decomposition and the losses
+`python -m tests.benchmarks.bench_random_features [STEPS]`: times the closed form whole (eigen-decomposition and the losses
 at 90 log-spaced tau up to 10⁶), and STEPS updates of plain gradient descent in torch, scaled to 10⁶ by their number.
 What both need, U and V, is in neither. Checks that both agree after STEPS updates.
 """
@@ -14,9 +14,9 @@ import time
 import numpy as np
 import torch
 
-from jobs.elliptical import gaussian
-from jobs.random_features import noise_variance, population_moments, train_moments
-from jobs.score_regression import ClosedForm, ScoreMatching
+from tausweep.jobs.data.elliptical import gaussian
+from tausweep.jobs.random_features.closed_form import ClosedForm, ScoreMatching
+from tausweep.jobs.random_features.moments import noise_variance, population_moments, train_moments
 
 D, PSI_P, N, T, LR, TAU = 30, 10, 120, 0.01, 900.0, 1_000_000
 

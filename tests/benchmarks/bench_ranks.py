@@ -1,6 +1,6 @@
 """Steps a second of one run with one process and with two, one thread each, and what agreeing on a stop costs a step.
 
-    python tests/benchmarks/bench_ranks.py
+    python -m tests.benchmarks.bench_ranks
 
 It starts itself under torchrun for the second column. Two free cores are needed for numbers that mean anything.
 """
@@ -14,12 +14,12 @@ import sys
 import time
 
 import torch
-from bench_training import STEPS, Clock, spec
 
-from jobs.images import digits
-from jobs.ranks import Ranks
-from jobs.training import train
-from workers.process_group import GroupRanks, Place, find_store
+from tausweep.jobs.data.digits import digits
+from tausweep.jobs.ranks import Ranks
+from tausweep.jobs.training.loop import train
+from tausweep.workers.ranks.process_group import GroupRanks, Place, find_store
+from tests.benchmarks.bench_training import STEPS, Clock, spec
 
 SIZES = [(8, 8), (16, 64), (32, 64), (32, 256)]
 CPU = torch.device("cpu")
@@ -59,7 +59,7 @@ def main() -> None:
             print(f"  W = {width:>3}, batch {n:>4}: {speed:8.1f} steps/s", flush=True)
     if place is None:
         torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-        subprocess.run([sys.executable, *torchrun, __file__], check=True)
+        subprocess.run([sys.executable, *torchrun, "-m", "tests.benchmarks.bench_ranks"], check=True)
 
 
 if __name__ == "__main__":

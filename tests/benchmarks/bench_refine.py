@@ -19,10 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestrator.boundary import BoundaryPosterior, Outcome
-from orchestrator.curves import Condition
-from orchestrator.refine import propose
-from orchestrator.timescales import MemorisedFraction, crossing
+from tausweep.orchestrator.analysis.criteria.crossing import crossing
+from tausweep.orchestrator.analysis.criteria.memorisation import MemorisedFraction
+from tausweep.orchestrator.analysis.runs.curves import Condition
+from tausweep.orchestrator.analysis.statistics.boundary_posterior import BoundaryPosterior, Outcome
+from tausweep.orchestrator.refinement.proposals import propose
 
 GRID = Path(__file__).parent / "data" / "boundary-grid.json"
 Recorded = dict[

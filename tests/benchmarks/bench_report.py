@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from jobs.spec import RunSpec
-from orchestrator.curves import RunCurves
-from storage.atomic import write_new_record, write_record
-from storage.attempt_records import RetryPolicy
-from storage.attempts import begin_attempt, end_attempt
-from storage.compaction import compact
-from storage.layout import StoreLayout
-from storage.parts import PartWriter
+from tausweep.jobs.spec.run_spec import RunSpec
+from tausweep.orchestrator.analysis.runs.curves import RunCurves
+from tausweep.storage.attempts.claims import begin_attempt, end_attempt
+from tausweep.storage.attempts.records import RetryPolicy
+from tausweep.storage.files.records import write_new_record, write_record
+from tausweep.storage.layout import StoreLayout
+from tausweep.storage.maintenance.compaction import compact
+from tausweep.storage.tables.part_writer import PartWriter
 
 SIZES = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
 WIDTHS = (8, 16, 24, 32, 48)
@@ -144,13 +144,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         layout = StoreLayout(Path(folder) / "store")
         make_store(layout, given.runs)
-        from orchestrator.api import curves_of
+        from tausweep.orchestrator.api import curves_of
 
         out, plain = given.keep or Path(folder) / "report.html", Path(folder) / "plain.html"
         command = [
             sys.executable,
             "-m",
-            "orchestrator",
+            "tausweep",
             "report",
             "big",
             "-o",

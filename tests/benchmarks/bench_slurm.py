@@ -1,6 +1,6 @@
 """Planning and submitting ten thousand runs to SLURM, against plain submitit `map_array` on the same cluster.
 
-    python tests/benchmarks/bench_slurm.py [--runs 10000] [--runs-per-job 100]
+    python -m tests.benchmarks.bench_slurm [--runs 10000] [--runs-per-job 100]
 
 Needs a SLURM that takes the jobs; deploy/slurm/dev-cluster is one. The jobs are submitted held, and cancelled at once:
 what is measured is what a user waits for. Plain submitit is given a function and a dictionary of settings for each run,
@@ -21,8 +21,8 @@ from pathlib import Path
 
 import submitit
 
-from orchestrator.executors.slurm_queue import limits
-from storage.layout import StoreLayout
+from tausweep.orchestrator.executors.slurm.queue import limits
+from tausweep.storage.layout import StoreLayout
 
 SWEEP = """
 name: many
@@ -43,7 +43,7 @@ def ours(folder: Path, runs: int, runs_per_job: int) -> str:
     file = folder / "many.yaml"
     seeds = ", ".join(map(str, range(runs)))
     file.write_text(SWEEP.format(seeds=seeds, runs_per_job=runs_per_job))
-    command = [sys.executable, "-m", "orchestrator", "submit", str(file), "--executor", "slurm"]
+    command = [sys.executable, "-m", "tausweep", "submit", str(file), "--executor", "slurm"]
     done = subprocess.run(
         [*command, "--store", str(folder / "store")], check=True, capture_output=True, text=True
     )

@@ -1,6 +1,6 @@
 """Our store against Delta Lake and MLflow: durable flushes a second, and questions to many runs.
 
-    python tests/benchmarks/bench_store.py --json store.json --plot store.png
+    python -m tests.benchmarks.bench_store --json store.json --plot store.png
 
 Needs the extra `bench`. Everything is written below `--scratch`, which should be on the disk that is meant (about
 2 GB and 60,000 files at the default sizes), and removed again.
@@ -19,12 +19,20 @@ import time
 from pathlib import Path
 from typing import Any
 
-from store_figure import draw
-from store_queries import ONE_RUN, QUESTIONS, REPEATS, SQL, ask, build, fill_mlflow, time_command
-from store_writers import CONTENDERS, ROWS, database, write_round
-
-from storage.compaction import compact
-from storage.layout import StoreLayout
+from tausweep.storage.layout import StoreLayout
+from tausweep.storage.maintenance.compaction import compact
+from tests.benchmarks.store_figure import draw
+from tests.benchmarks.store_queries import (
+    ONE_RUN,
+    QUESTIONS,
+    REPEATS,
+    SQL,
+    ask,
+    build,
+    fill_mlflow,
+    time_command,
+)
+from tests.benchmarks.store_writers import CONTENDERS, ROWS, database, write_round
 
 GOALS = {
     "commits/s, ours : delta": 8.0,

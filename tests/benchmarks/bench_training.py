@@ -1,6 +1,6 @@
 """Steps a second of our training loop against a plain diffusers loop with the same model, optimiser and batch.
 
-    python tests/benchmarks/bench_training.py
+    python -m tests.benchmarks.bench_training
 
 Both train the same U-Net on the same digits, one thread, in turns in one process, so that a machine whose speed
 drifts slows both. Goal: never slower.
@@ -17,10 +17,11 @@ from diffusers import DDPMScheduler
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from jobs.images import digits, split
-from jobs.spec import RunSpec
-from jobs.training import train
-from jobs.unet import build_unet
+from tausweep.jobs.data.digits import digits
+from tausweep.jobs.data.images import split
+from tausweep.jobs.models.unet import build_unet
+from tausweep.jobs.spec.run_spec import RunSpec
+from tausweep.jobs.training.loop import train
 
 STEPS, WARM, ROUNDS = 120, 20, 5
 

@@ -1,6 +1,6 @@
 """What a run costs besides its training: in a worker that keeps torch loaded, against a process for each run.
 
-    python tests/benchmarks/bench_worker.py
+    python -m tests.benchmarks.bench_worker
 
 The runs are real and as small as they get: two steps and one evaluation of a U-Net with W = 4.
 """
@@ -14,10 +14,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from orchestrator.launch import prepare
-from orchestrator.plan import Plan, make_plan
-from orchestrator.sweepfile import read_sweep
-from storage.layout import StoreLayout
+from tausweep.orchestrator.execution.prepare import prepare
+from tausweep.orchestrator.plan.plan import Plan, make_plan
+from tausweep.orchestrator.sweep.file import read_sweep
+from tausweep.storage.layout import StoreLayout
 
 RUNS = 12
 SWEEP = f"""
@@ -40,7 +40,7 @@ def fresh(folder: Path, name: str) -> tuple[Plan, StoreLayout]:
 def worker(layout: StoreLayout, run_ids: list[str]) -> float:
     started = time.perf_counter()
     directories = [str(layout.run(run_id).path) for run_id in run_ids]
-    subprocess.run([sys.executable, "-m", "workers", *directories], check=True)
+    subprocess.run([sys.executable, "-m", "tausweep.workers", *directories], check=True)
     return time.perf_counter() - started
 
 

@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from orchestrator.figures import STYLE
+from tausweep.orchestrator.figures.style import STYLE
 
 COLOURS = {
     "tausweep": "#0072B2",

@@ -21,14 +21,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from jobs.spec import RunSpec
-from storage.atomic import SCHEMA_VERSION, write_record
-from storage.attempt_records import AttemptRecord, Process
-from storage.files import write_table
-from storage.layout import PartName, StoreLayout
-from storage.scan import read_table
-from storage.schemas import METRICS
-from storage.sql import query
+from tausweep.jobs.spec.run_spec import RunSpec
+from tausweep.storage.attempts.records import AttemptRecord, Process
+from tausweep.storage.files.records import SCHEMA_VERSION, write_record
+from tausweep.storage.layout import PartName, StoreLayout
+from tausweep.storage.tables.parquet import write_table
+from tausweep.storage.tables.scan import read_table
+from tausweep.storage.tables.schemas import METRICS
+from tausweep.storage.tables.sql import query
 
 METRIC_NAMES = ("f_mem", "frechet_pca", "test_loss", "train_loss", "d1_median")
 SQL = {
@@ -174,7 +174,7 @@ def _ask_mlflow(uri: str, question: str) -> Callable[[], int]:
 
 def ask(store: str, question: str, repeats: int) -> dict[str, float]:
     """Ask in a new process: seconds of the first answer and the median of those after it, rows, peak MiB."""
-    command = [sys.executable, __file__, store, question, str(repeats)]
+    command = [sys.executable, "-m", __spec__.name, store, question, str(repeats)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return answer
@@ -185,7 +185,7 @@ def time_command(store: Path, question: str) -> float:
     command = [
         sys.executable,
         "-m",
-        "orchestrator",
+        "tausweep",
         "query",
         SQL[question],
         "--format",

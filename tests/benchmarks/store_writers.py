@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from storage.layout import StoreLayout, TableName
-from storage.parts import PartWriter
-from storage.schemas import SCHEMAS
+from tausweep.storage.layout import StoreLayout, TableName
+from tausweep.storage.tables.part_writer import PartWriter
+from tausweep.storage.tables.schemas import SCHEMAS
 
 Columns = Mapping[str, Any]
 Flush = Callable[[Columns], None]

@@ -6,11 +6,10 @@ import importlib.util
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).with_name("bench_store.py")
+SCRIPT = ("-m", "tests.benchmarks.bench_store")
 INSTALLED = [
     name
     for name, module in [("delta", "deltalake"), ("mlflow", "mlflow")]
@@ -34,7 +33,7 @@ def test_it_measures_every_contender_and_question_and_draws_them(tmp_path):
     }
     files = {"scratch": scratch, "json": tmp_path / "store.json", "plot": tmp_path / "store.png"}
     options = [f"--{name}={value}" for name, value in (sizes | files).items()]
-    command = [sys.executable, SCRIPT, *options, "--contenders", "tausweep", *INSTALLED]
+    command = [sys.executable, *SCRIPT, *options, "--contenders", "tausweep", *INSTALLED]
     subprocess.run(command, check=True, capture_output=True)
     results = json.loads((tmp_path / "store.json").read_text())
     written = {(row["table"], row["contender"]) for row in results["writing"]}

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from orchestrator.executors.base import Executor, Handle, JobRequest
-from orchestrator.executors.local import LocalExecutor
-from orchestrator.executors.ray import RayExecutor
-from orchestrator.executors.ray_options import RayOptions
-from orchestrator.executors.slurm import SlurmExecutor
-from orchestrator.executors.slurm_options import SlurmOptions
-from orchestrator.launch import prepare
-from orchestrator.plan import Plan, make_plan
-from orchestrator.resources import Resources
-from orchestrator.sweepfile import read_sweep
-from storage.atomic import publish
-from storage.attempt_records import last_attempt
-from storage.attempts import run_status
-from storage.layout import StoreLayout
-from tests.integration.tiny_sweep import tausweep
+from tausweep.orchestrator.execution.prepare import prepare
+from tausweep.orchestrator.executors.base import Executor, Handle, JobRequest
+from tausweep.orchestrator.executors.local import LocalExecutor
+from tausweep.orchestrator.executors.ray.executor import RayExecutor
+from tausweep.orchestrator.executors.slurm.executor import SlurmExecutor
+from tausweep.orchestrator.plan.plan import Plan, make_plan
+from tausweep.orchestrator.sweep.file import read_sweep
+from tausweep.orchestrator.sweep.ray_options import RayOptions
+from tausweep.orchestrator.sweep.resources import Resources
+from tausweep.orchestrator.sweep.slurm_options import SlurmOptions
+from tausweep.storage.attempts.records import last_attempt
+from tausweep.storage.attempts.status import run_status
+from tausweep.storage.files.atomic import publish
+from tausweep.storage.layout import StoreLayout
+from tests.integration.tiny_sweep import run_command
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -92,13 +92,6 @@ def job(
     wait_for(lambda: not any(executor.alive(handles)))
 
 
-def wait_for(condition: Callable[[], bool], *, seconds: float = 240) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-
-
 def test_twenty_runs_are_executed_exactly_once_by_two_jobs(
     executor: Executor, layout: StoreLayout, job
 ) -> None:
@@ -146,7 +139,7 @@ def test_resources_that_are_not_there_are_refused_at_submit_and_nothing_is_submi
     asked, named = REFUSED[executor.name]
     file = tmp_path / "contract.yaml"
     file.write_text(SWEEP % (2, [0]) + f"resources: {{{asked}}}\n")
-    done = tausweep("submit", file, "--executor", executor.name, store=layout.root, check=False)
+    done = run_command("submit", file, "--executor", executor.name, store=layout.root, check=False)
     assert done.returncode in (1, 2)
     assert named in done.stderr
     assert "Traceback" not in done.stderr

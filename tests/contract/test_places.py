@@ -13,21 +13,30 @@ import pyarrow as pa
 import pytest
 import torch
 
-from jobs.spec import stored_spec
-from storage.atomic import publish, publish_new, publish_path, read_record, write_record
-from storage.attempt_records import AttemptRecord, Claim, Process, last_attempt, read_claim, write_attempt
-from storage.attempts import beat, begin_attempt, end_attempt, run_status
-from storage.compaction import compact
-from storage.errors import ClaimLostError, CorruptFileError, InputError, SchemaError, StoreError
-from storage.layout import TABLES, RunDirectory, StoreLayout
-from storage.local_files import growing_log, local_copy
-from storage.objects import location, put_new
-from storage.parts import PartWriter
-from storage.scan import read_table
-from storage.sql import query
-from storage.transfer import export_runs, import_runs
-from storage.verification import check, repair
-from workers.checkpointing import load_checkpoint, save_checkpoint
+from tausweep.jobs.spec.run_spec import stored_spec
+from tausweep.storage.attempts.claims import beat, begin_attempt, end_attempt
+from tausweep.storage.attempts.records import (
+    AttemptRecord,
+    Claim,
+    Process,
+    last_attempt,
+    read_claim,
+    write_attempt,
+)
+from tausweep.storage.attempts.status import run_status
+from tausweep.storage.errors import ClaimLostError, CorruptFileError, InputError, SchemaError, StoreError
+from tausweep.storage.files.atomic import publish, publish_new, publish_path
+from tausweep.storage.files.local_copies import growing_log, local_copy
+from tausweep.storage.files.object_store import location, put_new
+from tausweep.storage.files.records import read_record, write_record
+from tausweep.storage.layout import TABLES, RunDirectory, StoreLayout
+from tausweep.storage.maintenance.compaction import compact
+from tausweep.storage.maintenance.transfer import export_runs, import_runs
+from tausweep.storage.maintenance.verification import check, repair
+from tausweep.storage.tables.part_writer import PartWriter
+from tausweep.storage.tables.scan import read_table
+from tausweep.storage.tables.sql import query
+from tausweep.workers.checkpointing import load_checkpoint, save_checkpoint
 
 MakeRun = Callable[..., RunDirectory]
 GONE = Process(host="another-host", pid=7, started=0.0, namespace="")

@@ -17,10 +17,10 @@ from typing import Literal
 
 import psutil
 
-from storage.attempts import run_status
-from storage.layout import StoreLayout
+from tausweep.storage.attempts.status import run_status
+from tausweep.storage.layout import StoreLayout
 from tests.faults.sweeps import Science, attempts, differences, start, workers_of, write_sweep
-from tests.integration.tiny_sweep import tausweep
+from tests.integration.tiny_sweep import run_command
 
 Victim = Literal["orchestrator", "worker", "rank", "all", "whoever comes first"]
 FILES = {"checkpoint": "*.pt", "part": "*.parquet", "record": "*.json", "heartbeat": "claim"}
@@ -119,10 +119,10 @@ class Campaign:
         if self._process is not None:
             self._process.wait(_PATIENCE_SECONDS)
         if not self._known():
-            tausweep("run", self._file, store=self.store)
+            run_command("run", self._file, store=self.store)
         # A worker whose orchestrator was killed ends within a heartbeat; a `resume` that is faster leaves its run to it.
         for _ in range(_MOST_STARTS):
-            done = tausweep("resume", "faulty", "--failed", store=self.store, check=False)
+            done = run_command("resume", "faulty", "--failed", store=self.store, check=False)
             if done.returncode or self._complete():
                 break
         wrong = [f"resume: {done.stdout}{done.stderr}"] if done.returncode else []

@@ -8,28 +8,20 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
-from storage.attempt_records import last_attempt, read_attempt, read_claim
-from storage.layout import RunDirectory, StoreLayout
+from tausweep.storage.attempts.records import last_attempt, read_attempt, read_claim
+from tausweep.storage.layout import RunDirectory, StoreLayout
 from tests.faults.sweeps import attempts, differences, start, workers_of, write_sweep
-from tests.integration.tiny_sweep import science, states, tausweep
+from tests.integration.tiny_sweep import run_command, science, states
+from tests.waiting import wait_for
 
 PATIENCE_SECONDS = 300.0
 Scenario = Callable[[Path, Path], str]
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Return once something is so."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def runs(store: Path) -> list[RunDirectory]:
@@ -106,7 +98,7 @@ def disk_full(folder: Path, undisturbed: Path) -> str:
         assert code == 1, (code, printed(store))
         assert "Traceback" not in printed(store)
         filler.unlink()
-        tausweep("resume", "faulty", "--failed", store=store)
+        run_command("resume", "faulty", "--failed", store=store)
         require_equal(store, undisturbed)
         said = printed(store).splitlines()[-1]
         return f"exit code 1, “{said.split(':')[1].strip()}”; equal after `resume --failed`"
@@ -130,9 +122,9 @@ def without_permission(folder: Path, undisturbed: Path) -> str:
         path.chmod(0o755)
     assert code == 1, (code, printed(store))
     assert states(store) == {"failed": 2}, states(store)
-    told = tausweep("logs", "faulty", "--failed", store=store).stdout
+    told = run_command("logs", "faulty", "--failed", store=store).stdout
     assert "Permission denied" in told, told
-    tausweep("resume", "faulty", "--failed", store=store)
+    run_command("resume", "faulty", "--failed", store=store)
     require_equal(store, undisturbed)
     return "`failed`, `error`, “Permission denied” and the file; equal after `resume --failed`"
 
@@ -143,7 +135,7 @@ def newest_checkpoint(folder: Path, undisturbed: Path) -> str:
     damaged = {run: run.checkpoint_taus() for run in with_checkpoints(store)}
     for run, taus in damaged.items():
         flip(run.checkpoint(taus[-1]), 1000)
-    tausweep("resume", "faulty", store=store)
+    run_command("resume", "faulty", store=store)
     for run, taus in damaged.items():
         record = read_attempt(run, 2)
         assert (record.resumed_from_tau, record.damaged_checkpoints) == (taus[-2], (taus[-1],)), record
@@ -158,7 +150,7 @@ def all_checkpoints(folder: Path, undisturbed: Path) -> str:
     for run, taus in damaged.items():
         for tau in taus:
             flip(run.checkpoint(tau), 1000)
-    tausweep("resume", "faulty", store=store)
+    run_command("resume", "faulty", store=store)
     for run, taus in damaged.items():
         record = read_attempt(run, 2)
         assert (record.resumed_from_tau, record.damaged_checkpoints) == (0, tuple(reversed(taus))), record
@@ -174,13 +166,13 @@ def part(folder: Path, undisturbed: Path) -> str:
     path = run.part("metrics", run.part_names("metrics")[3])
     flip(path, path.stat().st_size // 2)
     for command in (("query", "SELECT * FROM metrics"), ("store", "check")):
-        done = tausweep(*command, store=store, check=False)
+        done = run_command(*command, store=store, check=False)
         assert done.returncode != 0, done.stdout
         assert path.name in done.stdout + done.stderr, done.stdout + done.stderr
-    tausweep("store", "check", "--repair", store=store, check=False)
+    run_command("store", "check", "--repair", store=store, check=False)
     assert not path.exists()
     run.path.rename(folder / "moved away")
-    tausweep("run", write_sweep(folder), store=store)
+    run_command("run", write_sweep(folder), store=store)
     require_equal(store, undisturbed)
     return "`query` and `store check` name it; equal after its run was moved away and `run`"
 
@@ -190,13 +182,13 @@ def spec(folder: Path, undisturbed: Path) -> str:
     store = kill_midway(folder)
     run = with_checkpoints(store)[0]
     flip(run.spec, run.spec.read_text().index('"steps": ') + len('"steps": '))
-    done = tausweep("resume", "faulty", store=store, check=False)
+    done = run_command("resume", "faulty", store=store, check=False)
     assert done.returncode != 0, done.stdout
     assert run.run_id in done.stdout + done.stderr, done.stdout + done.stderr
     assert "Traceback" not in done.stderr, done.stderr
-    tausweep("store", "check", "--repair", store=store, check=False)
-    tausweep("run", folder / "faulty.yaml", store=store)
-    tausweep("resume", "faulty", "--failed", store=store)
+    run_command("store", "check", "--repair", store=store, check=False)
+    run_command("run", folder / "faulty.yaml", store=store)
+    run_command("resume", "faulty", "--failed", store=store)
     require_equal(store, undisturbed)
     return "`resume` names it and refuses; equal after `store check --repair` and `run` with the sweep file"
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import psutil
 
-from jobs.spec import stored_spec
-from storage.attempt_records import read_attempt
-from storage.failpoints import VARIABLE
-from storage.layout import StoreLayout
-from storage.verification import check
-from tests.integration.tiny_sweep import science, tausweep
+from tausweep.jobs.spec.run_spec import stored_spec
+from tausweep.storage.attempts.records import read_attempt
+from tausweep.storage.files.failpoints import VARIABLE
+from tausweep.storage.layout import StoreLayout
+from tausweep.storage.maintenance.verification import check
+from tests.integration.tiny_sweep import run_command, science
 
 SWEEP = """
 name: faulty
@@ -63,7 +63,7 @@ def write_sweep(folder: Path, *, steps: int = 120, workers: int = 2, processes: 
 def undisturbed(folder: Path, *, processes: int = 1) -> Path:
     """A store in which nothing disturbed the sweep."""
     file = write_sweep(folder, workers=2 // processes, processes=processes)
-    tausweep("run", file, store=folder / "undisturbed")
+    run_command("run", file, store=folder / "undisturbed")
     return folder / "undisturbed"
 
 
@@ -81,7 +81,7 @@ def start(
     told = {} if order is None else {VARIABLE: str(order)}
     with store.with_name(f"{store.name}.log").open("ab") as output:
         return subprocess.Popen(
-            [*prefix, sys.executable, "-m", "orchestrator", *map(str, arguments), "--store", str(store)],
+            [*prefix, sys.executable, "-m", "tausweep", *map(str, arguments), "--store", str(store)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

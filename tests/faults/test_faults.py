@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.layout import StoreLayout
-from storage.sql import query
+from tausweep.storage.layout import StoreLayout
+from tausweep.storage.tables.sql import query
 from tests.faults.kills import Campaign, Kill
 from tests.faults.scenarios import SCENARIOS, small_disk
 from tests.faults.sweeps import undisturbed

@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,11 +14,14 @@ import numpy as np
 import psutil
 import torch
 
-from jobs.images import digits, fingerprint_digits
-from jobs.spec import RunSpec
-from storage.atomic import publish, write_record
-from storage.attempts import run_status
-from storage.layout import RunDirectory, StoreLayout
+from tausweep.jobs.data.digits import digits
+from tausweep.jobs.spec.run_spec import RunSpec
+from tausweep.orchestrator.datasets.fingerprints import fingerprint_digits
+from tausweep.storage.attempts.status import run_status
+from tausweep.storage.files.atomic import publish
+from tausweep.storage.files.records import write_record
+from tausweep.storage.layout import RunDirectory, StoreLayout
+from tests.waiting import wait_for
 
 SETTINGS: dict[str, Any] = {
     "fingerprint": fingerprint_digits(),
@@ -55,7 +56,7 @@ def prepare(layout: StoreLayout, network: dict[str, Any] = UNET, **changes: Any)
     return run
 
 
-def worker(*arguments: object, python: tuple[str, ...] = ("-m", "workers")) -> subprocess.Popen[str]:
+def worker(*arguments: object, python: tuple[str, ...] = ("-m", "tausweep.workers")) -> subprocess.Popen[str]:
     """Start a worker in a session of its own and return at once; `end_workers` ends it if the test does not."""
     process = subprocess.Popen(
         [sys.executable, *python, *map(str, arguments), *QUICK],
@@ -85,14 +86,6 @@ def finish(process: subprocess.Popen[str], *, code: int = 0, seconds: float = 24
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == code, output
     return output
-
-
-def wait_for(condition: Callable[[], bool], *, seconds: float = 120) -> None:
-    """Return once something is so."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def trains(run: RunDirectory, process: subprocess.Popen[str]) -> list[psutil.Process]:

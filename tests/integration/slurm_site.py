@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 DEV_CLUSTER = Path(__file__).parents[2] / "deploy" / "slurm" / "dev-cluster"
@@ -33,14 +31,6 @@ def restarts(job: str) -> int:
     match = re.search(r"Restarts=(\d+)", slurm("scontrol", "show", "job", job))
     assert match is not None
     return int(match[1])
-
-
-def wait_for(condition: Callable[[], object], *, seconds: float = 240, what: str = "it") -> None:
-    """Wait until something is true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen in {seconds:.0f} s"
-        time.sleep(0.5)
 
 
 def urgent(folder: Path, *, node: str, seconds: int) -> str:

@@ -14,13 +14,20 @@ from contextlib import redirect_stdout
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from storage.attempt_records import AttemptRecord, Claim, RetryPolicy, last_attempt, read_claim, write_attempt
-from storage.attempts import beat, begin_attempt, end_attempt, require_ownership
-from storage.compaction import compact
-from storage.errors import ClaimLostError
-from storage.layout import RunDirectory, StoreLayout
-from storage.liveness import Watch
-from storage.parts import PartWriter
+from tausweep.storage.attempts.claims import beat, begin_attempt, end_attempt, require_ownership
+from tausweep.storage.attempts.liveness import Watch
+from tausweep.storage.attempts.records import (
+    AttemptRecord,
+    Claim,
+    RetryPolicy,
+    last_attempt,
+    read_claim,
+    write_attempt,
+)
+from tausweep.storage.errors import ClaimLostError
+from tausweep.storage.layout import RunDirectory, StoreLayout
+from tausweep.storage.maintenance.compaction import compact
+from tausweep.storage.tables.part_writer import PartWriter
 
 COMPACTION_SECONDS = 1.0
 AT_ONCE = RetryPolicy(max_attempts=1_000_000, retry_seconds=0)

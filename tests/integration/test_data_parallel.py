@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from storage.attempt_records import read_attempt
-from storage.attempts import run_status
-from storage.layout import RunDirectory, StoreLayout
-from storage.scan import read_table
+from tausweep.storage.attempts.records import read_attempt
+from tausweep.storage.attempts.status import run_status
+from tausweep.storage.layout import RunDirectory, StoreLayout
+from tausweep.storage.tables.scan import read_table
+from tausweep.workers.inputs import open_spec
 from tests.integration.ranks import end_workers, finish, prepare, store_at, weights, worker
-from workers.inputs import open_spec
 
 pytestmark = pytest.mark.slow
 
@@ -106,7 +106,15 @@ def test_a_run_that_diverges_fails_as_with_one_process_and_the_ranks_go_on(alone
 def test_torchrun_s_ranks_compute_the_same(alone, tmp_path: Path) -> None:
     name = "sgd, warm-up, clipping, dropout"
     run = prepare(store_at(tmp_path), **RUNS[name])
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "workers")
+    torchrun = (
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "tausweep.workers",
+    )
     finish(worker(run.path, python=torchrun))
     assert read_attempt(run, 1).state == "succeeded"
     assert_same(alone[name], run)

@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from storage.attempt_records import read_attempt
-from storage.attempts import run_status
-from storage.layout import RunDirectory
+from tausweep.storage.attempts.records import read_attempt
+from tausweep.storage.attempts.status import run_status
+from tausweep.storage.layout import RunDirectory
 from tests.integration.ranks import (
     MLP,
     SETTINGS,
@@ -22,10 +22,10 @@ from tests.integration.ranks import (
     prepare,
     store_at,
     trains,
-    wait_for,
     worker,
 )
-from tests.integration.tiny_sweep import science, tausweep
+from tests.integration.tiny_sweep import run_command, science
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -109,7 +109,7 @@ def test_a_rank_that_is_out_of_memory_tells_its_own_error(run: RunDirectory) -> 
     record = read_attempt(run, 1)
     assert record.failure == "out_of_memory"
     assert str(record.error).startswith(f"rank 1 (pid {victim.pid}): ")
-    assert "jobs/training.py" in str(record.traceback)
+    assert "jobs/training/loop.py" in str(record.traceback)
 
 
 def test_a_run_whose_rank_was_killed_is_finished_by_resume_as_if_undisturbed(tmp_path: Path) -> None:
@@ -120,9 +120,9 @@ def test_a_run_whose_rank_was_killed_is_finished_by_resume_as_if_undisturbed(tmp
         "\n".join(["settings:", *lines, "  dropout: 0.3", "grid: {steps: [120]}"])
         + "\nresources: {processes: 2, heartbeat_seconds: 0.1, checkpoint_seconds: 0.3, max_attempts: 1}\n"
     )
-    tausweep("run", file, store=tmp_path / "undisturbed")
+    run_command("run", file, store=tmp_path / "undisturbed")
     store = store_at(tmp_path / "disturbed")
-    tausweep("submit", file, store=store.root)
+    run_command("submit", file, store=store.root)
     wait_for(lambda: any(run_status(store.run(i)).tau > 30 for i in store.run_ids()))
     run = store.run(store.run_ids()[0])
     wait_for(lambda: bool(run.checkpoint_taus()))
@@ -131,7 +131,7 @@ def test_a_run_whose_rank_was_killed_is_finished_by_resume_as_if_undisturbed(tmp
     wait_for(lambda: run_status(run).state == "failed", seconds=30)
     psutil.wait_procs([leader], timeout=30)
     assert run_status(run).failure == "lost_worker"
-    tausweep("resume", "pair", store=store.root)
+    run_command("resume", "pair", store=store.root)
     assert read_attempt(run, 2).resumed_from_tau
     assert science(store.root) == science(tmp_path / "undisturbed"), "two ranks add in either order alike"
 
@@ -141,7 +141,7 @@ def test_more_cores_than_the_machine_has_are_refused_by_name(tmp_path: Path) -> 
     file.write_text(
         "settings: {n: 4, W: 4, batch: 4, steps: 40, lr: 1e-3, seed: 0}\nresources: {processes: 4096}\n"
     )
-    done = tausweep("run", file, store=tmp_path / "runs", check=False)
+    done = run_command("run", file, store=tmp_path / "runs", check=False)
     assert done.returncode == 2, done.stderr
     assert "processes = 4096: workers × processes × threads = 1 × 4096 × 1 cores are needed" in done.stderr
     assert not (tmp_path / "runs").exists()

@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from storage.attempt_records import read_claim
-from storage.layout import StoreLayout
-from tests.integration.tiny_sweep import science, start, states, tausweep, write_sweep
+from tausweep.storage.attempts.records import read_claim
+from tausweep.storage.layout import StoreLayout
+from tests.integration.tiny_sweep import run_command, science, start, states, write_sweep
 
 pytestmark = pytest.mark.slow
 FEW = ("n=4", "resources.workers=1", "resources.heartbeat_seconds=1")
@@ -23,7 +23,7 @@ STEPS = 2000
 def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny sweep, undisturbed, on a disk."""
     folder = tmp_path_factory.mktemp("local")
-    tausweep("run", write_sweep(folder, steps=STEPS), *FEW, store=folder / "runs")
+    run_command("run", write_sweep(folder, steps=STEPS), *FEW, store=folder / "runs")
     return folder / "runs"
 
 
@@ -45,14 +45,15 @@ def test_a_sweep_with_a_killed_worker_has_the_values_of_a_local_one(
     running = start("run", write_sweep(tmp_path, steps=STEPS), *FEW, store=s3_store.root)
     kill_a_worker_that_trains(s3_store)
     running.communicate(timeout=300)
-    tausweep("resume", "tiny", store=s3_store.root)
+    run_command("resume", "tiny", store=s3_store.root)
     assert states(s3_store.root) == {"succeeded": 2}
     assert science(s3_store.root) == science(local)
-    tausweep("compact", store=s3_store.root)
+    run_command("compact", store=s3_store.root)
     assert science(s3_store.root) == science(local)
-    assert "nothing is wrong" in tausweep("store", "check", store=s3_store.root).stdout
+    assert "nothing is wrong" in run_command("store", "check", store=s3_store.root).stdout
     assert (
-        f"succeeded at tau = {STEPS}" in tausweep("logs", s3_store.run_ids()[0], store=s3_store.root).stdout
+        f"succeeded at tau = {STEPS}"
+        in run_command("logs", s3_store.run_ids()[0], store=s3_store.root).stdout
     )
 
 
@@ -65,14 +66,14 @@ def test_two_runs_of_one_sweep_at_once_train_every_run_once(s3_store: StoreLayou
 
 
 def test_figures_are_drawn_into_an_object_store(s3_store: StoreLayout, tmp_path: Path) -> None:
-    tausweep("run", write_sweep(tmp_path), *FEW, store=s3_store.root)
-    tausweep("figures", "tiny", store=s3_store.root)
+    run_command("run", write_sweep(tmp_path), *FEW, store=s3_store.root)
+    run_command("figures", "tiny", store=s3_store.root)
     assert (s3_store.figures("tiny") / "samples.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("command", [("run", "quickstart"), ("status",), ("query", "SELECT 1")])
 def test_a_bucket_that_is_not_there_is_one_message(s3_bucket: str, command: tuple[str, ...]) -> None:
-    done = tausweep(*command, store="s3://no-such-bucket/runs", check=False)
+    done = run_command(*command, store="s3://no-such-bucket/runs", check=False)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
         "tausweep: --store s3://no-such-bucket/runs: there is no bucket 'no-such-bucket'"
@@ -83,7 +84,7 @@ def test_a_server_that_does_not_answer_is_one_message(
     s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    done = tausweep("status", store=f"{s3_bucket}/runs", check=False)
+    done = run_command("status", store=f"{s3_bucket}/runs", check=False)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "the object store can't be used" in done.stderr

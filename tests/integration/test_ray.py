@@ -9,22 +9,22 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
-from orchestrator.executors.ray_cluster import client, exposure
-from orchestrator.launch import prepare
-from orchestrator.plan import make_plan
-from orchestrator.sweepfile import read_sweep
-from storage.attempt_records import last_attempt
-from storage.attempts import run_status
-from storage.errors import InputError
-from storage.layout import StoreLayout
-from tests.integration.tiny_sweep import science, start, states, tausweep
+from tausweep.orchestrator.execution.prepare import prepare
+from tausweep.orchestrator.executors.ray.cluster import client, exposure
+from tausweep.orchestrator.plan.plan import make_plan
+from tausweep.orchestrator.sweep.file import read_sweep
+from tausweep.storage.attempts.records import last_attempt
+from tausweep.storage.attempts.status import run_status
+from tausweep.storage.errors import InputError
+from tausweep.storage.layout import StoreLayout
+from tests.integration.tiny_sweep import run_command, science, start, states
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -50,13 +50,6 @@ def write(
     path = folder / "raysweep.yaml"
     path.write_text(SWEEP.format(steps=steps, first=min(20, steps), n=n, seeds=seeds, beat=beat, more=more))
     return path
-
-
-def wait_for(condition: Callable[[], object], *, seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
 
 
 def executing(layout: StoreLayout) -> dict[str, int]:
@@ -91,7 +84,7 @@ def on_node(layout: StoreLayout, node: str) -> list[str]:
 
 def test_a_sweep_that_loses_a_node_has_the_values_of_one_on_this_machine(ray_cluster, tmp_path):
     file = write(tmp_path, steps=1500, n="[4, 6]", seeds="[0, 1, 2, 3, 4, 5]")
-    tausweep("submit", file, "--executor", "ray", store=tmp_path / "ray")
+    run_command("submit", file, "--executor", "ray", store=tmp_path / "ray")
     layout = StoreLayout(tmp_path / "ray")
     wait_for(lambda: states(tmp_path / "ray").get("succeeded", 0) >= 4)
     wait_for(lambda: any(run_status(layout.run(run)).tau > 150 for run in on_node(layout, "n1")))
@@ -102,7 +95,7 @@ def test_a_sweep_that_loses_a_node_has_the_values_of_one_on_this_machine(ray_clu
     assert last_attempt(layout.run(again[0])).resumed_from_tau >= 100
     ray_cluster("up")
 
-    tausweep("run", file, store=tmp_path / "local")
+    run_command("run", file, store=tmp_path / "local")
     assert science(tmp_path / "ray") == science(tmp_path / "local")
 
 
@@ -112,39 +105,39 @@ def test_a_job_is_followed_cancelled_and_resumed_from_other_shells_also_after_th
     store = tmp_path / "störe, with space"
     layout = StoreLayout(store)
     file = write(tmp_path, steps=100_000, more=", checkpoint_seconds: 1")
-    told = tausweep("submit", file, "--executor", "ray", store=store).stdout
+    told = run_command("submit", file, "--executor", "ray", store=store).stdout
     assert "raysubmit_" in told
     wait_for(lambda: [run_status(layout.run(run)).tau > 20 for run in executing(layout)] == [True, True])
 
-    rows = json.loads(tausweep("status", "raysweep", "--json", store=store).stdout)["runs"]
+    rows = json.loads(run_command("status", "raysweep", "--json", store=store).stdout)["runs"]
     assert [row["scheduler_state"] for row in rows] == ["RUNNING"] * 2
-    assert "attempt 1" in tausweep("logs", rows[0]["run_id"], store=store).stdout
+    assert "attempt 1" in run_command("logs", rows[0]["run_id"], store=store).stdout
 
-    tausweep("cancel", "raysweep", "optimizer=sgd", store=store)
+    run_command("cancel", "raysweep", "optimizer=sgd", store=store)
     wait_for(lambda: states(store) == {"running": 1, "cancelled": 1})
 
     ray_cluster("kill", "head")
     wait_for(lambda: not executing(layout))
-    rows = json.loads(tausweep("status", "raysweep", "--json", store=store).stdout)["runs"]
+    rows = json.loads(run_command("status", "raysweep", "--json", store=store).stdout)["runs"]
     assert [row["scheduler_state"] for row in rows] == [None, None]  # nobody answers; nothing is made of it
     ray_cluster("up")
 
-    tausweep("resume", "raysweep", store=store)  # where it was submitted
+    run_command("resume", "raysweep", store=store)  # where it was submitted
     wait_for(lambda: len(executing(layout)) == 2)
     wait_for(
         lambda: all(last_attempt(layout.run(run)).resumed_from_tau is not None for run in executing(layout))
     )
     for run_id in layout.run_ids():
         assert last_attempt(layout.run(run_id)).resumed_from_tau >= 20
-    tausweep("cancel", "raysweep", store=store)
+    run_command("cancel", "raysweep", store=store)
     wait_for(lambda: states(store) == {"cancelled": 2})
 
 
 def test_cancelling_all_runs_ends_the_job(ray_cluster, tmp_path):
     file = write(tmp_path, steps=100_000)
-    tausweep("submit", file, "--executor", "ray", store=tmp_path / "store")
+    run_command("submit", file, "--executor", "ray", store=tmp_path / "store")
     wait_for(lambda: states(tmp_path / "store") == {"running": 2})
-    tausweep("cancel", "raysweep", store=tmp_path / "store")
+    run_command("cancel", "raysweep", store=tmp_path / "store")
     wait_for(lambda: states(tmp_path / "store") == {"cancelled": 2})
     job = json.loads(next((tmp_path / "store" / "jobs").glob("*.json")).read_text())["details"]
     cluster = client(job["dashboard"])
@@ -167,19 +160,19 @@ def test_a_watched_job_that_is_stopped_with_runs_left_says_so_and_fails(ray_clus
 
 def test_two_ranks_through_ray_train_compute_what_two_ranks_of_one_worker_do(ray_cluster, tmp_path):
     file = write(tmp_path, steps=40, more=", processes: 2, workers: 1")
-    tausweep("submit", file, "--executor", "ray", store=tmp_path / "ray")
+    run_command("submit", file, "--executor", "ray", store=tmp_path / "ray")
     wait_for(lambda: states(tmp_path / "ray") == {"succeeded": 2}, seconds=600)
-    tausweep("run", file, store=tmp_path / "local")
+    run_command("run", file, store=tmp_path / "local")
     assert science(tmp_path / "ray") == science(tmp_path / "local")
 
 
 def test_ranks_of_ray_train_save_a_checkpoint_when_the_job_is_cancelled(ray_cluster, tmp_path):
-    from orchestrator.executors.ray import RayExecutor
-    from orchestrator.submission import given_jobs
+    from tausweep.orchestrator.executors.job_records import given_jobs
+    from tausweep.orchestrator.executors.ray.executor import RayExecutor
 
     store = tmp_path / "store"
     layout = StoreLayout(store)
-    tausweep(
+    run_command(
         "submit",
         write(tmp_path, steps=100_000, more=", processes: 2, workers: 1"),
         "--executor",
@@ -204,7 +197,7 @@ def test_a_killed_rank_of_ray_train_costs_only_what_came_after_the_checkpoint(ra
     store = tmp_path / "store"
     layout = StoreLayout(store)
     file = write(tmp_path, steps=2000, more=", processes: 2, workers: 1")
-    tausweep("submit", file, "optimizer=sgd", "--executor", "ray", store=store)
+    run_command("submit", file, "optimizer=sgd", "--executor", "ray", store=store)
     (run,) = [layout.run(run_id) for run_id in layout.run_ids()]
     wait_for(lambda: run_status(run).tau > 150)
     leader = last_attempt(run).process.pid
@@ -224,7 +217,7 @@ def test_nodes_that_lack_a_package_end_the_job_and_fail_no_run(ray_cluster, tmp_
     plan = make_plan(read_sweep(file), StoreLayout(store))  # counts parameters, with a torch that works
     prepare(plan, StoreLayout(store))
     monkeypatch.setenv("PYTHONPATH", str(broken.parent))
-    tausweep("submit", file, "--executor", "ray", store=store)
+    run_command("submit", file, "--executor", "ray", store=store)
 
     def told():
         return "".join(log.read_text() for log in (store / "jobs").glob("*.log"))
@@ -236,7 +229,9 @@ def test_nodes_that_lack_a_package_end_the_job_and_fail_no_run(ray_cluster, tmp_
 
 def test_torch_is_loaded_once_for_many_runs(ray_cluster, tmp_path):
     store = tmp_path / "store"
-    tausweep("submit", write(tmp_path, steps=2, seeds=str(list(range(6)))), "--executor", "ray", store=store)
+    run_command(
+        "submit", write(tmp_path, steps=2, seeds=str(list(range(6)))), "--executor", "ray", store=store
+    )
     wait_for(lambda: states(store) == {"succeeded": 12})
     layout = StoreLayout(store)
     pids = {last_attempt(layout.run(run)).process.pid for run in layout.run_ids()}
@@ -249,9 +244,9 @@ def test_a_sweep_whose_store_is_on_an_object_store_has_the_values_of_a_local_one
     names = "AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION"
     # The test server answers some hundred requests a second, so: two runs, and few heartbeats.
     file = write(tmp_path, steps=20, beat=1, more=f", ray: {{environment: [{names}]}}")
-    tausweep("submit", file, "--executor", "ray", "--watch", store=s3_store.root)
+    run_command("submit", file, "--executor", "ray", "--watch", store=s3_store.root)
     assert states(s3_store.root) == {"succeeded": 2}
-    tausweep("run", file, store=tmp_path / "local")
+    run_command("run", file, store=tmp_path / "local")
     assert science(s3_store.root) == science(tmp_path / "local")
 
 
@@ -259,7 +254,7 @@ def test_many_runs_are_executed_once_each_and_the_driver_stays_small(ray_cluster
     store = tmp_path / "store"
     layout = StoreLayout(store)
     file = write(tmp_path, steps=2, seeds=str(list(range(RUNS // 2))))
-    tausweep("submit", file, "--executor", "ray", store=store)
+    run_command("submit", file, "--executor", "ray", store=store)
 
     def told():
         return "".join(log.read_text() for log in layout.jobs.glob("*.log"))
@@ -284,7 +279,7 @@ def test_many_runs_are_executed_once_each_and_the_driver_stays_small(ray_cluster
 )
 def test_what_the_cluster_has_not_is_refused_with_what_it_has(ray_cluster, tmp_path, resources, field):
     file = write(tmp_path, steps=2, more=f", {resources}")
-    done = tausweep("submit", file, "--executor", "ray", store=tmp_path / "store", check=False)
+    done = run_command("submit", file, "--executor", "ray", store=tmp_path / "store", check=False)
     assert done.returncode == 2
     assert field in done.stderr
     assert "127.0.0.3 (CPU 1, memory" in done.stderr
@@ -293,14 +288,14 @@ def test_what_the_cluster_has_not_is_refused_with_what_it_has(ray_cluster, tmp_p
 
 
 def test_what_may_come_later_is_not_refused_and_waits_in_ray(ray_cluster, tmp_path):
-    from orchestrator.submission import cancel_jobs
+    from tausweep.orchestrator.executors.job_records import cancel_jobs
 
     store = tmp_path / "store"
     file = write(tmp_path, steps=2, more=", ray: {gpus: 1, fit: later}")
-    tausweep("submit", file, "--executor", "ray", store=store)
-    rows = json.loads(tausweep("status", "raysweep", "--json", store=store).stdout)["runs"]
+    run_command("submit", file, "--executor", "ray", store=store)
+    rows = json.loads(run_command("status", "raysweep", "--json", store=store).stdout)["runs"]
     assert [row["state"] for row in rows] == ["submitted", "submitted"]
-    tausweep("cancel", "raysweep", store=store)
+    run_command("cancel", "raysweep", store=store)
     cancel_jobs("raysweep", StoreLayout(store))
 
 
@@ -309,7 +304,7 @@ def test_a_node_with_another_store_says_so_and_nothing_is_marked_failed(ray_clus
     layout = StoreLayout(store)
     plan = make_plan(read_sweep(write(tmp_path, steps=2)), layout)
     prepare(plan, layout)
-    from orchestrator.executors.ray_task import execute
+    from tausweep.orchestrator.executors.ray.task import execute
 
     with pytest.raises(FileNotFoundError, match="this node does not see the store"):
         execute([str(tmp_path / "elsewhere" / "runs" / plan.runs[0].run_id)], [])
@@ -323,7 +318,7 @@ def test_without_its_token_the_cluster_is_no_cluster_for_us(ray_cluster, tmp_pat
     monkeypatch.delenv("RAY_AUTH_TOKEN_PATH")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", client_url())
-    done = tausweep(
+    done = run_command(
         "submit", write(tmp_path, steps=2), "--executor", "ray", store=tmp_path / "s", check=False
     )
     assert done.returncode == 2
@@ -364,7 +359,7 @@ def reached(address: str, tries: int = 3) -> JobSubmissionClient:
 def test_no_cluster_is_one_message(tmp_path):
     file = write(tmp_path, steps=2)
     arguments = ("submit", file, "--executor", "ray", "--address", "http://127.0.0.9:9")
-    done = tausweep(*arguments, store=tmp_path / "store", check=False)
+    done = run_command(*arguments, store=tmp_path / "store", check=False)
     assert done.returncode == 2
     assert "no Ray cluster answers at http://127.0.0.9:9" in done.stderr
     assert "Traceback" not in done.stderr

@@ -18,22 +18,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from storage.attempt_records import read_attempt
-from storage.attempts import run_status
-from storage.layout import StoreLayout
-from storage.sql import query
+from tausweep.storage.attempts.records import read_attempt
+from tausweep.storage.attempts.status import run_status
+from tausweep.storage.layout import StoreLayout
+from tausweep.storage.tables.sql import query
 from tests.faults.sweeps import attempts, findings
-from tests.integration.slurm_site import (
-    DEV_CLUSTER,
-    queue,
-    restarts,
-    running,
-    slurm,
-    urgent,
-    wait_for,
-    without,
-)
-from tests.integration.tiny_sweep import science, start, states, tausweep
+from tests.integration.slurm_site import DEV_CLUSTER, queue, restarts, running, slurm, urgent, without
+from tests.integration.tiny_sweep import run_command, science, start, states
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 
@@ -91,7 +83,7 @@ def nothing_is_left_in_the_queue() -> Iterator[None]:
 
 
 def states_of(sweep: str, store: Path) -> dict[str, str]:
-    told = json.loads(tausweep("status", sweep, "--json", store=store).stdout)
+    told = json.loads(run_command("status", sweep, "--json", store=store).stdout)
     return {run["run_id"]: run["state"] for run in told["runs"]}
 
 
@@ -158,8 +150,8 @@ def test_a_sweep_survives_preemption_time_limits_requeues_and_the_death_of_a_nod
 def test_a_run_over_two_nodes_is_the_run_of_two_processes(tmp_path: Path) -> None:
     file = write_sweep(tmp_path, steps=200, n=(8,), resources="processes: 2\n  slurm: {nodes: 2}")
     store = tmp_path / "cluster"
-    tausweep("submit", file, "--executor", "slurm", "--watch", store=store)
-    tausweep("run", file, store=tmp_path / "local")
+    run_command("submit", file, "--executor", "slurm", "--watch", store=store)
+    run_command("run", file, store=tmp_path / "local")
     assert states(store) == {"succeeded": 1}
     assert science(store) == science(tmp_path / "local")
     layout = StoreLayout(store)
@@ -240,19 +232,19 @@ def test_two_submits_at_once_execute_every_run_once(tmp_path: Path) -> None:
 def test_status_tells_why_a_job_waits_and_cancel_ends_it(tmp_path: Path) -> None:
     file = write_sweep(tmp_path, steps=100_000, seeds=3, resources="workers: 2")
     store = tmp_path / "cluster"
-    tausweep("submit", file, "--executor", "slurm", store=store)
+    run_command("submit", file, "--executor", "slurm", store=store)
     wait_for(lambda: states(store).get("running", 0) == 2)
-    told = json.loads(tausweep("status", "site", "--json", store=store).stdout)
+    told = json.loads(run_command("status", "site", "--json", store=store).stdout)
     words = {run["state"]: run["scheduler_state"] for run in told["runs"]}
     assert words == {"running": "RUNNING", "submitted": "PENDING (JobArrayTaskLimit)"}
-    assert "PENDING (JobArrayTaskLimit)" in tausweep("status", "site", store=store).stdout
-    again = tausweep("submit", file, "--executor", "slurm", store=store)
+    assert "PENDING (JobArrayTaskLimit)" in run_command("status", "site", store=store).stdout
+    again = run_command("submit", file, "--executor", "slurm", store=store)
     assert "nothing to submit" in again.stdout
     for run_id, state in states_of("site", store).items():
-        done = tausweep("logs", run_id, store=store, check=False)
+        done = run_command("logs", run_id, store=store, check=False)
         assert done.returncode == (0 if state == "running" else 2)
         assert "Traceback" not in done.stderr
-    tausweep("cancel", "site", store=store)
+    run_command("cancel", "site", store=store)
     wait_for(lambda: not queue(), what="the end of the jobs")
     assert set(states_of("site", store).values()) == {"cancelled"}
     layout = StoreLayout(store)
@@ -267,7 +259,7 @@ def test_a_controller_that_does_not_answer_changes_no_state(
 ) -> None:
     file = write_sweep(tmp_path, steps=100_000, seeds=2, resources="workers: 1")
     store = tmp_path / "cluster"
-    tausweep("submit", file, "--executor", "slurm", store=store)
+    run_command("submit", file, "--executor", "slurm", store=store)
     wait_for(lambda: states(store).get("running", 0) == 1)
     before = states_of("site", store)
     assert sorted(before.values()) == ["running", "submitted"]
@@ -277,13 +269,13 @@ def test_a_controller_that_does_not_answer_changes_no_state(
     monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
     assert states_of("site", store) == before
     for command in (("submit", file, "--executor", "slurm"), ("resume", "site")):
-        done = tausweep(*command, store=store, check=False)
+        done = run_command(*command, store=store, check=False)
         assert done.returncode == 1
         assert "Unable to contact slurm controller" in done.stderr
         assert "Traceback" not in done.stderr
     monkeypatch.setenv("SLURM_CONF", alive)
     assert states_of("site", store) == before
-    tausweep("cancel", "site", store=store)
+    run_command("cancel", "site", store=store)
 
 
 @pytest.mark.parametrize(
@@ -301,7 +293,7 @@ def test_what_sbatch_refuses_is_told_and_nothing_is_submitted(
 ) -> None:
     file = write_sweep(tmp_path, resources=options)
     store = tmp_path / "runs"
-    done = tausweep("submit", file, "--executor", "slurm", store=store, check=False)
+    done = run_command("submit", file, "--executor", "slurm", store=store, check=False)
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
     assert words in done.stderr
@@ -314,7 +306,7 @@ def test_a_dry_run_shows_the_scripts_and_what_sbatch_says_of_them_and_writes_not
     file = write_sweep(tmp_path, seeds=7, resources='slurm: {time: "20", runs_per_job: 3}')
     store = tmp_path / "runs"
     command = ("submit", file, "--executor", "slurm", "--profile", "dev-cluster", "--dry-run")
-    told = tausweep(*command, store=store).stdout
+    told = run_command(*command, store=store).stdout
     for words in (
         "#SBATCH --array=0-2%",
         "#SBATCH --partition=main",
@@ -326,7 +318,7 @@ def test_a_dry_run_shows_the_scripts_and_what_sbatch_says_of_them_and_writes_not
         "Nothing was submitted or written.",
     ):
         assert words in told
-    told = tausweep(*command, "resources.slurm.partition=secret", store=store).stdout
+    told = run_command(*command, "resources.slurm.partition=secret", store=store).stdout
     assert "invalid partition specified: secret" in told
     assert not store.exists()
     assert queue() == []
@@ -336,7 +328,7 @@ def test_a_canary_that_fails_keeps_the_rest_from_being_submitted(tmp_path: Path)
     file = write_sweep(tmp_path, seeds=3)
     file.write_text(file.read_text().replace("lr: 4e-3", "lr: 1e30, optimizer: sgd"))
     store = tmp_path / "runs"
-    done = tausweep("submit", file, "--executor", "slurm", "--canary", store=store, check=False)
+    done = run_command("submit", file, "--executor", "slurm", "--canary", store=store, check=False)
     assert done.returncode == 1
     assert "canary" in done.stderr
     assert Counter(states_of("site", store).values()) == {"failed": 1, "pending": 2}
@@ -345,7 +337,7 @@ def test_a_canary_that_fails_keeps_the_rest_from_being_submitted(tmp_path: Path)
 
 def test_jobs_that_end_before_they_begin_a_run_stop_the_watching(tmp_path: Path) -> None:
     file = write_sweep(tmp_path, seeds=3, resources='slurm: {setup: ["echo no such module >&2", "exit 3"]}')
-    done = tausweep("submit", file, "--executor", "slurm", "--watch", store=tmp_path / "runs", check=False)
+    done = run_command("submit", file, "--executor", "slurm", "--watch", store=tmp_path / "runs", check=False)
     assert done.returncode == 1
     assert "ended as FAILED before it began a run" in done.stderr
     assert "no such module" in done.stderr
@@ -357,13 +349,13 @@ def test_the_end_of_a_killed_job_is_told_without_accounting_and_resume_goes_on(
     monkeypatch.setenv("PATH", str(without(tmp_path / "bin", "sacct")))
     file = write_sweep(tmp_path, steps=3000)
     store = tmp_path / "runs"
-    tausweep("submit", file, "--executor", "slurm", store=store)
+    run_command("submit", file, "--executor", "slurm", store=store)
     wait_for(lambda: states(store).get("running", 0) == 1)
     layout = StoreLayout(store)
     run = layout.run(layout.run_ids()[0])
     os.kill(read_attempt(run, 1).process.pid, signal.SIGKILL)
     wait_for(lambda: not queue(), what="the end of the job")
-    tausweep("resume", "site", "--watch", store=store)
+    run_command("resume", "site", "--watch", store=store)
     records = [read_attempt(run, number) for number in run.attempt_numbers()]
     assert [record.failure for record in records] == ["lost_worker", None]
     assert records[0].scheduler_state == "FAILED"

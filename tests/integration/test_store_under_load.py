@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from storage.atomic import write_record
-from storage.compaction import compact
-from storage.layout import StoreLayout
-from storage.scan import read_table
-from storage.verification import check
+from tausweep.storage.files.records import write_record
+from tausweep.storage.layout import StoreLayout
+from tausweep.storage.maintenance.compaction import compact
+from tausweep.storage.maintenance.verification import check
+from tausweep.storage.tables.scan import read_table
 from tests.integration.store_load import begin_together, compact_again_and_again, value_of, write
 
 pytestmark = pytest.mark.slow

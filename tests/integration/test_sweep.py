@@ -6,7 +6,6 @@ import json
 import shutil
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -15,11 +14,12 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from storage.atomic import read_record, write_record
-from storage.attempt_records import read_claim
-from storage.layout import StoreLayout
-from storage.sql import query
-from tests.integration.tiny_sweep import science, start, states, tausweep, write_sweep
+from tausweep.storage.attempts.records import read_claim
+from tausweep.storage.files.records import read_record, write_record
+from tausweep.storage.layout import StoreLayout
+from tausweep.storage.tables.sql import query
+from tests.integration.tiny_sweep import run_command, science, start, states, write_sweep
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ LONG = 1000
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store in which the tiny sweep ran without a disturbance."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    tausweep("run", write_sweep(folder), store=folder / "runs")
+    run_command("run", write_sweep(folder), store=folder / "runs")
     return folder / "runs"
 
 
@@ -40,15 +40,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def long_undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two of its runs with so many steps that there is time to disturb them."""
     folder = tmp_path_factory.mktemp("long")
-    tausweep("run", write_sweep(folder, steps=LONG), FEW, store=folder / "runs")
+    run_command("run", write_sweep(folder, steps=LONG), FEW, store=folder / "runs")
     return folder / "runs"
-
-
-def wait_for(condition: Callable[[], bool], *, seconds: float = 200) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def training(store: Path) -> list[psutil.Process]:
@@ -63,14 +56,14 @@ def test_a_sweep_runs_to_its_end_and_a_second_run_does_nothing(undisturbed: Path
     assert states(undisturbed) == {"succeeded": 4}
     before = sorted(undisturbed.rglob("*"))
     started = time.monotonic()
-    done = tausweep("run", write_sweep(tmp_path), store=undisturbed)
+    done = run_command("run", write_sweep(tmp_path), store=undisturbed)
     print(f"second run: {time.monotonic() - started:.2f} s")
     assert "4 succeeded" in done.stdout
     assert sorted(undisturbed.rglob("*")) == before
 
 
 def test_two_stores_of_one_sweep_are_bit_equal(undisturbed: Path, tmp_path: Path) -> None:
-    tausweep("run", write_sweep(tmp_path), "n=4", "resources.workers=1", store=tmp_path / "again")
+    run_command("run", write_sweep(tmp_path), "n=4", "resources.workers=1", store=tmp_path / "again")
     again = science(tmp_path / "again")
     ids = {row["run_id"] for row in again["metrics"]}
     assert len(ids) == 2
@@ -81,11 +74,11 @@ def test_two_stores_of_one_sweep_are_bit_equal(undisturbed: Path, tmp_path: Path
 
 def test_adding_an_n_trains_only_the_new_runs(undisturbed: Path, tmp_path: Path) -> None:
     store = tmp_path / "grown"
-    tausweep("run", write_sweep(tmp_path), "n=4", store=store)
+    run_command("run", write_sweep(tmp_path), "n=4", store=store)
     first = query(
         StoreLayout(store), "SELECT run_id, attempt, ended FROM attempts ORDER BY run_id"
     ).to_pylist()
-    tausweep("run", write_sweep(tmp_path), store=store)
+    run_command("run", write_sweep(tmp_path), store=store)
     rows = query(
         StoreLayout(store), "SELECT run_id, attempt, ended FROM attempts ORDER BY run_id"
     ).to_pylist()
@@ -131,13 +124,13 @@ def test_a_run_that_loses_its_last_try_has_failed_until_somebody_asks_for_it(
     output, _ = process.communicate(timeout=200)
     assert process.returncode == 1
     assert states(store) == {"succeeded": 1, "failed": 1}, output
-    assert "lost_worker" in tausweep("status", "tiny", store=store).stdout
-    told = tausweep("logs", "tiny", "--failed", store=store).stdout
+    assert "lost_worker" in run_command("status", "tiny", store=store).stdout
+    told = run_command("logs", "tiny", "--failed", store=store).stdout
     assert "1 × lost_worker: " in told
     assert "OOM killer" in told
-    tausweep("run", file, FEW, store=store, check=False)
+    run_command("run", file, FEW, store=store, check=False)
     assert states(store) == {"succeeded": 1, "failed": 1}, "run does not take a failed run up again"
-    tausweep("resume", "tiny", store=store)
+    run_command("resume", "tiny", store=store)
     assert science(store) == science(long_undisturbed)
 
 
@@ -146,7 +139,7 @@ def test_workers_with_a_time_budget_are_started_again_until_all_is_done(tmp_path
     store = tmp_path / "runs"
     file = write_sweep(tmp_path, steps=3)
     only = ("n=4", "optimizer=sgd", "lr=0.01", "eval_first=1", "resources.wall_seconds=0.001")
-    tausweep("run", file, *only, store=store)
+    run_command("run", file, *only, store=store)
     assert states(store) == {"succeeded": 1}
     tries = query(
         StoreLayout(store), "SELECT state, resumed_from_tau, tau FROM attempts ORDER BY attempt"
@@ -169,7 +162,7 @@ def test_kill_9_of_the_orchestrator_then_resume_completes_the_sweep(
     process.communicate()
     psutil.wait_procs(workers, timeout=30)
     assert not any(worker.is_running() for worker in workers), "workers end with who started them"
-    tausweep("resume", "tiny", store=store)
+    run_command("resume", "tiny", store=store)
     assert states(store) == {"succeeded": 2}
     assert science(store) == science(long_undisturbed)
 
@@ -187,7 +180,7 @@ def test_ctrl_c_leaves_a_sweep_that_the_same_command_continues(
     assert "goes on from here" in output
     assert "Traceback" not in output
     assert states(store).get("preempted", 0) >= 1
-    tausweep("run", file, FEW, store=store)
+    run_command("run", file, FEW, store=store)
     assert science(store) == science(long_undisturbed)
 
 
@@ -197,29 +190,29 @@ def test_cancel_stops_running_and_waiting_runs_and_resume_takes_them_up(
     store = tmp_path / "runs"
     process = start("run", write_sweep(tmp_path, steps=LONG), FEW, "resources.workers=1", store=store)
     wait_for(lambda: bool(training(store)))
-    tausweep("cancel", "tiny", store=store)
+    run_command("cancel", "tiny", store=store)
     process.communicate(timeout=200)
     assert states(store) == {"cancelled": 2}
-    tausweep("run", write_sweep(tmp_path, steps=LONG), FEW, store=store)
+    run_command("run", write_sweep(tmp_path, steps=LONG), FEW, store=store)
     assert states(store) == {"cancelled": 2}
-    tausweep("resume", "tiny", store=store)
+    run_command("resume", "tiny", store=store)
     assert science(store) == science(long_undisturbed)
 
 
 def test_a_run_that_diverges_fails_alone_and_reruns_only_when_asked(tmp_path: Path) -> None:
     store = tmp_path / "runs"
     file = write_sweep(tmp_path)
-    done = tausweep("run", file, "lr=4e-3,1e30", "optimizer=sgd", "n=4", store=store, check=False)
+    done = run_command("run", file, "lr=4e-3,1e30", "optimizer=sgd", "n=4", store=store, check=False)
     assert done.returncode == 1
     assert states(store) == {"succeeded": 1, "failed": 1}
-    failures = json.loads(tausweep("logs", "tiny", "--failed", "--json", store=store).stdout)
+    failures = json.loads(run_command("logs", "tiny", "--failed", "--json", store=store).stdout)
     assert [(group["failure"], len(group["run_ids"])) for group in failures] == [("not_finite", 1)]
     assert "NotFiniteError" in failures[0]["error"]
     bad = [row for row in science(store)["metrics"] if row["run_id"] in failures[0]["run_ids"]]
     assert bad == []
-    tausweep("resume", "tiny", store=store, check=False)
+    run_command("resume", "tiny", store=store, check=False)
     assert query(StoreLayout(store), "SELECT max(attempt) AS k FROM attempts").to_pylist() == [{"k": 1}]
-    tausweep("resume", "tiny", "--failed", store=store, check=False)
+    run_command("resume", "tiny", "--failed", store=store, check=False)
     assert query(StoreLayout(store), "SELECT max(attempt) AS k FROM attempts").to_pylist() == [{"k": 2}]
 
 
@@ -227,7 +220,7 @@ def test_submit_returns_at_once_and_the_sweep_runs_in_the_background(
     undisturbed: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "runs"
-    done = tausweep("submit", write_sweep(tmp_path), store=store)
+    done = run_command("submit", write_sweep(tmp_path), store=store)
     assert "4 runs submitted" in done.stdout
     wait_for(lambda: states(store) == {"succeeded": 4}, seconds=200)
     assert science(store) == science(undisturbed)
@@ -236,29 +229,29 @@ def test_submit_returns_at_once_and_the_sweep_runs_in_the_background(
 def test_a_spec_that_was_tampered_with_is_refused(tmp_path: Path) -> None:
     store = tmp_path / "runs"
     file = write_sweep(tmp_path)
-    plan = json.loads(tausweep("plan", file, "n=4", "optimizer=adam", "--json", store=store).stdout)
+    plan = json.loads(run_command("plan", file, "n=4", "optimizer=adam", "--json", store=store).stdout)
     assert not store.exists(), "plan writes nothing"
     assert len(plan["runs"]) == 1
-    tausweep("run", file, "n=4", "optimizer=adam", "seed=0", store=store)
+    run_command("run", file, "n=4", "optimizer=adam", "seed=0", store=store)
     layout = StoreLayout(store)
     run = layout.run(layout.run_ids()[0])
     record = read_record(run.spec)
     record["settings"]["lr"] = 0.5
     write_record(run.spec, record)
     run.attempt(1).unlink()
-    done = tausweep("resume", "tiny", store=store, check=False)
+    done = run_command("resume", "tiny", store=store, check=False)
     assert done.returncode == 1
     assert f"run {run.run_id}: the settings in its spec.json hash to" in done.stderr
     assert states(store) == {"pending": 1}
 
 
 def test_resolve_and_figures_read_what_was_run(undisturbed: Path, tmp_path: Path) -> None:
-    result = json.loads(tausweep("resolve", "tiny", "--json", store=undisturbed).stdout)
+    result = json.loads(run_command("resolve", "tiny", "--json", store=undisturbed).stdout)
     keys = {"criterion", "W", "optimizer", "p", "exponent", "prefactor", "n_points", "n_censored"}
     assert keys <= set(result["fits"][0])
     assert set(result["fits"][0]["exponent"]) == {"estimate", "low", "high"}
     assert {"n", "p", "state", "tau_mem"} <= set(result["phase_diagram"][0])
-    done = tausweep("figures", "tiny", "--format", "svg", "--out", tmp_path / "figures", store=undisturbed)
+    done = run_command("figures", "tiny", "--format", "svg", "--out", tmp_path / "figures", store=undisturbed)
     drawn = sorted(path.name for path in (tmp_path / "figures").iterdir())
     assert drawn == [
         "collapse.svg", "f_mem_vs_tau.svg", "losses.svg", "phase_diagram.svg", "samples.svg", "tau_vs_n.svg",
@@ -271,10 +264,10 @@ def test_refine_trains_what_it_proposes_and_stops_what_is_answered(undisturbed: 
     shutil.copytree(undisturbed, store)
     child = tmp_path / "child.yaml"
     criterion = ("--criterion", "loss_gap=0.0001@t150")  # reached at once by some: the run is stopped
-    done = tausweep("refine", "tiny", "optimizer=adam", "--runs", "2", "--auto", "--batch", "2", "--early-stop",
+    done = run_command("refine", "tiny", "optimizer=adam", "--runs", "2", "--auto", "--batch", "2", "--early-stop",
                     "--width", "1.01", "--out", child, *criterion, store=store)  # fmt: skip
     assert "Runs that tell most" in done.stdout
     assert sum(states(store).values()) == 6
     assert set(states(store)) <= {"succeeded", "cancelled"}
-    result = json.loads(tausweep("resolve", "child", "--json", store=store).stdout)
+    result = json.loads(run_command("resolve", "child", "--json", store=store).stdout)
     assert len(result["runs"]) == 6

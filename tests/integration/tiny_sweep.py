@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from storage.layout import StoreLayout
-from storage.scan import read_table
-from storage.sql import query
+from tausweep.storage.layout import StoreLayout
+from tausweep.storage.tables.scan import read_table
+from tausweep.storage.tables.sql import query
 
 SWEEP = """
 name: tiny
@@ -50,12 +50,12 @@ def write_sweep(folder: Path, *, steps: int = 40) -> Path:
     return path
 
 
-def tausweep(
+def run_command(
     *arguments: str | Path, store: Path | str, check: bool = True
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     done = subprocess.run(
-        [sys.executable, "-m", "orchestrator", *map(str, arguments), "--store", str(store)],
+        [sys.executable, "-m", "tausweep", *map(str, arguments), "--store", str(store)],
         capture_output=True,
         text=True,
         timeout=300,
@@ -69,7 +69,7 @@ def tausweep(
 def start(*arguments: str | Path, store: Path | str) -> subprocess.Popen[str]:
     """Start a command and return at once."""
     return subprocess.Popen(
-        [sys.executable, "-m", "orchestrator", *map(str, arguments), "--store", str(store)],
+        [sys.executable, "-m", "tausweep", *map(str, arguments), "--store", str(store)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,12 +1,17 @@
-"""The layers: imports go down only, torch stays below, file names stay in one module, and `--help` is light."""
+"""The house: imports go down only, between layers and between wings, as docs/architecture.md draws them.
+
+Torch stays below, file names stay in one module, and `--help` is light.
+"""
 
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -32,12 +37,17 @@ MODULES = {
     for layer in LAYERS
     for path in sorted((ROOT / layer).rglob("*.py"))
 }
+DOTTED = {
+    "tausweep." + path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): path
+    for path in MODULES
+}
 modules = pytest.mark.parametrize("module", MODULES)
 
 
-def layer_of(module):
-    """The layer that a module file or a dotted name belongs to, None for others' packages."""
-    package = re.split(r"[./]", module)[0]
+def layer_of(name):
+    """The layer of a module's file or of a dotted name below `tausweep`, None for others' packages."""
+    first, *rest = re.split(r"[./]", name)
+    package = rest[0] if first == "tausweep" and rest else first
     return LAYERS.index(package) if package in LAYERS else None
 
 
@@ -48,7 +58,9 @@ def imports(tree):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            yield node.module
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in DOTTED else node.module
 
 
 def imports_at_import_time(tree):
@@ -77,9 +89,120 @@ def test_the_walk_finds_every_layer():
 
 
 @modules
-def test_imports_go_down_only(module):
+def test_imports_between_layers_go_down_only(module):
     upward = [name for name in imports(MODULES[module]) if (layer_of(name) or 0) > layer_of(module)]
     assert upward == []
+
+
+OURS = {"jobs", "orchestrator", "storage", "workers", "deploy"}
+EVERY = sorted([*MODULES, *(p.relative_to(ROOT).as_posix() for p in (ROOT / "tests").rglob("*.py"))])
+
+
+@pytest.mark.parametrize("file", EVERY)
+def test_the_one_import_name_is_tausweep(file):
+    """The root of the repository may be on sys.path, where `import jobs` would load a second copy of everything."""
+    tree = MODULES.get(file) or ast.parse((ROOT / file).read_text())
+    assert [name for name in imports(tree) if name.split(".")[0] in OURS] == []
+
+
+# --- wings ---------------------------------------------------------------------------------------------------------
+
+FLOORS = re.compile(r"^(?P<folder>[a-z/]+): +(?P<floors>[\w, >]+)$", re.MULTILINE)
+
+
+def drawn_floors():
+    """Folder → room → its floor, 0 at the bottom, as docs/architecture.md draws them; `a, b` share a floor."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    return {
+        match["folder"]: {
+            room.strip(): floor
+            for floor, rooms in enumerate(reversed(match["floors"].split(">")))
+            for room in rooms.split(",")
+        }
+        for match in FLOORS.finditer(page)
+    }
+
+
+WINGS = drawn_floors()
+MOST_MODULES = 12
+
+
+def room_in(folder, path):
+    """The room of a folder that a module's file is in: a sub-folder, or the module itself; None outside of it."""
+    if not path.startswith(f"{folder}/"):
+        return None
+    return path.removeprefix(f"{folder}/").split("/")[0].removesuffix(".py")
+
+
+def wrong_imports(folder, floors, trees):
+    """Imports from one room of a folder into another that is not below it."""
+    for path, tree in trees.items():
+        room = room_in(folder, path)
+        if room in (None, "__init__"):
+            continue
+        for name in imports(tree):
+            other = room_in(folder, DOTTED.get(name, ""))
+            if other not in (None, room, "__init__") and floors[other] >= floors[room]:
+                yield f"{path} imports {name}"
+
+
+def test_the_page_draws_each_layer_and_the_wings_of_wings():
+    assert set(WINGS) >= {"storage", "jobs", "workers", "orchestrator", "orchestrator/analysis"}
+
+
+@pytest.mark.parametrize("folder", WINGS)
+def test_the_page_draws_the_rooms_that_there_are(folder):
+    rooms = {room_in(folder, path) for path in MODULES} - {None, "__init__", "__main__"}
+    assert set(WINGS[folder]) - {"__main__"} == rooms
+
+
+@pytest.mark.parametrize("folder", WINGS)
+def test_imports_between_wings_go_down_only(folder):
+    assert list(wrong_imports(folder, WINGS[folder], MODULES)) == []
+
+
+def test_an_import_that_is_turned_round_is_noticed():
+    path = "storage/files/atomic.py"
+    upward = ast.parse("from tausweep.storage.tables.scan import read_table")
+    wrong = list(wrong_imports("storage", WINGS["storage"], {path: upward}))
+    assert wrong == [f"{path} imports tausweep.storage.tables.scan"]
+
+
+def circles(trees):
+    """Modules that import each other in a loop, also by imports in functions and for type checkers."""
+    sorter = graphlib.TopologicalSorter(
+        {
+            path: {DOTTED[name] for name in imports(tree) if name in DOTTED}
+            for path, tree in trees.items()
+            if not path.endswith("__init__.py")
+        }
+    )
+    try:
+        sorter.prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    assert circles(MODULES) == []
+
+
+def test_a_circle_is_noticed():
+    one, other = "storage/layout.py", "storage/files/atomic.py"
+    trees = {
+        one: ast.parse("from tausweep.storage.files import atomic"),
+        other: ast.parse("if TYPE_CHECKING:\n    from tausweep.storage.layout import StoreLayout"),
+    }
+    assert set(circles(trees)) == {one, other}
+
+
+def test_no_folder_holds_more_modules_than_one_can_look_over():
+    counts = Counter(str(Path(path).parent) for path in MODULES if not path.endswith("__init__.py"))
+    assert {folder: count for folder, count in counts.items() if count > MOST_MODULES} == {}
+
+
+# --- heavy packages ------------------------------------------------------------------------------------------------
 
 
 @modules
@@ -100,12 +223,13 @@ def test_store_and_commands_load_nothing_that_only_workers_need(module):
 
 JOINS_OF_OTHER_FOLDERS = {
     "storage/layout.py",  # the owner
-    "storage/atomic.py",  # temporary names beside any target
-    "jobs/diffusers_export.py",  # a pipeline in a folder of the user's choice
-    "jobs/images.py",  # scikit-learn's own files
-    "jobs/image_sources.py",  # a user's folder of images
-    "jobs/image_tables.py",  # what Hugging Face's `datasets` writes
-    "orchestrator/figures.py",  # figures in a folder of the user's choice
+    "storage/files/atomic.py",  # temporary names beside any target
+    "jobs/models/diffusers_pipeline.py",  # a pipeline in a folder of the user's choice
+    "jobs/data/digits.py",  # scikit-learn's own files
+    "orchestrator/datasets/folder.py",  # a user's folder of images
+    "orchestrator/datasets/sources.py",  # a user's folder of images
+    "orchestrator/datasets/tables.py",  # what Hugging Face's `datasets` writes
+    "orchestrator/figures/draw.py",  # figures in a folder of the user's choice
 }
 
 
@@ -152,7 +276,9 @@ def test_the_suffixes_of_the_stores_files_are_found():
 @modules
 def test_no_other_module_spells_a_file_of_the_store(module):
     found = [text for text in texts(MODULES[module]) if text.endswith((*SUFFIXES, ".parquet"))]
-    assert module in ("storage/layout.py", "jobs/image_tables.py") or found == []  # the latter: of `datasets`
+    assert (
+        module in ("storage/layout.py", "orchestrator/datasets/tables.py") or found == []
+    )  # the latter: of `datasets`
 
 
 # --- start-up ------------------------------------------------------------------------------------------------------
@@ -163,7 +289,7 @@ def loaded_by(*arguments):
     code = (
         "import runpy, sys\n"
         f"sys.argv = ['tausweep', *{arguments!r}]\n"
-        "try: runpy.run_module('orchestrator', run_name='__main__')\n"
+        "try: runpy.run_module('tausweep', run_name='__main__')\n"
         "except SystemExit as end: assert not end.code, end.code\n"
         "print('\\n' + ' '.join(sys.modules))"
     )
@@ -186,7 +312,7 @@ def test_help_is_there_at_once():
     for _ in range(5):
         start = time.perf_counter()
         subprocess.run(
-            [sys.executable, "-m", "orchestrator", "--help"], cwd=ROOT, capture_output=True, check=True
+            [sys.executable, "-m", "tausweep", "--help"], cwd=ROOT, capture_output=True, check=True
         )
         seconds.append(time.perf_counter() - start)
     print(f"tausweep --help: {min(seconds):.2f} s (best of {len(seconds)}; 0.4 s are allowed)")

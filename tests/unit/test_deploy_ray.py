@@ -82,7 +82,7 @@ def test_every_container_has_the_token_and_the_store():
 def test_the_command_is_one_of_ours():
     from typer.main import get_command
 
-    from orchestrator.cli import app
+    from tausweep.orchestrator.cli.app import app
 
     words = JOB["spec"]["entrypoint"].split()
     assert words[:2] == ["tausweep", "submit"]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from jobs.ranks import BatchDropout, Ranks, share_dropout
+from tausweep.jobs.ranks import BatchDropout, Ranks, share_dropout
 
 
 def ranks(size: int) -> list[Ranks]:

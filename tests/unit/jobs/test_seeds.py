@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.seeds import Purpose, derive
+from tausweep.jobs.seeds import Purpose, derive
 
 KNOWN = {
     "init": 2918264622725855778,

@@ -15,17 +15,18 @@ import numpy as np
 import pytest
 import typer.main
 
-from jobs.spec import RunSpec
-from orchestrator.cli import main
-from orchestrator.launch import prepare
-from orchestrator.plan import Plan, make_plan, read_spec
-from orchestrator.staging import identify
-from orchestrator.sweepfile import Sweep, expand, read_sweep
-from storage.atomic import write_new_record
-from storage.attempt_records import AttemptRecord, Failure, RetryPolicy, write_attempt
-from storage.attempts import begin_attempt, end_attempt
-from storage.layout import RunDirectory, StoreLayout
-from storage.parts import PartWriter
+from tausweep.jobs.spec.run_spec import RunSpec
+from tausweep.orchestrator.cli.app import main
+from tausweep.orchestrator.datasets.staging import identify
+from tausweep.orchestrator.execution.prepare import prepare
+from tausweep.orchestrator.plan.plan import Plan, make_plan, read_spec
+from tausweep.orchestrator.sweep.expansion import expand
+from tausweep.orchestrator.sweep.file import Sweep, read_sweep
+from tausweep.storage.attempts.claims import begin_attempt, end_attempt
+from tausweep.storage.attempts.records import AttemptRecord, Failure, RetryPolicy, write_attempt
+from tausweep.storage.files.records import write_new_record
+from tausweep.storage.layout import RunDirectory, StoreLayout
+from tausweep.storage.tables.part_writer import PartWriter
 
 SWEEP = """\
 name: tiny
@@ -164,7 +165,7 @@ class Done:
 _command = functools.cache(typer.main.get_command)
 
 
-def tausweep(*arguments: str | Path, store: Path) -> Done:
+def run_command(*arguments: str | Path, store: Path) -> Done:
     """Run a command in this process, as the installed script does."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     code = 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from storage.schemas import METRICS, NEIGHBOURS, SAMPLES
+from tausweep.storage.tables.schemas import METRICS, NEIGHBOURS, SAMPLES
 
 WIDTH = 0.45  # of the rise of f_mem in ln tau
 

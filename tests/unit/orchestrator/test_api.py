@@ -8,11 +8,11 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from finished_store import finish, prepared, tausweep, write_sweep
 from nbclient import NotebookClient
 
-from orchestrator import api
-from storage.errors import InputError
+from tausweep.orchestrator import api
+from tausweep.storage.errors import InputError
+from tests.unit.orchestrator.finished_store import finish, prepared, run_command, write_sweep
 
 NOTEBOOK = Path(__file__).parents[3] / "docs" / "notebooks" / "results.ipynb"
 
@@ -31,7 +31,7 @@ def test_every_public_name_is_there():
 
 def test_it_says_what_the_command_says(finished):
     result = api.resolve_sweep(finished, "tiny", ["optimizer=adam"], k=0.5, criteria=["f_mem=0.2"])
-    done = tausweep("resolve", "tiny", "optimizer=adam", "--k", "1/2", "--criterion", "f_mem=0.2", "--json",
+    done = run_command("resolve", "tiny", "optimizer=adam", "--k", "1/2", "--criterion", "f_mem=0.2", "--json",
                     store=finished)  # fmt: skip
     assert json.loads(done.out) == result.model_dump(mode="json")
 

@@ -5,14 +5,9 @@ from __future__ import annotations
 import os
 import time
 
-from storage.attempt_records import (
-    AttemptRecord,
-    Process,
-    RetryPolicy,
-    write_attempt,
-)
-from storage.attempts import begin_attempt
-from storage.liveness import LEASE_SECONDS, Watch
+from tausweep.storage.attempts.claims import begin_attempt
+from tausweep.storage.attempts.liveness import LEASE_SECONDS, Watch
+from tausweep.storage.attempts.records import AttemptRecord, Process, RetryPolicy, write_attempt
 
 ELSEWHERE = Process(host="another-host", pid=1, started=0.0, namespace="pid:[1]")
 METRIC = {

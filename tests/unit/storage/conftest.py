@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from storage.attempt_records import Process
+from tausweep.storage.attempts.records import Process
 
 
 @pytest.fixture(scope="module")

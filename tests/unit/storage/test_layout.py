@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.layout import TABLES, PartName, StoreLayout
+from tausweep.storage.layout import TABLES, PartName, StoreLayout
 
 RUN_ID = "0123456789abcdef0123"
 

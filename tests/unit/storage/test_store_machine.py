@@ -26,18 +26,18 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from storage import scan
-from storage.atomic import write_record
-from storage.attempt_records import RetryPolicy, last_attempt, read_attempt, write_attempt
-from storage.attempts import begin_attempt, end_attempt
-from storage.compaction import compact
-from storage.errors import ClaimLostError
-from storage.layout import RunDirectory, StoreLayout
-from storage.liveness import Watch
-from storage.parts import PartWriter
-from storage.scan import read_table
-from storage.sql import query
-from storage.verification import check
+from tausweep.storage.attempts.claims import begin_attempt, end_attempt
+from tausweep.storage.attempts.liveness import Watch
+from tausweep.storage.attempts.records import RetryPolicy, last_attempt, read_attempt, write_attempt
+from tausweep.storage.errors import ClaimLostError
+from tausweep.storage.files.records import write_record
+from tausweep.storage.layout import RunDirectory, StoreLayout
+from tausweep.storage.maintenance.compaction import compact
+from tausweep.storage.maintenance.verification import check
+from tausweep.storage.tables import scan
+from tausweep.storage.tables.part_writer import PartWriter
+from tausweep.storage.tables.scan import read_table
+from tausweep.storage.tables.sql import query
 
 AT_ONCE = RetryPolicy(max_attempts=1000, retry_seconds=0)
 RUN_IDS = [digit * 20 for digit in "ab"]

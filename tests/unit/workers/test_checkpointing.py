@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from jobs.spec import RunSpec
-from storage.layout import RunDirectory
-from tests.unit.jobs.test_training import TINY
-from workers.checkpointing import CheckpointPolicy, load_checkpoint, save_checkpoint
+from tausweep.jobs.spec.run_spec import RunSpec
+from tausweep.storage.layout import RunDirectory
+from tausweep.workers.checkpointing import CheckpointPolicy, load_checkpoint, save_checkpoint
+from tests.unit.jobs.training.test_loop import TINY
 
 
 @pytest.fixture
@@ -113,10 +113,10 @@ def test_memory_that_runs_out_is_not_taken_for_damage(run: RunDirectory) -> None
 import resource, sys
 from pathlib import Path
 import psutil
-from jobs.spec import RunSpec
-from storage.layout import RunDirectory
-from workers.checkpointing import load_checkpoint
-from workers.failures import describe
+from tausweep.jobs.spec.run_spec import RunSpec
+from tausweep.storage.layout import RunDirectory
+from tausweep.workers.checkpointing import load_checkpoint
+from tausweep.workers.failures import describe
 run = RunDirectory(Path(sys.argv[1]))
 limit = psutil.Process().memory_info().vms + 240_000_000  # the file's 160 MB fit in, its tensor does not
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

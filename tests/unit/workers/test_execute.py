@@ -19,18 +19,20 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.images import digits, fingerprint_digits
-from jobs.spec import RunSpec
-from storage.atomic import publish, write_record
-from storage.attempt_records import last_attempt, read_attempt, read_claim, write_attempt
-from storage.attempts import run_status
-from storage.layout import RunDirectory, StoreLayout
-from storage.scan import read_table
-from tests.unit.jobs.test_training import TINY
-from workers.checkpointing import CheckpointPolicy
-from workers.execute import WorkerOptions, execute, work
-from workers.inputs import open_spec
-from workers.stop import StopFlag
+from tausweep.jobs.data.digits import digits
+from tausweep.jobs.spec.run_spec import RunSpec
+from tausweep.orchestrator.datasets.fingerprints import fingerprint_digits
+from tausweep.storage.attempts.records import last_attempt, read_attempt, read_claim, write_attempt
+from tausweep.storage.attempts.status import run_status
+from tausweep.storage.files.atomic import publish
+from tausweep.storage.files.records import write_record
+from tausweep.storage.layout import RunDirectory, StoreLayout
+from tausweep.storage.tables.scan import read_table
+from tausweep.workers.checkpointing import CheckpointPolicy
+from tausweep.workers.execute import WorkerOptions, execute, work
+from tausweep.workers.inputs import open_spec
+from tausweep.workers.stop import StopFlag
+from tests.unit.jobs.training.test_loop import TINY
 
 OPTIONS = WorkerOptions(
     device=torch.device("cpu"), heartbeat_seconds=0.05, checkpoints=CheckpointPolicy(seconds=0.2)
@@ -194,8 +196,8 @@ def test_damaged_checkpoints_are_passed_over_and_recorded_and_the_result_is_the_
 SMALL_MEMORY = """
 import resource, sys
 import psutil
-import jobs.unet, workers.execute
-from workers.__main__ import main
+import tausweep.jobs.models.unet, tausweep.workers.execute
+from tausweep.workers.__main__ import main
 limit = psutil.Process().memory_info().vms + 300_000_000
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 sys.exit(main([sys.argv[1], "--device", "cpu"]))
@@ -254,7 +256,7 @@ def test_the_heartbeat_tells_tau_and_speed(layout: StoreLayout) -> None:
 def test_a_worker_merges_the_parts_of_what_it_has_finished(
     layout: StoreLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.execute.MERGED_RUNS", 2)
+    monkeypatch.setattr("tausweep.workers.execute.MERGED_RUNS", 2)
     runs = [prepare(layout, seed=seed) for seed in range(3)]
     assert work(runs, StopFlag(), OPTIONS)
     assert [bool(run.parts("metrics")) for run in runs] == [False, False, True]
@@ -265,7 +267,7 @@ def test_a_worker_merges_the_parts_of_what_it_has_finished(
 def test_parts_that_can_not_be_merged_stay_and_the_worker_goes_on(
     layout: StoreLayout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("workers.execute.MERGED_RUNS", 1)
+    monkeypatch.setattr("tausweep.workers.execute.MERGED_RUNS", 1)
     foreign = layout.merged("metrics", "0" * 20)
     publish(foreign, lambda file: file.write(b"not Parquet"))
     runs = [prepare(layout, seed=seed) for seed in range(2)]

@@ -7,10 +7,10 @@ import multiprocessing
 import numpy as np
 import pytest
 
-from jobs.frechet import Gaussian
-from storage.errors import CorruptFileError
-from workers import reference_statistics
-from workers.reference_statistics import StoredStatistics
+from tausweep.jobs.quality.frechet import Gaussian
+from tausweep.storage.errors import CorruptFileError
+from tausweep.workers import reference_statistics
+from tausweep.workers.reference_statistics import StoredStatistics
 
 KEY = "0123456789abcdef" * 2
 

@@ -9,9 +9,9 @@ from typing import BinaryIO
 
 import pytest
 
-from storage.atomic import publish
-from workers.budget import MARGIN_SECONDS, Budget
-from workers.stop import StopFlag
+from tausweep.storage.files.atomic import publish
+from tausweep.workers.budget import MARGIN_SECONDS, Budget
+from tausweep.workers.stop import StopFlag
 
 NUMBERS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 

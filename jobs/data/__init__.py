@@ -1,0 +1,1 @@
+"""Training data as arrays: images, vectors, subsets, batches."""

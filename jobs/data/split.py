@@ -1,0 +1,42 @@
+"""What a run trains on and what it is tested on, as arrays that the network takes.
+
+Made by `jobs.data.load` from images or from seeds; read by training and evaluation. numpy, no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Labels = NDArray[np.int64]
+Color = Literal["grey", "rgb"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Training and test samples: images (C, H, W), centred and scaled, or vectors (d,).
+
+    Attributes:
+        train: (n, C, H, W) or (n, d) float32.
+        test: (test samples, C, H, W) or (test samples, d) float32.
+        mean: what was subtracted of images: per-channel mean of the training images in 0…1, (C,) float64; None of
+            vectors.
+        pixel_scale: what images were multiplied by then.
+        pool: samples that no run holds out, to which feature spaces are fitted, (pool, C, H, W); None of vectors,
+            which need none.
+        train_labels: class of each training sample, (n,) int64, or None where there are no classes.
+        test_labels: the same of the test samples.
+    """
+
+    train: Floats
+    test: Floats
+    mean: NDArray[np.float64] | None = None
+    pixel_scale: float = 1.0
+    pool: Floats | None = None
+    train_labels: Labels | None = None
+    test_labels: Labels | None = None

@@ -1,0 +1,1 @@
+"""Objectives of diffusion training and their samplers."""

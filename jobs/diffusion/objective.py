@@ -1,0 +1,119 @@
+"""What a network is trained on: how noise is added to a sample, the loss, and how samples are made of noise.
+
+One class a kind of objective, over the equations of its own module. Called by the training step and by evaluation
+with any `model(x, t)`; knows neither the network nor where random numbers come from.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from tausweep.jobs.diffusion.ddpm import Model, Schedule, denoising_loss, sample_ddim
+from tausweep.jobs.diffusion.interpolants import (
+    PATHS,
+    TIME_SCALE,
+    Path,
+    increments,
+    sample_ode,
+    sample_sde,
+    velocity_loss,
+)
+from tausweep.jobs.spec import objective
+from tausweep.jobs.spec.fields import Group
+
+Clip = tuple[Tensor, Tensor]
+"""Lowest and highest value of a sample, each broadcastable to it."""
+
+
+class Objective(Protocol):
+    """How a network is trained and sampled from."""
+
+    def draw_t(self, count: int, generator: torch.Generator) -> Tensor:
+        """Diffusion times of a training batch, (count,), on the generator's device."""
+
+    def loss(self, model: Model, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """The loss of each sample, (N,).
+
+        Args:
+            model: the network.
+            x0: samples, (N, C, H, W) or (N, d).
+            noise: standard normal, the shape of x0.
+            t: diffusion times, (N,), as `draw_t` gives them.
+        """
+
+    def sample(self, model: Model, noise: Tensor, steps: int, clip: Clip | None) -> Tensor:
+        """Make samples of standard normal noise, in its shape and dtype.
+
+        Args:
+            model: the network; the caller has put it in evaluation mode.
+            noise: (N, C, H, W) or (N, d).
+            steps: network evaluations.
+            clip: range to which predictions of the sample are clipped, if the sampler makes some.
+        """
+
+
+class Denoising:
+    """DDPM: the network predicts the noise or v; samples by DDIM (see `jobs.diffusion.ddpm`)."""
+
+    def __init__(self, settings: objective.DDPM, device: torch.device) -> None:
+        self.schedule = Schedule.linear(settings).to(device)
+        self.prediction = settings.prediction
+
+    def draw_t(self, count: int, generator: torch.Generator) -> Tensor:
+        """Timesteps, uniform in 0 … T − 1, (count,) int64."""
+        timesteps = len(self.schedule.betas)
+        return torch.randint(timesteps, (count,), generator=generator, device=generator.device)
+
+    def loss(self, model: Model, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """Mean squared error of the prediction, (N,)."""
+        return denoising_loss(model, self.schedule, x0, noise, t, self.prediction)
+
+    def sample(self, model: Model, noise: Tensor, steps: int, clip: Clip | None) -> Tensor:
+        """DDIM at η = 0."""
+        return sample_ddim(model, self.schedule, noise, steps, self.prediction, clip)
+
+
+class Flow:
+    """Flow matching and stochastic interpolants: the network predicts a velocity (see `jobs.diffusion.interpolants`).
+
+    Times are 1000·t with t from 0 (data) to 1 (noise), as the network sees them.
+    """
+
+    def __init__(self, path: Path, sampler: Literal["euler", "heun", "sde"]) -> None:
+        self.path = path
+        self.sampler = sampler
+
+    def draw_t(self, count: int, generator: torch.Generator) -> Tensor:
+        """Times, uniform in 0 … 1000, (count,) float32."""
+        return TIME_SCALE * torch.rand(count, generator=generator, device=generator.device)
+
+    def loss(self, model: Model, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """Mean squared error of the velocity, (N,)."""
+        return velocity_loss(model, self.path, x0, noise, t / TIME_SCALE)
+
+    def sample(self, model: Model, noise: Tensor, steps: int, clip: Clip | None) -> Tensor:
+        """By a solver of the ODE, or by the SDE; Heun's method asks the network twice a step, so for half the steps."""
+        if self.sampler == "sde":
+            return sample_sde(model, self.path, noise, increments(noise, steps - 1), clip)
+        if self.sampler == "heun":
+            return sample_ode(model, self.path, noise, (steps + 1) // 2, "heun", clip)
+        return sample_ode(model, self.path, noise, steps, "euler", clip)
+
+
+def build_objective(settings: Group, device: torch.device) -> Objective:
+    """The objective of a run, its tables on a device.
+
+    Args:
+        settings: of one kind of objective.
+        device: where batches are.
+    """
+    if isinstance(settings, objective.DDPM):
+        return Denoising(settings, device)
+    if isinstance(settings, objective.FlowMatching):
+        return Flow(PATHS["linear"], settings.sampler)
+    if isinstance(settings, objective.Interpolant):
+        return Flow(PATHS[settings.path], settings.sampler)
+    raise NotImplementedError(type(settings).__name__)

@@ -1,0 +1,1 @@
+"""Distances between generated and held-out images."""

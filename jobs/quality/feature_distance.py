@@ -1,0 +1,90 @@
+"""The Fréchet distance between generated and held-out images in the features of a network: FID with Inception's.
+
+Built by `jobs.quality.pixel_pca` for runs that name an extractor, and called at every evaluation. Images reach the network from
+memory, as bytes.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tausweep.jobs.data.images import to_unit
+from tausweep.jobs.data.split import Split
+from tausweep.jobs.quality.extractors import build_extractor
+from tausweep.jobs.quality.frechet import Gaussian, distance
+from tausweep.jobs.quality.reference_sets import (
+    KeepNothing,
+    StatisticsStore,
+    extract,
+    reference_sets,
+    reference_statistics,
+)
+from tausweep.jobs.ranks import Ranks
+from tausweep.jobs.spec.evaluation import Evaluation
+from tausweep.jobs.spec.extractor import INCEPTION, metric_name, spread_name, used_extractor
+
+_extractor = functools.lru_cache(maxsize=2)(
+    build_extractor
+)  # Inception takes a second to load: not with every run
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureInputs:
+    """What a run needs beside its spec and its images to measure distances in features.
+
+    Attributes:
+        weights: file of Inception's weights; None for runs that use none.
+        statistics: where statistics of held-out images are kept.
+    """
+
+    weights: Path | None = None
+    statistics: StatisticsStore = field(default_factory=KeepNothing)
+
+
+class FeatureDistance:
+    """The mean distance of samples to one or several disjoint sets of held-out images, and its spread."""
+
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        split: Split,
+        inputs: FeatureInputs,
+        device: torch.device,
+        ranks: Ranks,
+    ) -> None:
+        assert evaluation.extractor is not None
+        used = used_extractor(evaluation.extractor, evaluation.extractor_weights)
+        self.name = metric_name(used)
+        self.split, self.device, self.ranks = split, device, ranks
+        self.extractor = _extractor(used, inputs.weights if used == INCEPTION else None, device)
+        self.references = [
+            reference_statistics(part, self.extractor, inputs.statistics, device, ranks)
+            for part in reference_sets(to_bytes(split.test, split), evaluation.fid_references or 1)
+        ]
+
+    def __call__(self, samples: NDArray[np.float32]) -> dict[str, float]:
+        """The distance, averaged over the reference sets, and with several its standard deviation over them.
+
+        Args:
+            samples: (M, C, H, W) as the model makes them, finite, M at least 2.
+        """
+        made = Gaussian.of(extract(to_bytes(samples, self.split), self.extractor, self.device, self.ranks))
+        found = [distance(made, reference) for reference in self.references]
+        metrics = {self.name: float(np.mean(found))}
+        if len(found) > 1:
+            metrics[spread_name(self.name)] = float(np.std(found, ddof=1))
+        return metrics
+
+
+def to_bytes(images: NDArray[np.float32], split: Split) -> NDArray[np.uint8]:
+    """Images as the model has them (N, C, H, W) → uint8, rounded and clipped: what a file of them would hold."""
+    assert split.mean is not None
+    unit = to_unit(images, split.mean, split.pixel_scale)
+    rounded: NDArray[np.uint8] = np.rint(unit.clip(0, 1) * 255).astype(np.uint8)
+    return rounded

@@ -1,0 +1,1 @@
+"""The random-features score model: exact losses, spectra and their theory."""

@@ -1,0 +1,1 @@
+"""The frozen description of a run: its settings, the rules between them, its id."""

@@ -1,0 +1,276 @@
+"""The frozen description of one run, and its identity.
+
+A `RunSpec` holds everything that changes a run's result and nothing else: no path, no back-end, no sweep name.
+Its settings have one flat vocabulary (`n`, `W`, `optimizer`, `lr`, …) that the sweep file, filters, the store's
+columns and the figures share. Torch-free: plans and status are made from specs alone.
+
+Identity: `run_id` is the first 20 hex digits of the sha256 over the canonical JSON of the settings. A setting that
+is None is left out of it, so that an option added later, None by default, leaves every older id as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from types import NoneType
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tausweep.jobs.spec.data import (
+    UNPREPARED,
+    Celeba,
+    Digits,
+    Folder,
+    Gaussian,
+    GaussianMixture,
+    Imported,
+    StudentT,
+)
+from tausweep.jobs.spec.evaluation import Evaluation
+from tausweep.jobs.spec.fields import Group, Whole
+from tausweep.jobs.spec.model import MLP, RandomFeatures, UNet
+from tausweep.jobs.spec.objective import DDPM, FlowMatching, Interpolant, ScoreAtT
+from tausweep.jobs.spec.optimizer import SGD, Adam, AdamW, GradientDescent
+from tausweep.jobs.spec.training import Training
+from tausweep.storage.errors import IdentityError, SettingError, nearest
+from tausweep.storage.layout import RUN_ID_LENGTH
+
+SPEC_VERSION = 1
+"""Enters the id; raised only when the same settings begin to mean another computation."""
+
+MODELS: dict[str, type[Group]] = {"unet": UNet, "mlp": MLP, "random_features": RandomFeatures}
+_UNIONS: dict[str, dict[str, type[Group]]] = {
+    "data": {
+        "digits": Digits,
+        "folder": Folder,
+        "celeba": Celeba,
+        "imported": Imported,
+        "gaussian_mixture": GaussianMixture,
+        "gaussian": Gaussian,
+        "student_t": StudentT,
+    },
+    "model": MODELS,
+    "objective": {
+        "ddpm": DDPM,
+        "flow_matching": FlowMatching,
+        "interpolant": Interpolant,
+        "score_at_t": ScoreAtT,
+    },
+    "optimizer": {"adam": Adam, "adamw": AdamW, "sgd": SGD, "gd": GradientDescent},
+}
+_PLAIN: dict[str, type[Group]] = {"training": Training, "evaluation": Evaluation}
+
+
+class RunSpec(BaseModel):
+    """One grid point: everything that changes its result."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    experiment: Literal["diffusion"] = "diffusion"
+    data: Annotated[
+        Digits | Folder | Celeba | Imported | GaussianMixture | Gaussian | StudentT,
+        Field(discriminator="data"),
+    ]
+    model: Annotated[UNet | MLP | RandomFeatures, Field(discriminator="model")]
+    objective: Annotated[DDPM | FlowMatching | Interpolant | ScoreAtT, Field(discriminator="objective")]
+    optimizer: Annotated[Adam | AdamW | SGD | GradientDescent, Field(discriminator="optimizer")]
+    training: Training
+    evaluation: Evaluation
+    seed: Annotated[Whole, Field(ge=0, description="every random stream of the run derives from it")]
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> Self:
+        """Build a spec from flat settings; what is not given takes its default.
+
+        Args:
+            settings: name → value, with the kinds of data, model, objective and optimizer under these names.
+
+        Raises:
+            SettingError: a setting is unknown, missing or out of range; names it and what is allowed.
+        """
+        nested: dict[str, Any] = {}
+        rest = {key: value for key, value in settings.items() if value is not None}
+        for group, variants in _UNIONS.items():
+            kind = rest.pop(group, next(iter(variants)))
+            if not isinstance(kind, str) or kind not in variants:
+                raise SettingError(group, kind, nearest(str(kind), variants))
+            fields = [f for f in variants[kind].model_fields if f != group]
+            if rest.get("fingerprint") == UNPREPARED and group == "data" and "fingerprint" not in fields:
+                del rest["fingerprint"]  # nothing is prepared for data that is drawn from seeds
+            nested[group] = {group: kind, **{f: rest.pop(f) for f in fields if f in rest}}
+        for group, model in _PLAIN.items():
+            nested[group] = {f: rest.pop(f) for f in model.model_fields if f in rest}
+        for name in ("experiment", "seed"):
+            if name in rest:
+                nested[name] = rest.pop(name)
+        for name, value in rest.items():
+            raise SettingError(name, value, _unknown(name, nested))
+        _fill_unet_levels(nested)
+        _fill_conditional(nested)
+        try:
+            return cls.model_validate(nested)
+        except ValidationError as error:
+            raise _setting_error(error, nested) from error
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for group in (*_UNIONS, *_PLAIN):
+            getattr(self, group).require_fit(self)
+        return self
+
+    def settings(self) -> dict[str, Any]:
+        """The flat settings, as JSON values; settings that are None are left out."""
+        flat: dict[str, Any] = {"experiment": self.experiment}
+        for group in (*_UNIONS, *_PLAIN):
+            flat.update(getattr(self, group).model_dump(mode="json", exclude_none=True))
+        flat["seed"] = self.seed
+        return flat
+
+    @property
+    def run_id(self) -> str:
+        """Content id: the first 20 hex digits of sha256 over the canonical JSON of the settings."""
+        return settings_id(self.settings())
+
+    @property
+    def batch_size(self) -> int:
+        """Images an optimiser update, from the batch policy and n."""
+        return self.training.batch_size(self.data.n)
+
+    @property
+    def classes(self) -> int | None:
+        """Classes that the network tells apart, the null class not among them; None if it is given no labels."""
+        return self.data.classes if self.training.conditional else None
+
+    @property
+    def remarks(self) -> list[str]:
+        """What to tell whoever plans or runs this: it does otherwise than may be expected."""
+        groups = (getattr(self, group) for group in (*_UNIONS, *_PLAIN))
+        return [remark for group in groups if (remark := group.remark)]
+
+    @property
+    def taus(self) -> tuple[int, ...]:
+        """Steps at which the run is evaluated, ascending; the last one is the budget."""
+        return self.evaluation.taus(self.training.steps)
+
+
+def stored_spec(run_id: str, settings: dict[str, Any]) -> RunSpec:
+    """The spec of stored settings, checked to be the one that the run is named after.
+
+    Raises:
+        IdentityError: the settings do not hash to the run id, or this version reads them as another run.
+        SettingError: they are no valid settings.
+    """
+    found = settings_id(settings)
+    if found != run_id:
+        raise IdentityError(
+            f"run {run_id}: the settings in its spec.json hash to {found}; the file was changed"
+        )
+    spec = RunSpec.from_settings(settings)
+    if spec.run_id != run_id:
+        raise IdentityError(
+            f"run {run_id}: this version of tausweep reads its settings as run {spec.run_id}; "
+            "execute it with the version that made it"
+        )
+    return spec
+
+
+def settings_id(settings: dict[str, Any]) -> str:
+    """Id of flat settings that a RunSpec has already typed and completed (see `RunSpec.run_id`)."""
+    text = json.dumps(
+        {"spec_version": SPEC_VERSION, **settings}, sort_keys=True, separators=(",", ":"), allow_nan=False
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:RUN_ID_LENGTH]
+
+
+def field_models() -> dict[str, list[type[BaseModel]]]:
+    """Every setting's name with the groups that have it (`lr` belongs to each optimizer)."""
+    found: dict[str, list[type[BaseModel]]] = {"experiment": [RunSpec]}
+    for variants in (*_UNIONS.values(), *({"": model} for model in _PLAIN.values())):
+        for model in variants.values():
+            for name in model.model_fields:
+                found.setdefault(name, []).append(model)
+    found["seed"] = [RunSpec]
+    return found
+
+
+def kind_names() -> list[str]:
+    """The settings that choose a kind: of data, model, objective, optimizer."""
+    return ["experiment", *_UNIONS]
+
+
+_FILLED_IN = ("fingerprint", "extractor_weights")  # from the images, and from the store
+
+
+def setting_names() -> list[str]:
+    """The settings a user may write."""
+    return [name for name in field_models() if name not in _FILLED_IN]
+
+
+def is_sequence(name: str) -> bool:
+    """Whether a setting's own value is a list (`multipliers`), so that an axis over it is a list of lists."""
+    models = field_models().get(name, [])
+    return any("tuple" in str(model.model_fields[name].annotation) for model in models)
+
+
+def _fill_unet_levels(nested: dict[str, Any]) -> None:
+    # From 16 pixels on the paper's U-Net: three levels of two blocks, attention on all but the first level, p = 4.0 M
+    # at W = 32. Smaller images have two levels of one block.
+    if nested["model"]["model"] != "unet":
+        return
+    try:
+        size = float(8 if nested["data"]["data"] == "digits" else nested["data"].get("size", 32))
+    except (TypeError, ValueError):
+        return  # a size that is no number is told of before the levels that are missing
+    levels = 3 if size >= 16 else 2
+    model = nested["model"]
+    model.setdefault("layers", levels - 1)
+    model.setdefault("multipliers", [2**i for i in range(levels)])
+    given = model["multipliers"]
+    count = len(given) if isinstance(given, list | tuple) else 0
+    model.setdefault("attention", [i > 0 for i in range(count)])
+
+
+def _fill_conditional(nested: dict[str, Any]) -> None:
+    if nested["training"].get("conditional") is not True:
+        return
+    nested["training"].setdefault("label_dropout", 0.1)
+    nested["evaluation"].setdefault("guidance", 1.0)
+    nested["evaluation"].pop("by_class", None)  # it is measured by class anyway: one run, not two
+
+
+def _unknown(name: str, nested: dict[str, Any]) -> str:
+    models = field_models().get(name)
+    if not models or name in _FILLED_IN:
+        return f"no such setting; {nearest(name, setting_names())}"
+    group = next(g for g, variants in _UNIONS.items() if models[0] in variants.values())
+    kinds = [kind for kind, model in _UNIONS[group].items() if model in models]
+    return f"only with {group} = {' or '.join(kinds)}; this run has {group} = {nested[group][group]}"
+
+
+def _literals(annotation: Any) -> list[object]:
+    """The values of a Literal, also of one that may be None."""
+    found: list[object] = []
+    for argument in get_args(annotation):
+        found += get_args(argument) or ([argument] if argument is not NoneType else [])
+    return found
+
+
+def _setting_error(error: ValidationError, nested: dict[str, Any]) -> SettingError:
+    first = error.errors()[0]
+    path = [part for part in first["loc"] if isinstance(part, str)]
+    if path and path[0] in _UNIONS and len(path) > 1 and path[1] in _UNIONS[path[0]]:
+        del path[1]
+    field = path[1] if len(path) > 1 else path[0]
+    value = first["input"]
+    if path == ["model"]:  # a rule over several fields
+        field, value = "multipliers", nested["model"]["multipliers"]
+    if first["type"] == "missing":
+        models = field_models()[field]
+        description = models[0].model_fields[field].description
+        return SettingError(field, None, f"missing ({description}); give it in settings or in the grid")
+    problem = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "literal_error":
+        annotation = field_models()[field][0].model_fields[field].annotation
+        problem = nearest(str(value), [str(a) for a in _literals(annotation)])
+    return SettingError(field, value, problem)

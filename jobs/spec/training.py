@@ -1,0 +1,66 @@
+"""How a run is trained, whatever it trains: budget, batches, arithmetic. Torch-free."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from tausweep.jobs.spec.fields import Count, Group, Positive, Real, Switch, Whole
+from tausweep.storage.errors import SettingError
+
+if TYPE_CHECKING:
+    from tausweep.jobs.spec.run_spec import RunSpec
+from tausweep.jobs.spec.evaluation import _KNOWN
+
+_PLAIN_BATCH = re.compile(r"0*(?P<size>[1-9][0-9]{0,17})(\.0*)?")
+
+
+_MIN_BATCH = re.compile(r"min\(\s*(?P<cap>[1-9][0-9]*)\s*,\s*n\s*\)")
+
+
+def _batch(value: object) -> object:
+    text = str(value).strip()
+    if match := _PLAIN_BATCH.fullmatch(text):
+        return int(match["size"])
+    if match := _MIN_BATCH.fullmatch(text):
+        return f"min({int(match['cap'])}, n)"
+    if text == "n":
+        return "n"
+    raise ValueError("a batch size such as 64, or min(512, n), or n for full batch")
+
+
+Batch = Annotated[int | str, BeforeValidator(_batch)]
+
+
+class Training(Group):
+    """How long, on what batches and in what arithmetic; the batch policy has no default, it changes the exponent of n."""
+
+    batch: Batch = Field(description="batch size: a number, min(512, n) as in the paper, or n")
+    steps: Count = Field(description="optimiser updates; the budget in tau")
+    warmup: Annotated[Whole, Field(ge=0)] = Field(0, description="steps of linear learning-rate warm-up")
+    clip: Positive | None = Field(None, description="largest norm of the gradient; none: not clipped")
+    precision: Literal["bf16"] | None = Field(
+        None, description="bf16: the network computes under autocast; none: float32"
+    )
+    channels_last: Switch = Field(None, description="keep the weights in memory as NHWC")
+    compile: Switch = Field(None, description="compile the network with torch.compile")
+    conditional: Switch = Field(None, description="the network is given each sample's class")
+    label_dropout: Annotated[Real, Field(ge=0, le=1)] | None = Field(
+        None, description="share of labels replaced by the null class; only if conditional"
+    )
+
+    def require_fit(self, spec: RunSpec) -> None:
+        """Labels need classes, and dropping them needs labels."""
+        if self.conditional and spec.data.classes is None:
+            raise SettingError("conditional", True, f"data = {spec.data.data} has no {_KNOWN}")
+        if self.label_dropout is not None and not self.conditional:
+            raise SettingError("label_dropout", self.label_dropout, "only with conditional = true")
+
+    def batch_size(self, n: int) -> int:
+        """Images an optimiser update for n training images."""
+        if isinstance(self.batch, int):
+            return self.batch
+        match = _MIN_BATCH.fullmatch(self.batch)
+        return min(int(match["cap"]), n) if match else n

@@ -1,0 +1,48 @@
+"""The optimisers, built from their settings.
+
+Called by the trainee, which sets the learning rate itself while it warms up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from tausweep.jobs.spec.optimizer import SGD, Adam, AdamW, GradientDescent
+
+
+def build_optimizer(
+    settings: Adam | AdamW | SGD | GradientDescent, parameters: Iterable[nn.Parameter]
+) -> torch.optim.Optimizer:
+    """The optimiser of a run. Fused: one kernel over all parameters instead of several for each.
+
+    With gradient g, rate η and step count τ from 1:
+
+    - `adam`: m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², θ ← θ − η·m̂/(√v̂ + 1e-8), m̂ = m/(1 − β₁^τ),
+      v̂ = v/(1 − β₂^τ) (Kingma & Ba 2015, algorithm 1);
+    - `adamw`: θ ← (1 − ηλ)θ before that step (Loshchilov & Hutter 2019, algorithm 2, with the rate in the decay);
+    - `sgd`: b ← μb + g, θ ← θ − ηb, b = g at first;
+    - `gd`: θ ← θ − ηg.
+
+    Args:
+        settings: the optimiser's kind and numbers.
+        parameters: what it updates.
+    """
+    match settings:
+        case AdamW():
+            return torch.optim.AdamW(
+                parameters,
+                lr=settings.lr,
+                betas=(settings.beta1, settings.beta2),
+                weight_decay=settings.weight_decay,
+                fused=True,
+            )
+        case Adam():
+            betas = (settings.beta1, settings.beta2)
+            return torch.optim.Adam(parameters, lr=settings.lr, betas=betas, fused=True)
+        case SGD():
+            return torch.optim.SGD(parameters, lr=settings.lr, momentum=settings.momentum, fused=True)
+        case GradientDescent():
+            return torch.optim.SGD(parameters, lr=settings.lr, fused=True)

@@ -1,0 +1,1 @@
+"""How one curve becomes a time: crossings, criteria and their names."""

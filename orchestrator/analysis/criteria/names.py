@@ -1,0 +1,73 @@
+"""The criteria by name, and how a study is looked at.
+
+Called by the resolver and the command line. A criterion's name says all of it (`f_mem=0.1@k1/2`,
+`f_mem_class3=0.1`, `loss_gap=0.1@t150`, `test_loss=min@t150`, `frechet_pca≤1.25·min`), so names are data: they stand in
+results, figures and options, and `parse_criterion` turns them back into values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+
+from tausweep.orchestrator.analysis.criteria.criterion import Criterion, require_threshold
+from tausweep.orchestrator.analysis.criteria.crossing import Smoothing
+from tausweep.orchestrator.analysis.criteria.generalisation import QualityLevel, QualityPlateau
+from tausweep.orchestrator.analysis.criteria.loss import (
+    LossGap,
+    LossGapHalfMaximum,
+    LossMinimum,
+    SpectralTime,
+)
+from tausweep.orchestrator.analysis.criteria.memorisation import MemorisedFraction, MemorisedHalfMaximum
+from tausweep.storage.errors import InputError, nearest
+
+CRITERIA: list[type[Criterion]] = [
+    MemorisedFraction,
+    MemorisedHalfMaximum,
+    LossGap,
+    LossMinimum,
+    LossGapHalfMaximum,
+    QualityPlateau,
+    QualityLevel,
+    SpectralTime,
+]
+"""A criterion is registered by its line here."""
+
+
+def is_quality(metric: str) -> bool:
+    """Whether a metric is a distance between generated and held-out images; "fid" is said of Inception features only.
+
+    Its spread over several sets of held-out images (`_sd`) is none.
+    """
+    return (metric == "fid" or metric.startswith("frechet_")) and not metric.endswith("_sd")
+
+
+def parse_criterion(text: str) -> Criterion:
+    """A criterion from its name; `<=` and `*` may be written for `≤` and `·`.
+
+    Raises:
+        InputError: no criterion has this name, or its number is out of range.
+    """
+    for criterion in CRITERIA:
+        if match := criterion.pattern.fullmatch(text.strip()):
+            try:
+                return criterion.read({key: value for key, value in match.groupdict().items() if value})
+            except InputError as error:
+                raise InputError(f"criterion {text!r}: {error}") from None
+    forms = [form for criterion in CRITERIA for form in criterion.forms]
+    raise InputError(f"criterion {text!r}: no such criterion; {nearest(text, forms)}")
+
+
+def require_view(k: float, criteria: Sequence[Criterion], smoothing: str) -> None:
+    """Check how a sweep is to be looked at.
+
+    Raises:
+        InputError: k is out of range, a criterion is given twice, or there is no such smoothing.
+    """
+    require_threshold(k, f"{k:g}")
+    if smoothing not in get_args(Smoothing):
+        raise InputError(f"smoothing = {smoothing!r}: {nearest(smoothing, get_args(Smoothing))}")
+    names = [criterion.name for criterion in criteria]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"criterion {twice[0]}: is given twice")

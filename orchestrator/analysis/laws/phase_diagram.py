@@ -1,0 +1,129 @@
+"""The phase diagram in (n, p) for a training budget: what runs do up to some tau, and where the boundary lies.
+
+Called by the resolver, and by the report for every value of its slider. Takes the crossings of runs; a run that ended
+before the budget without a crossing says nothing about it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from tausweep.orchestrator.analysis.criteria.crossing import Crossing
+from tausweep.orchestrator.analysis.runs.curves import Condition
+from tausweep.orchestrator.analysis.runs.grouping import by_condition, condition_of, described
+from tausweep.orchestrator.analysis.runs.results import Boundary, Estimate, PhasePoint, RunTimescales, State
+from tausweep.orchestrator.analysis.statistics.boundary_posterior import BoundaryPosterior, outcome
+
+_BUDGETS = 24
+
+
+def budgets_of(runs: Sequence[RunTimescales], criterion: str) -> list[int]:
+    """Budgets worth a look: at most 24, log-spaced from just below the first crossing to the largest tau."""
+    if not runs:
+        return []
+    last = max(run.budget for run in runs)
+    found = [c for run in runs if (c := run.crossings.get(criterion))]
+    early = [known for c in found if c.censored != "right" and (known := c.tau or c.bound)]
+    if not early or min(early) >= last:
+        return [last]
+    grid = np.geomspace(max(1.0, 0.8 * min(early)), last, _BUDGETS)
+    return sorted({round(tau) for tau in grid[:-1]} | {last})
+
+
+def phase_points(
+    runs: Sequence[RunTimescales], tau_mem: str, tau_gen: str, budget: int | None = None
+) -> list[PhasePoint]:
+    """A point a condition and n.
+
+    Args:
+        runs: of a sweep.
+        tau_mem: name of the criterion that decides on memorisation.
+        tau_gen: name of that of good quality.
+        budget: tau up to which runs count; None for the largest of each point.
+    """
+    groups: dict[tuple[Condition, int], list[RunTimescales]] = defaultdict(list)
+    for run in runs:
+        groups[condition_of(run), run.n].append(run)
+    return [_point(groups[key], tau_mem, tau_gen, budget) for key in sorted(groups)]
+
+
+def _point(runs: Sequence[RunTimescales], tau_mem: str, tau_gen: str, budget: int | None) -> PhasePoint:
+    if budget is None:
+        budget = max(run.budget for run in runs)
+    mem, gen = (_decided(runs, name, budget) for name in (tau_mem, tau_gen))
+    crossed, good = ([c for c, yes in found if yes] for found in (mem, gen))
+    state: State | None = None
+    if mem and 2 * len(crossed) >= len(mem):
+        state = "memorises"
+    elif mem and gen:
+        state = "generalises" if 2 * len(good) >= len(gen) else "not yet good"
+    return PhasePoint.model_validate(
+        {
+            **described(runs[0]),
+            "n": runs[0].n,
+            "state": state,
+            "tau_mem": _geometric_median(crossed),
+            "tau_gen": _geometric_median(good),
+            "budget": budget,
+            "n_runs": len(mem),
+            "n_crossed": len(crossed),
+        }
+    )
+
+
+def _decided(runs: Sequence[RunTimescales], criterion: str, budget: int) -> list[tuple[Crossing, bool]]:
+    """Crossings of runs that say something about a budget, and whether it was within it."""
+    found = []
+    for run in runs:
+        crossing = run.crossings.get(criterion)
+        if crossing is None:
+            continue
+        if known := outcome(run.n, crossing, budget):
+            found.append((crossing, known.memorises))
+        elif crossing.censored == "right" and run.budget >= budget:
+            found.append((crossing, False))  # its level was not settled: not seen to be reached
+    return found
+
+
+def _geometric_median(crossings: Iterable[Crossing]) -> float | None:
+    taus = [found.tau for found in crossings if found.tau is not None]
+    return float(np.exp(np.median(np.log(taus)))) if taus else None
+
+
+def boundaries(
+    runs: Sequence[RunTimescales], criterion: str, budget: int, confidence: float
+) -> list[Boundary]:
+    """n*(p; budget) of every condition that measured the criterion."""
+    return [_boundary(group, criterion, budget, confidence) for group in by_condition(runs, criterion)]
+
+
+def _boundary(runs: Sequence[RunTimescales], criterion: str, budget: int, confidence: float) -> Boundary:
+    outcomes = [found for run in runs if (found := outcome(run.n, run.crossings[criterion], budget))]
+    memorising = sum(found.memorises for found in outcomes)
+    estimate, reason = Estimate(), None
+    if not outcomes:
+        reason = f"no run was trained to tau = {budget}"
+    else:
+        middle, low, high = BoundaryPosterior.of(outcomes).interval(confidence)
+        estimate = Estimate(estimate=middle, low=low, high=high)
+        sizes = [found.n for found in outcomes]
+        if memorising == len(outcomes):
+            reason = f"all runs memorise: n* lies above the largest n = {max(sizes)}, or near it"
+        elif memorising == 0:
+            reason = f"no run memorises: n* lies below the smallest n = {min(sizes)}, or near it"
+        elif middle is None:
+            reason = "n* lies outside of the n that were measured"
+    return Boundary.model_validate(
+        {
+            **described(runs[0]),
+            "criterion": criterion,
+            "budget": budget,
+            "n_star": estimate,
+            "n_runs": len(outcomes),
+            "n_memorising": memorising,
+            "reason": reason,
+        }
+    )

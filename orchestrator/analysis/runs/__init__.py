@@ -1,0 +1,1 @@
+"""Runs as the resolver sees them: results, curves, conditions, crossings."""

@@ -1,0 +1,93 @@
+"""What divides the runs of a sweep into conditions: of one width each, named by the settings that differ.
+
+Called by the resolver, the figures and the report with the runs that have data; knows settings, not what was measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+from tausweep.jobs.spec.run_spec import kind_names
+from tausweep.orchestrator.analysis.runs.curves import Condition, RunCurves
+
+_REPLICATES = frozenset({"n", "seed", "subset"})
+_WIDTHS = frozenset({"W", "width", "psi_p"})
+_MEASURING = frozenset(
+    {
+        "steps",
+        "eval_first",
+        "eval_per_decade",
+        "loss_t",
+        "loss_times",
+        "loss_pairs",
+        "samples",
+        "ddim_steps",
+        "frechet_dims",
+        "gallery",
+        "extractor",
+        "extractor_weights",
+        "fid_references",
+        "by_class",
+    }
+)
+
+
+def conditions(runs: Sequence[RunCurves]) -> tuple[dict[str, Condition], list[str]]:
+    """The condition of each run id, and the names of settings that change with n.
+
+    A setting that differs between runs of one width, optimizer, batch and n divides them, unless what divides them
+    already says its value too: `beta_start` belongs to an objective, a learning rate may have been chosen for each. One
+    that changes only together with n cannot divide, or no fit over n would be left: it is named instead.
+    """
+    groups: dict[tuple[str, str], list[RunCurves]] = defaultdict(list)
+    for run in runs:
+        groups[_text(run, "optimizer"), _text(run, "batch")].append(run)
+    found: dict[str, Condition] = {}
+    pooled: set[str] = set()
+    for (optimizer, batch), members in groups.items():
+        names = _names(members)
+        dividing = list(_dividing(members, names))
+        for run in members:
+            found[run.run_id] = Condition(
+                W=run.width,
+                optimizer=optimizer,
+                batch=batch,
+                settings=tuple((name, json.dumps(run.settings.get(name))) for name in sorted(dividing)),
+                width_axis=run.width_axis,
+            )
+        pooled.update(
+            name
+            for name in names
+            if name not in dividing
+            and _parts(members, [*_WIDTHS, *dividing, name]) > _parts(members, [*_WIDTHS, *dividing])
+        )
+    return found, sorted(pooled)
+
+
+def _names(runs: Iterable[RunCurves]) -> list[str]:
+    """Settings that may divide runs: kinds first, then words, then numbers; of two that say the same the first is kept."""
+    kinds, words = kind_names(), set()
+    for run in runs:
+        words |= {name for name, value in run.settings.items() if isinstance(value, str)}
+    names = {name for run in runs for name in run.settings}
+    names -= _REPLICATES | _WIDTHS | _MEASURING | {"optimizer", "batch"}
+    return sorted(names, key=lambda name: (name not in kinds, name == "fingerprint", name not in words, name))
+
+
+def _dividing(runs: Sequence[RunCurves], names: Sequence[str]) -> Iterator[str]:
+    known = ["n", *_WIDTHS]
+    for name in names:
+        if _parts(runs, [*known, name]) > _parts(runs, known):
+            known.append(name)
+            yield name
+
+
+def _parts(runs: Iterable[RunCurves], names: Sequence[str]) -> int:
+    """Into how many parts settings divide runs."""
+    return len({tuple(json.dumps(run.settings.get(name)) for name in names) for run in runs})
+
+
+def _text(run: RunCurves, name: str) -> str:
+    return str(run.settings.get(name, ""))

@@ -1,0 +1,243 @@
+"""Tables of the store as one value a run: what it was, and its curves over tau.
+
+The resolver and the figures read their tables through this and so agree on what was measured. What a run did not
+measure is None here; it knows neither criteria nor fits.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from tausweep.jobs.evaluation.gap_ratio import GAP_THRESHOLD, memorised
+from tausweep.orchestrator.analysis.criteria.criterion import Criterion
+from tausweep.orchestrator.analysis.criteria.first_crossing import Floats
+from tausweep.orchestrator.analysis.criteria.memorisation import MemorisedFraction, MemorisedHalfMaximum
+
+_PROGRESS = frozenset({"run_id", "state", "attempt", "tau", "failure", "error", "p"})
+
+
+class Curve(NamedTuple):
+    """A measurement over tau: tau (T,) int64 ascending, at least 1; value (T,) float64; T at least 1."""
+
+    tau: NDArray[np.int64]
+    value: Floats
+
+
+class Histories(NamedTuple):
+    """Samples along tau.
+
+    Attributes:
+        tau: (T,) int64 ascending.
+        d1, d2: (T, S) float64 distances.
+        sample: (S,) number of each sample in the run.
+        whole: no evaluation was left out.
+    """
+
+    tau: NDArray[np.int64]
+    d1: Floats
+    d2: Floats
+    sample: NDArray[np.int64]
+    whole: bool
+
+    def memorised(self, k: float) -> NDArray[np.bool_]:
+        """(T, S) whether sample s is memorised at each tau, by the threshold k of the gap ratio."""
+        return memorised(self.d1, self.d2, k)
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Condition:
+    """Runs that differ in n, seed and subset only; one fit is made for each.
+
+    Attributes:
+        W: base width; p of runs that have none.
+        optimizer: its kind.
+        batch: the batch policy as written, such as `min(512, n)`.
+        settings: other settings that divide the runs, (name, value as JSON) pairs.
+        width_axis: which of the two W is.
+    """
+
+    W: int
+    optimizer: str
+    batch: str
+    settings: tuple[tuple[str, str], ...] = ()
+    width_axis: str = "W"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunCurves:
+    """One run with data.
+
+    Attributes:
+        settings: its flat settings, without those it has not.
+        p: parameters of its network.
+        k: threshold of the gap ratio where a criterion has none of its own.
+        histories: of its generated samples; None if no neighbours were measured.
+        metrics: curves by (metric, t).
+    """
+
+    run_id: str
+    state: str
+    p: int
+    k: float
+    settings: dict[str, Any]
+    histories: Histories | None
+    metrics: dict[tuple[str, float | None], Curve]
+
+    @property
+    def n(self) -> int:
+        """Training-set size."""
+        return int(self.settings["n"])
+
+    @property
+    def width_axis(self) -> Literal["W", "p"]:
+        """What its width is measured by: the base width W of a network that has one, else the parameters p."""
+        return "W" if "W" in self.settings else "p"
+
+    @property
+    def width(self) -> int:
+        """W, or p of a run that has none."""
+        return int(self.settings.get("W", self.p))
+
+    @property
+    def budget(self) -> int:
+        """Largest tau with a measurement."""
+        taus = [curve.tau for curve in self.metrics.values()]
+        return int(max(tau[-1] for tau in [*taus, *([self.histories.tau] if self.histories else [])]))
+
+    def curve(self, measure: str, t: float | None = None) -> Curve | None:
+        """`f_mem` from the neighbours, `loss_gap` at t, or a metric by its name; None if not measured."""
+        if measure == "f_mem":
+            return self.f_mem(self.k)
+        if measure == "loss_gap":
+            return _difference(self.metrics.get(("test_loss", t)), self.metrics.get(("train_loss", t)))
+        return self.metrics.get((measure, t))
+
+    @cached_property
+    def classes(self) -> dict[int, int]:
+        """Training images of each class that f_mem was measured of, ascending; none if it was not measured by class."""
+        found = {
+            int(match[1]): curve
+            for (name, _), curve in self.metrics.items()
+            if (match := re.fullmatch(r"n_class(\d+)", name))
+        }
+        return {label: int(found[label].value[-1]) for label in sorted(found)}
+
+    def memorised(self, criterion: Criterion) -> NDArray[np.bool_] | None:
+        """(T, S) which samples are memorised at each tau, those that a criterion of f_mem counts; None if not known.
+
+        Samples of a conditional run have a class of their own, see `jobs.diffusion.guidance.classes_of_samples`; those of others
+        change theirs along tau, and only the fraction is known.
+        """
+        if self.histories is None or not isinstance(criterion, MemorisedFraction | MemorisedHalfMaximum):
+            return None
+        flags = self.histories.memorised(criterion.k or self.k)
+        label = getattr(criterion, "label", None)
+        if label is None:
+            return flags
+        if label not in self.classes or not self.settings.get("conditional"):
+            return None
+        place = list(self.classes).index(label)
+        return flags[:, self.histories.sample % len(self.classes) == place]
+
+    def f_mem(self, k: float) -> Curve | None:
+        """The memorised fraction at a threshold of the gap ratio; None if no neighbours were measured."""
+        if self.histories is None:
+            return None
+        return Curve(self.histories.tau, self.histories.memorised(k).mean(axis=1))
+
+    def curve_of(self, criterion: Criterion) -> Curve | None:
+        """The curve a criterion looks at."""
+        if isinstance(criterion, MemorisedFraction | MemorisedHalfMaximum):
+            flags = self.memorised(criterion)
+            if flags is not None and self.histories is not None:
+                return Curve(self.histories.tau, flags.mean(axis=1))
+            label, k = getattr(criterion, "label", None), criterion.k or self.k
+            if label is None or not math.isclose(k, GAP_THRESHOLD):
+                return None  # the metric was taken at that threshold
+            return self.metrics.get((f"f_mem_class{label}", None))
+        return self.curve(criterion.measure, criterion.t)
+
+
+def read_curves(runs: pa.Table, metrics: pa.Table, neighbours: pa.Table, *, k: float) -> list[RunCurves]:
+    """Every run that has any measurement, by run id.
+
+    Args:
+        runs: one row a run, settings as columns.
+        metrics: rows of `storage.tables.schemas.METRICS`, the attempt rule applied.
+        neighbours: rows of `storage.tables.schemas.NEIGHBOURS`, the attempt rule applied.
+        k: threshold of the gap ratio d1/d2 below which a sample is memorised.
+    """
+    values, distances = _by_run(metrics, ["tau"]), _by_run(neighbours, ["tau", "sample"])
+    found = []
+    for row in sorted(runs.to_pylist(), key=lambda row: str(row["run_id"])):
+        run_id = row["run_id"]
+        if run_id not in values and run_id not in distances:
+            continue
+        found.append(
+            RunCurves(
+                run_id=run_id,
+                state=row["state"],
+                p=row["p"],
+                k=k,
+                settings={
+                    key: value for key, value in row.items() if key not in _PROGRESS and value is not None
+                },
+                histories=_histories(distances[run_id]) if run_id in distances else None,
+                metrics=_metrics(values[run_id]) if run_id in values else {},
+            )
+        )
+    return found
+
+
+def _by_run(table: pa.Table, order: list[str]) -> dict[str, pa.Table]:
+    # Zero-copy slices of the sorted table. tau = 0 has no logarithm: every curve starts at tau = 1 or later.
+    rows = table.filter(pc.field("tau") > 0).sort_by([(key, "ascending") for key in ["run_id", *order]])
+    counted = rows.group_by("run_id", use_threads=False).aggregate([("tau", "count")])
+    slices, start = {}, 0
+    for run_id, count in zip(counted["run_id"].to_pylist(), counted["tau_count"].to_pylist(), strict=True):
+        slices[run_id] = rows.slice(start, count)
+        start += count
+    return slices
+
+
+def _metrics(rows: pa.Table) -> dict[tuple[str, float | None], Curve]:
+    points: dict[tuple[str, float | None], list[tuple[int, float]]] = defaultdict(list)
+    columns = (rows[name].to_pylist() for name in ("metric", "t", "tau", "value"))
+    for metric, t, tau, value in zip(*columns, strict=True):
+        points[metric, t].append((tau, value))
+    return {
+        key: Curve(*(np.array(column) for column in zip(*found, strict=True)))
+        for key, found in points.items()
+    }
+
+
+def _histories(rows: pa.Table) -> Histories:
+    # An evaluation that lacks samples the run has elsewhere (a lost part) is left out: resampling needs whole rows.
+    taus, at_tau = np.unique(rows["tau"].to_numpy(), return_inverse=True)
+    samples, at_sample = np.unique(rows["sample"].to_numpy(), return_inverse=True)
+    present = np.zeros((len(taus), len(samples)), dtype=bool)
+    d1, d2 = np.zeros(present.shape), np.zeros(present.shape)
+    d1[at_tau, at_sample], d2[at_tau, at_sample] = rows["d1"].to_numpy(), rows["d2"].to_numpy()
+    present[at_tau, at_sample] = True
+    whole = present.sum(axis=1) == present.sum(axis=1).max()
+    kept = present[whole].all(axis=0)
+    return Histories(
+        taus[whole], d1[whole][:, kept], d2[whole][:, kept], samples[kept].astype(np.int64), bool(whole.all())
+    )
+
+
+def _difference(a: Curve | None, b: Curve | None) -> Curve | None:
+    if a is None or b is None:
+        return None
+    tau, at_a, at_b = np.intersect1d(a.tau, b.tau, assume_unique=True, return_indices=True)
+    return Curve(tau, a.value[at_a] - b.value[at_b]) if len(tau) else None

@@ -1,0 +1,1 @@
+"""Statistics without a word about runs: bootstrap, censored regression, posteriors."""

@@ -1,0 +1,90 @@
+"""Options and arguments that commands of several modules share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tausweep.storage.errors import InputError
+from tausweep.storage.files.object_store import location
+
+if TYPE_CHECKING:
+    from tausweep.orchestrator.plan.plan import Plan
+    from tausweep.storage.layout import StoreLayout
+
+
+Store = Annotated[
+    Path,
+    typer.Option(
+        "--store",
+        envvar="TAUSWEEP_STORE",
+        help="The results store: a folder, or s3://BUCKET/PREFIX.",
+        metavar="PATH",
+        parser=location,
+        show_default=True,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="List damaged and foreign files on stderr, and go on without them.")
+]
+SweepFile = Annotated[
+    str, typer.Argument(metavar="SWEEP.yaml", help="Sweep file, or the name of a shipped sweep.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[key=value …]", help="Override settings: n=8,16 lr=1e-3 name=try."),
+]
+SweepName = Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep of the store, or its file.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[key=value …]", help="Only runs with these settings: n=32 optimizer=adam."),
+]
+Threshold = Annotated[str, typer.Option("--k", help="Threshold of the gap ratio d1/d2, such as 1/3 or 0.4.")]
+Criteria = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--criterion",
+        help="Instead of the usual ones, may be given several times: f_mem=0.1, f_mem=0.1@k1/2, f_mem=half_max, "
+        "loss_gap=0.1@t150, test_loss=min@t150, 'frechet_pca<=1.25*min'. The first of tau_mem decides on memorisation.",
+    ),
+]
+Isotonic = Annotated[
+    bool,
+    typer.Option(
+        "--isotonic", help="Make f_mem and loss gaps rise (isotonic regression) before crossing them."
+    ),
+]
+ProfileName = Annotated[
+    str | None,
+    typer.Option("--profile", metavar="NAME|FILE.yaml", help="What jobs ask of this site's SLURM."),
+]
+DEFAULT_STORE = Path("runs")
+
+
+def planned(file: str, overrides: Sequence[str] | None, layout: StoreLayout) -> Plan:
+    """The plan of a sweep file, with a word on the terminal: a model of a new size is counted in a process of its own.
+
+    Raises:
+        SweepFileError, DataError, InputError: file or overrides are wrong.
+    """
+    from tausweep.orchestrator.stores import selection
+    from tausweep.orchestrator.terminal import console
+
+    with console.console.status("planning"):
+        return selection.planned(file, overrides, layout)
+
+
+def require_use(executor: str, options: dict[str, object], *executors: str) -> None:
+    """Check that options are of use to an executor.
+
+    Raises:
+        InputError: one is given that only other executors know.
+    """
+    given = [name for name, value in options.items() if value]
+    if given and executor not in executors:
+        told = " or ".join(executors)
+        raise InputError(f"{given[0]}: only with --executor {told}; {executor} has no use for it")

@@ -1,0 +1,186 @@
+"""The command `refine`: which runs to train next, and their training.
+
+Registered by `orchestrator.cli.app`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tausweep.orchestrator.cli.options import (
+    DEFAULT_STORE,
+    AsJson,
+    Criteria,
+    ProfileName,
+    Store,
+    SweepName,
+    Threshold,
+    Where,
+)
+from tausweep.storage.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from tausweep.orchestrator.execution.site import ExecutionSite
+    from tausweep.orchestrator.plan.plan import Plan
+    from tausweep.orchestrator.refinement.boundary_state import State
+    from tausweep.orchestrator.refinement.loop import Loop
+    from tausweep.storage.layout import StoreLayout
+
+
+Batch = Annotated[
+    int | None,
+    typer.Option("--batch", min=1, help="With --auto: runs a round; a run a condition by default."),
+]
+
+
+EarlyStop = Annotated[
+    bool,
+    typer.Option(
+        "--early-stop", help="With --auto: cancel runs once they memorise; censors all else of them."
+    ),
+]
+
+
+RefineExecutor = Annotated[
+    str | None,
+    typer.Option(
+        "--executor", help="With --auto: local, slurm or ray; by default the one that has the sweep."
+    ),
+]
+
+
+def refine(
+    sweep: SweepName,
+    where: Where = None,
+    target: Annotated[str, typer.Option("--target", help="What is to become narrow: boundary.")] = "boundary",
+    runs: Annotated[
+        int, typer.Option("--runs", min=1, max=10_000, help="Runs to propose; with --auto, at most.")
+    ] = 12,
+    tau: Annotated[
+        int | None,
+        typer.Option("--tau", min=1, help="Training budget; the largest by default.", show_default=False),
+    ] = None,
+    width: Annotated[
+        float,
+        typer.Option("--width", min=1.001, help="A 95 % interval of n* within this factor is narrow enough."),
+    ] = 1.5,
+    largest_n: Annotated[
+        int | None, typer.Option("--largest-n", min=2, help="Propose no larger n.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Write them: a new sweep file (a child), or the sweep's own file to add to it.",
+        ),
+    ] = None,
+    auto: Annotated[
+        bool, typer.Option("--auto", help="Execute them, look again, until n* is narrow.")
+    ] = False,
+    batch: Batch = None,
+    early_stop: EarlyStop = False,
+    executor: RefineExecutor = None,
+    profile: ProfileName = None,
+    k: Threshold = "1/3",
+    criteria: Criteria = None,
+    as_json: AsJson = False,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Propose the runs that tell most about n*(p), and say why.
+
+    Writes nothing without --out.
+    """
+    from tausweep.orchestrator.analysis import tables
+    from tausweep.orchestrator.refinement import boundary_state, sweep_text
+    from tausweep.orchestrator.refinement import loop as refinement_loop
+    from tausweep.orchestrator.refinement import tables as refinement_tables
+    from tausweep.orchestrator.stores import access, selection
+    from tausweep.orchestrator.terminal import console
+
+    if target not in refinement_loop.TARGETS:
+        raise InputError(f"--target {target}: {nearest(target, refinement_loop.TARGETS)}")
+    loop_only = {"--batch": batch, "--early-stop": early_stop, "--executor": executor, "--profile": profile}
+    _require_auto(auto, out, loop_only, as_json=as_json)
+    view = tables.view(k, criteria, isotonic=False)
+    layout = access.open_store(store)
+    plan = selection.stored(sweep, layout, where)
+    site = _site(executor or plan.executor, profile, layout) if auto else None
+    state = boundary_state.look(plan, layout, view, tau)
+    if site is not None and out is not None:
+        loop = refinement_loop.Loop(
+            layout=layout,
+            view=view,
+            parent=sweep_text.parent_file(plan),
+            out=out,
+            width=width,
+            largest_n=largest_n,
+            early_stop=early_stop,
+            site=site,
+        )
+        _around(loop, plan, state, runs, batch)
+        return
+    proposals, points = refinement_loop.next_points(state, plan, runs, width, largest_n)
+    if out is not None and points:
+        sweep_text.write_points(layout, sweep_text.parent_file(plan), out, points)
+    refinement_tables.print_proposals(state, proposals, width, as_json=as_json)
+    if out is not None and points and not as_json:
+        console.console.print(
+            f"{out}: {len(points)} points written; `tausweep run {out}` trains them", soft_wrap=True
+        )
+
+
+def _require_auto(auto: bool, out: Path | None, loop_only: Mapping[str, object], *, as_json: bool) -> None:
+    """Refuse options that do not go together."""
+    if not auto:
+        if given := [name for name, value in loop_only.items() if value]:
+            raise InputError(f"{given[0]}: only with --auto")
+        return
+    if out is None:
+        raise InputError("--auto: give --out FILE, the sweep file that the runs are written into")
+    if as_json:
+        raise InputError(
+            "--json: not with --auto, which shows progress; ask again without --auto when it is done"
+        )
+
+
+def _site(executor: str, profile: str | None, layout: StoreLayout) -> ExecutionSite:
+    """Where a loop executes; refused before anything is written."""
+    from tausweep.orchestrator.cli import options
+    from tausweep.orchestrator.execution.site import ExecutionSite
+    from tausweep.orchestrator.executors import registry
+    from tausweep.orchestrator.stores import access
+
+    registry.require_executor(executor)
+    options.require_use(executor, {"--profile": profile}, "slurm")
+    access.require_writable(layout)
+    return ExecutionSite(layout=layout, executor=executor, profile=profile)
+
+
+def _around(loop: Loop, plan: Plan, state: State, most: int, batch: int | None) -> None:
+    """Go around until n* is narrow, showing each round.
+
+    Raises:
+        typer.Exit: 130 if it was stopped.
+    """
+    from tausweep.orchestrator.execution.local_site import EXIT_INTERRUPTED
+    from tausweep.orchestrator.refinement import tables as refinement_tables
+    from tausweep.orchestrator.sweep.file import read_sweep
+    from tausweep.orchestrator.terminal import console
+
+    loop.site.place(plan)  # refuses what can't be executed there, before anything is written
+    try:
+        for now, proposals in loop.rounds(plan, state, most, batch):
+            refinement_tables.print_proposals(now, proposals, loop.width, as_json=False)
+    except KeyboardInterrupt:
+        name = read_sweep(loop.out).name if loop.out.exists() else plan.sweep
+        console.console.print(
+            f"stopped; `tausweep resume {name}` finishes what was begun, and then "
+            f"`tausweep refine {name} --auto -o {loop.out}` goes on from here",
+            soft_wrap=True,
+        )
+        raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -1,0 +1,134 @@
+"""The commands that look at results: `resolve`, `figures`, `report`, and `refine`, which asks for more of them.
+
+Registered by `orchestrator.cli.app`, and written like the commands there: options in, one call below, words out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast, get_args
+
+import typer
+
+from tausweep.orchestrator.cli.options import (
+    DEFAULT_STORE,
+    AsJson,
+    Criteria,
+    Isotonic,
+    SkipBad,
+    Store,
+    SweepName,
+    Threshold,
+    Where,
+)
+from tausweep.storage.errors import InputError, StoreError, nearest
+
+if TYPE_CHECKING:
+    pass
+
+
+def resolve(
+    sweep: SweepName,
+    where: Where = None,
+    k: Threshold = "1/3",
+    criteria: Criteria = None,
+    isotonic: Isotonic = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Also write all of it to FILE.json, or its estimates to FILE.parquet."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    skip_bad: SkipBad = False,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Fit tau_mem and tau_gen of a sweep against n, and n* within the budget.
+
+    Each estimate has its interval and says how many runs never crossed. Writes nothing without --out.
+    """
+    from tausweep.orchestrator.analysis import result_files, tables
+    from tausweep.orchestrator.stores import access, selection
+    from tausweep.orchestrator.terminal import console, fit_tables
+
+    view = tables.view(k, criteria, isotonic=isotonic)
+    if out is not None:
+        result_files.require_form(out)
+    layout = access.open_store(store)
+    bad: list[StoreError] | None = [] if skip_bad else None
+    fitted = tables.resolve_sweep(selection.stored(sweep, layout, where), layout, view, bad)
+    console.print_left_out(bad)
+    if out is not None:
+        result_files.write_result(fitted, out)
+    if as_json:
+        console.print_json(fitted.model_dump(mode="json"))
+    else:
+        fit_tables.print_fits(fitted)
+
+
+def figures(
+    sweep: SweepName,
+    where: Where = None,
+    k: Threshold = "1/3",
+    criteria: Criteria = None,
+    isotonic: Isotonic = False,
+    form: Annotated[str, typer.Option("--format", help="png, pdf or svg.")] = "png",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder; the store's figures by default.")
+    ] = None,
+    theory: Annotated[
+        bool, typer.Option("--theory", help="Show the random-features slope n* ∝ p in the phase diagram.")
+    ] = False,
+    skip_bad: SkipBad = False,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Draw the figures of a sweep."""
+    from tausweep.orchestrator.analysis import tables
+    from tausweep.orchestrator.figures.style import Format
+    from tausweep.orchestrator.report import sweep as report_sweep
+    from tausweep.orchestrator.stores import access, selection
+    from tausweep.orchestrator.terminal import console
+
+    if form not in get_args(Format):
+        raise InputError(f"--format {form}: {nearest(form, get_args(Format))}")
+    view = tables.view(k, criteria, isotonic=isotonic)
+    layout = access.open_store(store)
+    made = selection.stored(sweep, layout, where)
+    bad: list[StoreError] | None = [] if skip_bad else None
+    folder = out or layout.figures(made.sweep)
+    drawn, skipped = report_sweep.draw_sweep(
+        made, layout, folder, cast(Format, form), view, bad, theory=theory
+    )
+    console.print_left_out(bad)
+    for path in drawn:
+        console.console.print(str(path), soft_wrap=True)
+    for name, reason in skipped.items():
+        console.console.print(f"{name}: not drawn, {reason}", soft_wrap=True)
+
+
+def report(
+    sweep: SweepName,
+    where: Where = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file.")] = Path("report.html"),
+    k: Threshold = "1/3",
+    criteria: Criteria = None,
+    isotonic: Isotonic = False,
+    skip_bad: SkipBad = False,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Write a sweep's results as one HTML file that opens anywhere, without a network."""
+    from tausweep.orchestrator.analysis import tables
+    from tausweep.orchestrator.report import sweep as report_sweep
+    from tausweep.orchestrator.stores import access, selection
+    from tausweep.orchestrator.terminal import console
+
+    view = tables.view(k, criteria, isotonic=isotonic)
+    layout = access.open_store(store)
+    made = selection.stored(sweep, layout, where)
+    bad: list[StoreError] | None = [] if skip_bad else None
+    given = [*(where or []), *([] if k == "1/3" else ["--k", k]), *(["--isotonic"] if isotonic else [])]
+    given += [word for name in criteria or [] for word in ("--criterion", name)]
+    text = report_sweep.report_sweep(made, layout, view, given, bad)
+    console.print_left_out(bad)
+    report_sweep.write_page(text, out)
+    console.console.print(f"{out}  ({len(text.encode()) / 1e6:.1f} MB)", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""From images as somebody has them to the arrays that runs train on."""

@@ -1,0 +1,112 @@
+"""The weights of the Inception network that FID is defined by: brought to the store once, by hand, from a file.
+
+Called by `tausweep data fid-weights`, and by the plan, which writes their digest into the specs of runs. Workers read
+them from the store, so that compute nodes need no network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+from tausweep.jobs.spec.extractor import INCEPTION
+from tausweep.jobs.spec.run_spec import RunSpec
+from tausweep.storage.errors import CorruptFileError, DataError, InputError
+from tausweep.storage.files.atomic import publish_path
+from tausweep.storage.files.records import read_record, write_record
+from tausweep.storage.layout import StoreLayout
+
+KNOWN_DIGEST = "6726825d"
+"""How the sha256 of torch-fidelity's own weights begins, which its file's name ends with: converted from the network
+of the original FID (Heusel et al. 2017), `weights-inception-2015-12-05-6726825d.pth`."""
+
+_DIGEST = re.compile(r"[0-9a-f]{8,64}")
+
+
+def stage_weights(source: Path, layout: StoreLayout, digest: str = KNOWN_DIGEST) -> str:
+    """Copy Inception weights into the store; sweeps that are made from now on use them.
+
+    Args:
+        source: file of weights in torch-fidelity's format.
+        layout: the store.
+        digest: beginning of the sha256 that the file must have, in hex, eight digits at least.
+
+    Returns:
+        The whole sha256 in hex.
+
+    Raises:
+        DataError: no such file, another digest, or no weights of that network; nothing has been changed.
+    """
+    if not _DIGEST.fullmatch(digest):
+        raise DataError(f"--digest {digest}: the first 8 to 64 hex digits of a sha256 are needed")
+    if not source.is_file():
+        raise DataError(f"--from {source}: no such file; give the path of Inception's weights")
+    found = _sha256(source)
+    if not found.startswith(digest):
+        raise DataError(
+            f"--from {source}: its sha256 is {found}, and {digest}… is needed; fetch the file again, or say with "
+            "--digest which weights it holds"
+        )
+    if not found.startswith(KNOWN_DIGEST):
+        from tausweep.jobs.quality.extractors import require_inception
+
+        require_inception(source)
+    target = layout.inception_weights(found)
+    if not target.exists():
+        publish_path(target, lambda path: _copy(source, path, found))
+    write_record(layout.inception, {"digest": found, "file": source.name})
+    return found
+
+
+def staged_digest(layout: StoreLayout) -> str | None:
+    """Digest of the weights that new sweeps use; None in a store that has none.
+
+    Raises:
+        CorruptFileError: the store names weights that are not there.
+    """
+    try:
+        digest: str = read_record(layout.inception, "digest")["digest"]
+    except FileNotFoundError:
+        return None
+    if not layout.inception_weights(digest).exists():
+        raise CorruptFileError(
+            f"{layout.inception}: the weights {digest} are not there; stage them again with "
+            "`tausweep data fid-weights --from FILE`"
+        )
+    return digest
+
+
+def with_weights(specs: list[RunSpec], layout: StoreLayout) -> list[RunSpec]:
+    """Runs that ask for Inception features, with the digest of the weights that the store has for them; others as they are.
+
+    Raises:
+        InputError: a run asks for an extractor, and torch-fidelity is not installed.
+        CorruptFileError: the store names weights that are not there.
+    """
+    if any(spec.evaluation.extractor for spec in specs) and find_spec("torch_fidelity") is None:
+        raise InputError(
+            "extractor: needs packages that are not installed: pip install 'tausweep[fid]'; also where runs are executed"
+        )
+    asking = [spec.evaluation.extractor == INCEPTION for spec in specs]
+    if not any(asking) or (digest := staged_digest(layout)) is None:
+        return specs
+    return [_with_digest(spec, digest) if asks else spec for spec, asks in zip(specs, asking, strict=True)]
+
+
+def _with_digest(spec: RunSpec, digest: str) -> RunSpec:
+    evaluation = spec.evaluation.model_copy(update={"extractor_weights": digest})
+    return spec.model_copy(update={"evaluation": evaluation})
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _copy(source: Path, target: Path, digest: str) -> None:
+    shutil.copyfile(source, target)
+    if _sha256(target) != digest:
+        raise DataError(f"--from {source}: the file has changed while it was copied; try again")

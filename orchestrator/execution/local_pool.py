@@ -1,0 +1,168 @@
+"""Carries a plan out: prepares the store, starts workers, watches over them and settles what they leave behind.
+
+The files decide what is done; a worker that dies costs the run it executed, and the sweep goes on with a new worker.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from types import FrameType
+from typing import BinaryIO
+
+from tausweep.orchestrator.execution.run_states import _POLL_SECONDS, refresh, todo
+from tausweep.orchestrator.executors.base import Handle, JobRequest
+from tausweep.orchestrator.executors.local import LocalExecutor
+from tausweep.orchestrator.plan.plan import Plan, PlannedRun
+from tausweep.storage.attempts.claims import settle
+from tausweep.storage.attempts.liveness import Watch
+from tausweep.storage.attempts.records import last_attempt
+from tausweep.storage.attempts.status import run_status
+from tausweep.storage.errors import TausweepError
+from tausweep.storage.files.atomic import publish
+from tausweep.storage.files.local_copies import local_log
+from tausweep.storage.files.object_store import is_object
+from tausweep.storage.files.records import write_record
+from tausweep.storage.layout import StoreLayout
+from tausweep.workers.stop import EXIT_REQUEUE
+
+_POLL_OBJECTS_SECONDS = 15.0  # every look at a run is several requests there, and requests cost money
+_GRACE_SECONDS = 60.0
+_FRUITLESS_DEATHS = 3  # workers that die without having begun a run: the fault is not a run's
+
+Watcher = Callable[[Plan], None]
+"""Told about the plan's state every now and then."""
+
+
+def execute(plan: Plan, layout: StoreLayout, watch: Watcher) -> Plan:
+    """Execute what is to do on this machine, and return when all of it is done.
+
+    SIGINT and SIGTERM let the workers checkpoint and end; a second one kills them, and costs what came after their
+    last checkpoints.
+
+    Returns:
+        The plan with its final states.
+
+    Raises:
+        KeyboardInterrupt: stopped by a signal, after the workers have ended.
+        TausweepError: workers die before they begin a run.
+    """
+    plan = refresh(plan, layout)
+    runs = todo(plan)
+    if not runs:
+        return plan
+    crew = _Crew(plan, layout, runs)
+    with _signals_as_flag() as signalled:
+        crew.fill()
+        looked = time.monotonic()
+        while crew.watch_over():
+            time.sleep(_POLL_SECONDS)
+            if not is_object(layout.root) or time.monotonic() - looked > _POLL_OBJECTS_SECONDS:
+                looked = time.monotonic()
+                plan = refresh(plan, layout)
+                watch(plan)
+            if signalled:
+                crew.dismiss(signalled)
+                raise KeyboardInterrupt
+    plan = refresh(plan, layout)
+    watch(plan)
+    return plan
+
+
+def _write(file: BinaryIO, *, content: bytes) -> None:
+    file.write(content)
+
+
+class _Crew:
+    """The workers of one `execute`: kept at their number while runs are left for them."""
+
+    def __init__(self, plan: Plan, layout: StoreLayout, runs: Sequence[PlannedRun]) -> None:
+        self.plan, self.layout = plan, layout
+        self.runs = [layout.run(run.run_id) for run in runs]
+        self.size = plan.resources.worker_count(len(runs))
+        self.executor = LocalExecutor()
+        self.handles: list[Handle] = []
+        self.fruitless = 0
+
+    def fill(self) -> None:
+        """Start workers until the crew is complete."""
+        while len(self.handles) < self.size:
+            job_id = f"{self.plan.sweep}-{uuid.uuid4().hex[:8]}"
+            listing = "".join(f"{run.path.resolve()}\n" for run in self.runs).encode()
+            publish(self.layout.job_runs(job_id), partial(_write, content=listing))
+            request = JobRequest(job_id=job_id, layout=self.layout, resources=self.plan.resources)
+            handle = self.executor.submit([request])[0]
+            record = {"sweep": self.plan.sweep, "submitted": time.time(), **asdict(handle)}
+            write_record(self.layout.job(job_id), record)
+            self.handles.append(handle)
+
+    def watch_over(self) -> bool:
+        """Replace workers that died; False once all have ended of themselves."""
+        for handle in list(self.handles):
+            code = self.executor.exit_code(handle)
+            if code is None:
+                continue
+            self.handles.remove(handle)
+            self.layout.job_runs(handle.job_id).unlink(missing_ok=True)
+            begun = self._settle(handle)
+            if code == 0:
+                self.size -= 1  # nothing is left that it could take
+            elif not begun and code != EXIT_REQUEUE:  # a budget may pass while others execute the runs
+                self._count_fruitless(handle, code)
+        if self.handles or any(run_status(run).waiting for run in self.runs):
+            self.fill()
+        return bool(self.handles)
+
+    def _settle(self, handle: Handle) -> bool:
+        """Write the ends of the attempts a dead worker left; says whether it had begun any."""
+        begun = False
+        for run in self.runs:
+            record = last_attempt(run)
+            if record is not None and record.job_id == handle.job_id:
+                begun = True
+                settle(run, Watch())
+        return begun
+
+    def _count_fruitless(self, handle: Handle, code: int) -> None:
+        self.fruitless += 1
+        if self.fruitless >= _FRUITLESS_DEATHS:
+            self.executor.cancel(self.handles)
+            log = local_log(self.layout.job_log(handle.job_id))
+            tail = log.read_text(errors="replace")[-2000:] if log.exists() else ""
+            raise TausweepError(
+                f"workers end with exit code {code} before they begin a run; see {log}\n{tail}"
+            )
+
+    def dismiss(self, signalled: list[int]) -> None:
+        """Let the workers checkpoint and end; kill them at a second signal or when it takes too long."""
+        self.executor.cancel(self.handles)
+        deadline = time.monotonic() + _GRACE_SECONDS
+        while any(self.executor.alive(self.handles)):
+            if len(signalled) > 1 or time.monotonic() > deadline:
+                self.executor.kill(self.handles)
+            time.sleep(0.1)
+        for handle in self.handles:
+            self.layout.job_runs(handle.job_id).unlink(missing_ok=True)
+        for run in self.runs:
+            settle(run, Watch(), stopped=True)
+
+
+@contextmanager
+def _signals_as_flag() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying by them."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the handler's signature
+        received.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,217 @@
+"""What a Ray cluster is asked: which nodes it has, which jobs it knows, who may reach it.
+
+All of it goes through the dashboard's address with Ray's own clients. A cluster that does not answer within a while is
+an error here, and changes no state anywhere (docs/ray.md).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar, cast
+from urllib.parse import urlsplit
+
+import psutil
+
+from tausweep.storage.errors import InputError, TausweepError
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobDetails, JobSubmissionClient
+
+T = TypeVar("T")
+
+ANSWER_SECONDS = 30.0
+_START_SECONDS = 120.0  # Ray starts a process for each that comes by ray://
+_ADDRESSES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
+
+
+def answer(call: Callable[[], T], *, seconds: float = ANSWER_SECONDS) -> T:
+    """What a call of one of Ray's clients returns.
+
+    Raises:
+        TausweepError: it failed, or Ray did not answer within a while.
+    """
+    found: list[T] = []
+    failed: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            found.append(call())
+        except BaseException as error:  # noqa: BLE001 - raised below, in the caller's thread
+            failed.append(error)
+
+    # Ray's clients of its dashboard wait for ever; and a thread that is not waited for ends with the process.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if found:
+        return found[0]
+    if not failed:
+        raise TausweepError(f"Ray did not answer within {seconds:.0f} s")
+    if isinstance(failed[0], TausweepError | KeyboardInterrupt | SystemExit):
+        raise failed[0]
+    raise TausweepError(f"Ray: {str(failed[0]).strip()}") from failed[0]
+
+
+@contextmanager
+def _as_named(address: str | None) -> Iterator[None]:
+    """Keep Ray from putting the environment's address in the place of one that is given."""
+    kept = (
+        {} if address is None else {name: os.environ.pop(name) for name in _ADDRESSES if name in os.environ}
+    )
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+def client(address: str | None) -> JobSubmissionClient:
+    """A client of Ray Jobs on a cluster.
+
+    Raises:
+        InputError: Ray is not installed, or there is no cluster.
+    """
+    require_ray()
+
+    from ray.job_submission import JobSubmissionClient
+
+    seconds = _START_SECONDS if (address or "").startswith("ray://") else ANSWER_SECONDS
+    try:
+        with _as_named(address):  # in this thread: one that hangs would keep the environment for itself
+            return answer(lambda: JobSubmissionClient(address), seconds=seconds)
+    except InputError:
+        raise
+    except TausweepError as error:
+        told = address or next((os.environ[name] for name in _ADDRESSES if os.environ.get(name)), "auto")
+        raise InputError(f"--executor ray: no Ray cluster answers at {told}: {error}") from error
+
+
+def require_ray() -> None:
+    """Check that Ray is installed.
+
+    Raises:
+        InputError: it is not.
+    """
+    try:
+        import ray.job_submission  # noqa: F401 - looked for before anything is written
+    except ImportError as error:
+        raise InputError(
+            "--executor ray: needs a package that is not installed: pip install 'tausweep[ray]'"
+        ) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A node that lives: its name in Ray's words, and what it has in all (CPU, GPU, memory in bytes, custom ones)."""
+
+    name: str
+    has: Mapping[str, float]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({describe(self.has)})"
+
+
+def describe(amounts: Mapping[str, float]) -> str:
+    """Amounts of resources in words, without Ray's own marks of nodes."""
+    shown = {name: value for name, value in amounts.items() if not name.startswith(("node:", "object_store"))}
+    words = [
+        f"memory {value / 1024**3:.3g}G" if name == "memory" else f"{name} {value:g}"
+        for name, value in sorted(shown.items())
+    ]
+    return ", ".join(words) or "nothing"
+
+
+def nodes(dashboard: str) -> list[Node]:
+    """The nodes of a cluster that live.
+
+    Raises:
+        TausweepError: Ray does not answer.
+    """
+
+    def ask() -> list[Node]:
+        from ray.util.state import list_nodes
+
+        found = list_nodes(address=dashboard, detail=True, limit=10_000, timeout=int(ANSWER_SECONDS))
+        return [
+            Node(name=node.node_ip, has=dict(node.resources_total or {}))
+            for node in found
+            if node.state == "ALIVE"
+        ]
+
+    with _as_named(dashboard):
+        return answer(ask)
+
+
+def places(found: Sequence[Node], each: Mapping[str, float]) -> int:
+    """How many processes that need so much each the nodes hold at once."""
+    return sum(
+        min(int(node.has.get(name, 0) / amount + 1e-6) for name, amount in each.items()) for node in found
+    )
+
+
+def jobs(of: JobSubmissionClient) -> dict[str, JobDetails]:
+    """Submission id → what Ray says of the job, in one question.
+
+    Raises:
+        TausweepError: Ray does not answer.
+    """
+    found: list[JobDetails] = answer(of.list_jobs)
+    return {job.submission_id: job for job in found if job.submission_id is not None}
+
+
+def exposure(of: JobSubmissionClient) -> str | None:
+    """Why strangers can run code on the cluster, as a warning; None if no reason is known.
+
+    That is so where other machines reach the dashboard and it asks for no token.
+
+    Raises:
+        TausweepError: Ray does not answer.
+    """
+    url = urlsplit(of.get_address())
+    reached = _reached_from(url.hostname or "", url.port or 80)
+    if reached is None or _authenticated(of):
+        return None
+    return (
+        f"WARNING: whoever reaches Ray's dashboard can run any code as you, and it {reached} without authentication. "
+        "Start Ray with --dashboard-host 127.0.0.1, or with RAY_AUTH_MODE=token (docs/ray.md)"
+    )
+
+
+def _reached_from(host: str, port: int) -> str | None:
+    if not _loopback(host):
+        return f"is at {host}, which other machines may reach,"
+    try:
+        sockets = psutil.net_connections(kind="inet")
+    except psutil.AccessDenied:  # macOS shows them to root only
+        return None
+    ends = [s.laddr for s in sockets if s.status == psutil.CONN_LISTEN]
+    listening = {str(end[0]) for end in ends if end and end[1] == port}
+    # The kernel prefers the socket of the very address; one for all addresses beside it is another program's.
+    if host in listening or not listening:
+        return None
+    public = sorted(ip for ip in listening if not _loopback(ip))
+    return f"listens on {public[0]}:{port}, on all networks of this machine," if public else None
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name: of some other machine
+        return False
+
+
+def _authenticated(of: JobSubmissionClient) -> bool:
+    import requests
+
+    def ask() -> str:
+        # Older Ray has no such question, and no authentication.
+        told = requests.get(f"{of.get_address()}/api/authentication_mode", timeout=ANSWER_SECONDS)
+        return cast(str, told.json()["authentication_mode"]) if told.ok else "disabled"
+
+    return answer(ask) != "disabled"

@@ -1,0 +1,279 @@
+"""The driver of a Ray job: hands each run to Ray as a task, and hands it over again while the store says it is to do.
+
+Started on the cluster's head node by Ray Jobs, see `orchestrator.executors.ray.executor`. Which run is executed next, where, and what waits
+for room is Ray's matter; whether a run is tried again is the store's (docs/reliability.md).
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+from tausweep.orchestrator.executors.base import JobRequest, worker_options
+from tausweep.orchestrator.executors.ray.cluster import Node, places
+from tausweep.orchestrator.executors.ray.placement import bundle, parameters
+from tausweep.orchestrator.sweep.resources import Resources
+from tausweep.storage.attempts.liveness import Watch
+from tausweep.storage.attempts.status import RunStatus, run_status
+from tausweep.storage.errors import StoreError, TausweepError
+from tausweep.storage.files.object_store import io_errors, location
+from tausweep.storage.layout import RunDirectory, StoreLayout
+from tausweep.storage.maintenance.compaction import MERGED_RUNS, compact
+from tausweep.workers.stop import EXIT_REQUEUE
+
+IN_RAY = 1000
+"""Tasks that Ray is given at a time: more than there is room for on most clusters, and few enough for any head node."""
+
+_POLL_SECONDS = 2.0
+_FRUITLESS = 3  # tasks that end before they begin a run, with no other in between: the fault is not a run's
+
+Start = Callable[[Sequence[str]], Any]
+"""Hands run directories to Ray as one task; returns its reference."""
+
+
+@dataclass
+class _Task:
+    runs: list[RunDirectory]
+    attempts: int  # of all runs together, when it was handed over
+
+
+@dataclass
+class Drive:
+    """One job's runs on their way through Ray.
+
+    Attributes:
+        runs: to be executed.
+        start: see `Start`.
+        at_once: tasks that Ray is given at a time.
+        size: runs a task.
+    """
+
+    runs: Sequence[RunDirectory]
+    start: Start
+    at_once: int
+    size: int = 1
+    stopped: bool = False
+    _waiting: deque[RunDirectory] = field(default_factory=deque)
+    _later: list[RunDirectory] = field(default_factory=list)
+    _looked: float = 0.0
+    _in_ray: dict[Any, _Task] = field(default_factory=dict)
+    _finished: list[RunDirectory] = field(default_factory=list)
+    _given_up: int = 0
+    _fruitless: int = 0
+    _watch: Watch = field(default_factory=Watch)
+
+    def __call__(self) -> int:
+        """Go on until all runs have ended, or the job is stopped.
+
+        Returns:
+            0; 1 if runs could not be begun; the exit code for "start me again" if stopped.
+
+        Raises:
+            TausweepError: no task can begin its runs.
+        """
+        import ray
+
+        self._waiting = deque(self.runs)
+        cancelled = False
+        while self._waiting or self._later or self._in_ray:
+            if not self.stopped:
+                self._hand_over()
+            elif not cancelled:
+                cancelled = True
+                self._waiting.clear()
+                self._later.clear()
+                for task in list(self._in_ray):
+                    # Those that run: SIGINT, in effect. What they have begun they end themselves.
+                    ray.cancel(task, recursive=False)
+            if self._in_ray:
+                ready, _ = ray.wait(list(self._in_ray), timeout=_POLL_SECONDS, fetch_local=False)
+                for reference in ready:
+                    self._take_back(reference)
+            elif self._later:
+                time.sleep(_POLL_SECONDS)
+        self._merge()
+        return EXIT_REQUEUE if self.stopped else int(self._given_up > 0)
+
+    def stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler
+        """Have all tasks end, those that run with a checkpoint."""
+        self.stopped = True
+
+    def _hand_over(self) -> None:
+        """Give Ray what may be begun now; what waits for its next try, or is executed by others, is looked at later."""
+        if self._later and time.monotonic() - self._looked > _POLL_SECONDS:
+            self._waiting.extend(self._later)
+            self._later = []
+            self._looked = time.monotonic()
+        chosen: list[RunDirectory] = []
+        while self._waiting and len(self._in_ray) < self.at_once:
+            run = self._waiting.popleft()
+            status = run_status(run, self._watch)
+            if status.claimable:
+                chosen.append(run)
+            elif _open(status):
+                self._later.append(run)
+            if len(chosen) == self.size:
+                self._give(chosen)
+                chosen = []
+        if chosen:
+            self._give(chosen)
+
+    def _give(self, runs: list[RunDirectory]) -> None:
+        reference = self.start([str(run.path) for run in runs])
+        self._in_ray[reference] = _Task(runs=runs, attempts=_attempts(runs))
+
+    def _take_back(self, reference: Any) -> None:
+        import ray
+        from ray.exceptions import RayError, TaskCancelledError
+
+        task = self._in_ray.pop(reference)
+        names = ", ".join(run.run_id for run in task.runs)
+        fault: str | None = None
+        try:
+            code = ray.get(reference)
+            fault = None if code in (0, EXIT_REQUEUE) else f"the worker ended with code {code}"
+        except TaskCancelledError:
+            pass
+        except RayError as error:
+            fault = f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}"
+            print(f"{names}: {error}", flush=True)  # noqa: T201 - into the job's log
+        begun = _attempts(task.runs) > task.attempts
+        if fault is not None and not begun and not self.stopped:
+            self._count_fruitless(names, fault)
+            return
+        if begun:
+            self._fruitless = 0
+        for run in task.runs:
+            status = run_status(run, self._watch)
+            if status.state == "succeeded":
+                self._finished.append(run)
+            elif _open(status) and not self.stopped:
+                self._later.append(run)
+        if len(self._finished) >= MERGED_RUNS:
+            self._merge()
+
+    def _count_fruitless(self, names: str, fault: str) -> None:
+        self._given_up += 1
+        self._fruitless += 1
+        print(f"{names}: given up by this job, {fault}", flush=True)  # noqa: T201
+        if self._fruitless >= _FRUITLESS:
+            raise TausweepError(f"tasks end before they begin a run: {fault}")
+
+    def _merge(self) -> None:
+        expected: tuple[type[Exception], ...] = (StoreError, *io_errors())
+        if len(self._finished) < MERGED_RUNS:
+            return
+        try:
+            compact(self._finished[0].store, [run.run_id for run in self._finished])
+        except expected as error:  # nothing is lost: the parts stay, and readers are told what is wrong
+            print(f"parts of finished runs were not merged: {error}", flush=True)  # noqa: T201
+        self._finished.clear()
+
+
+def _open(status: RunStatus) -> bool:
+    return status.waiting or status.state == "running"
+
+
+def _attempts(runs: Sequence[RunDirectory]) -> int:
+    return sum(len(run.attempt_numbers()) for run in runs)
+
+
+def starter(request: JobRequest) -> Start:
+    """How this job's runs become tasks of Ray.
+
+    Raises:
+        SettingError: the resources can't be those of a task.
+    """
+    import ray
+
+    from tausweep.orchestrator.executors.ray import task as ray_task
+
+    resources = request.resources
+    asked = parameters(resources)
+    options = [*worker_options(request), "--no-wait"]
+    if asked.get("num_gpus") is None:  # a GPU that Ray did not give is not to be used
+        options += ["--device", "cpu"]
+    if resources.processes == 1:
+        task = ray.remote(ray_task.execute).options(**asked, name=f"tausweep {request.job_id}")
+        return lambda runs: task.remote(list(runs), options)
+    train = ray.remote(ray_task.train).options(num_cpus=0, max_retries=asked["max_retries"])
+    strategy = "SPREAD" if resources.ray.strategy == "SPREAD" else "PACK"
+    files = str(request.layout.scheduler_files)
+    return lambda runs: train.remote(
+        list(runs),
+        options,
+        resources.processes,
+        bundle(resources),
+        strategy,
+        resources.rank_timeout_seconds,
+        resources.wall_seconds,
+        files,
+    )
+
+
+def at_once(resources: Resources) -> int:
+    """Tasks that Ray is given at a time: the sweep's own cap, or enough to fill the cluster."""
+    import ray
+
+    if resources.workers is not None:
+        return resources.workers
+    if resources.processes == 1:
+        return IN_RAY
+    # Each has processes of its own that only wait: two more than fit in keep the cluster full.
+    found = [
+        Node(name=node["NodeName"], has=node["Resources"])
+        for node in ray.nodes()  # type: ignore[no-untyped-call]
+        if node["Alive"]
+    ]
+    return places(found, bundle(resources)) // resources.processes + 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Drive a job's runs through Ray.
+
+    Args:
+        arguments: the store, the job's id, and its resources as JSON.
+
+    Returns:
+        The exit code.
+    """
+    import ray
+
+    store, job_id, resources = sys.argv[1:] if arguments is None else arguments
+    layout = StoreLayout(location(store))
+    request = JobRequest(job_id=job_id, layout=layout, resources=Resources.parse(json.loads(resources)))
+    listing = layout.job_runs(job_id)
+    if not listing.exists():
+        print(f"worker: {listing}: not there; does this node see the store?", file=sys.stderr)  # noqa: T201
+        return 1
+    runs = [RunDirectory(location(line)) for line in listing.read_text().splitlines()]
+    ray.init(address="auto", namespace=f"tausweep-{job_id}")
+    drive = Drive(
+        runs=runs,
+        start=starter(request),
+        at_once=at_once(request.resources),
+        size=request.resources.ray.runs_per_task,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, drive.stop)
+    began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    try:
+        code = drive()
+    except TausweepError as error:
+        print(f"job {job_id}: {error}", file=sys.stderr)  # noqa: T201
+        code = error.exit_code
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(f"job {job_id}: ended with {code}; the driver took {peak} MB, {began} MB before its first run")  # noqa: T201
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

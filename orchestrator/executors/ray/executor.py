@@ -1,0 +1,162 @@
+"""Executor on Ray: each job is a Ray job, whose driver hands every run to Ray as a task (`…executors.ray_driver`).
+
+This is the side that submits, and that asks from any shell. Ray's scheduler decides what runs where and when. What Ray is
+given is a command line and paths, so that a job finds the present state of the store and not that of its submission.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tausweep.orchestrator.executors.base import Handle, JobRequest
+from tausweep.orchestrator.executors.ray import cluster as ray_cluster
+from tausweep.orchestrator.executors.ray.placement import require_place
+from tausweep.orchestrator.sweep.resources import Resources
+from tausweep.storage.errors import InputError, TausweepError
+from tausweep.storage.files.object_store import is_object
+from tausweep.storage.layout import StoreLayout
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobDetails, JobSubmissionClient
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+_STOP_MARGIN_SECONDS = 10
+_LONGEST_WORD = 120
+
+
+class RayExecutor:
+    """Ray jobs."""
+
+    name = "ray"
+
+    def __init__(self) -> None:
+        self._clients: dict[str | None, JobSubmissionClient] = {}
+        self.problem: str | None = None
+
+    def _client(self, address: str | None) -> JobSubmissionClient:
+        if address not in self._clients:
+            self._clients[address] = ray_cluster.client(address)
+        return self._clients[address]
+
+    def submit(self, requests: Sequence[JobRequest]) -> list[Handle]:
+        """Submit a Ray job for each request.
+
+        Raises:
+            SettingError: no node has what a run asks for; nothing was submitted.
+            TausweepError: Ray refused a job, and none of the later ones was submitted.
+        """
+        for resources in {
+            request.resources.model_dump_json(): request.resources for request in requests
+        }.values():
+            require_place(resources)
+        return [self._submit(request) for request in requests]
+
+    def _submit(self, request: JobRequest) -> Handle:
+        cluster = self._client(request.resources.ray.address)
+        submission = ray_cluster.answer(
+            lambda: cluster.submit_job(
+                entrypoint=entrypoint(request),
+                runtime_env={"env_vars": environment(request.resources)},
+                metadata={"tausweep_job": request.job_id, "tausweep_store": str(request.layout.root)},
+            )
+        )
+        log = _log(request)
+        details = {
+            "submission_id": submission,
+            "dashboard": cluster.get_address(),
+            "output": None if log is None else str(log),
+        }
+        return Handle(executor=self.name, job_id=request.job_id, details=details)
+
+    def _jobs(self, handles: Sequence[Handle]) -> list[tuple[bool, JobDetails | None]]:
+        """For each handle whether its cluster answers, and what it says of the job; one question a cluster."""
+        told: dict[str, dict[str, JobDetails] | None] = {}
+        for dashboard in {handle.details["dashboard"] for handle in handles}:
+            try:
+                told[dashboard] = ray_cluster.jobs(self._client(dashboard))
+            except TausweepError as error:
+                self.problem = str(error)
+                self._clients.pop(dashboard, None)  # it may come back as another version
+                told[dashboard] = None
+        known = [told[handle.details["dashboard"]] for handle in handles]
+        return [
+            (jobs is not None, (jobs or {}).get(handle.details["submission_id"]))
+            for handle, jobs in zip(handles, known, strict=True)
+        ]
+
+    def alive(self, handles: Sequence[Handle]) -> list[bool | None]:
+        """Whether each job waits or runs; None where Ray does not answer. A head that restarted knows no older jobs."""
+        return [
+            None if not answers else job is not None and job.status.value not in _ENDED
+            for answers, job in self._jobs(handles)
+        ]
+
+    def words(self, handles: Sequence[Handle]) -> list[str | None]:
+        """Ray's word on each job, with its first line of explanation unless it runs or has succeeded."""
+        return [None if job is None else _word(job) for _, job in self._jobs(handles)]
+
+    def cancel(self, handles: Sequence[Handle]) -> None:
+        """Stop jobs: their drivers have running tasks checkpoint and end, and waiting ones never start.
+
+        Raises:
+            TausweepError: Ray does not answer.
+        """
+        for handle, (answers, job) in zip(handles, self._jobs(handles), strict=True):
+            if not answers:
+                raise TausweepError(f"job {handle.job_id} is not cancelled: {self.problem}")
+            if job is not None and job.status.value not in _ENDED:
+                submission = handle.details["submission_id"]
+                cluster = self._client(handle.details["dashboard"])
+                ray_cluster.answer(partial(cluster.stop_job, submission))
+
+
+def entrypoint(request: JobRequest) -> str:
+    """The shell command that Ray runs on its head node: the job's driver, whose output is the job's log."""
+    log = _log(request)
+    store = request.layout.root if log is None else request.layout.root.resolve()
+    python = request.resources.ray.python or shlex.quote(sys.executable)
+    words = ["-m", "tausweep.orchestrator.executors.ray.driver", str(store), request.job_id]
+    words.append(json.dumps(request.resources.model_dump(mode="json", exclude_defaults=True)))
+    command = f"exec {python} {shlex.join(words)}"
+    return command if log is None else f"exec >> {shlex.quote(str(log))} 2>&1; {command}"
+
+
+def _log(request: JobRequest) -> Path | None:
+    """Where the job's output goes; None where it stays with Ray, since an object store takes no appending."""
+    if is_object(request.layout.root):
+        return None
+    return StoreLayout(request.layout.root.resolve()).job_log(request.job_id)
+
+
+def environment(resources: Resources) -> dict[str, str]:
+    """Variables of the job's processes.
+
+    Raises:
+        InputError: one that is to be passed on is not set here.
+    """
+    passed = {}
+    for name in resources.ray.environment:
+        if name not in os.environ:
+            raise InputError(f"ray.environment: {name} is not set here")
+        passed[name] = os.environ[name]
+    threads = dict.fromkeys(_THREAD_VARIABLES, str(resources.threads))
+    # Read by Ray's supervisor of the job; after three seconds, else, it kills the driver and with it all tasks.
+    stop = {"RAY_JOB_STOP_WAIT_TIME_S": str(resources.ray.stop_seconds + _STOP_MARGIN_SECONDS)}
+    # Ray Train would have each line of a run's log twice.
+    return threads | stop | {"RAY_TRAIN_ENABLE_PRINT_PATCH": "0"} | passed
+
+
+def _word(job: JobDetails) -> str:
+    status = job.status.value
+    if status in ("RUNNING", "SUCCEEDED") or not job.message:
+        return str(status)
+    first = job.message.strip().splitlines()[0]
+    return f"{status} ({first[:_LONGEST_WORD]})"

@@ -1,0 +1,119 @@
+"""Where a run may be placed on a Ray cluster, from its resources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tausweep.orchestrator.executors.ray import cluster as ray_cluster
+from tausweep.orchestrator.sweep.resources import Resources
+from tausweep.storage.errors import SettingError
+
+if TYPE_CHECKING:
+    pass
+
+
+def parameters(resources: Resources) -> dict[str, Any]:
+    """Resources as the options of a Ray task, for each process of a run.
+
+    Mapped: ray.cpus or threads (num_cpus), ray.gpus, ray.memory, ray.custom, ray.accelerator, ray.strategy, and
+    max_attempts (max_retries). By the driver: workers (runs at once), processes (ranks of Ray Train), ray.runs_per_task.
+    By the Ray job: ray.address, ray.environment, ray.python, ray.stop_seconds; by the check before it: ray.fit. For the
+    worker's command line: all other fields. Refused: a device with a number. Not of Ray: slurm.
+
+    Raises:
+        SettingError: a combination that no task can have.
+    """
+    asked = resources.ray
+    if ":" in resources.device:
+        raise SettingError("device", resources.device, "Ray says which GPU; write cuda, and ray.gpus")
+    if asked.gpus is not None and resources.device == "cpu":
+        raise SettingError("ray.gpus", asked.gpus, "device = cpu needs none")
+    if asked.gpus is None and resources.device == "cuda":
+        raise SettingError("device", resources.device, "ray.gpus must say how many each process gets")
+    if asked.gpus is None and asked.accelerator is not None:
+        raise SettingError(
+            "ray.accelerator", asked.accelerator, "ray.gpus must say how many each process gets"
+        )
+    if asked.gpus is not None and asked.gpus > 1:
+        raise SettingError("ray.gpus", asked.gpus, "a process computes on one; use processes for more")
+    if asked.gpus is not None and asked.gpus < 1 and resources.processes > 1:
+        raise SettingError("ray.gpus", asked.gpus, f"processes = {resources.processes} need a whole GPU each")
+    if resources.processes > 1 and asked.accelerator is not None:
+        raise SettingError("ray.accelerator", asked.accelerator, "only where a run is trained by one process")
+    wanted = {
+        "num_cpus": float(resources.threads) if asked.cpus is None else asked.cpus,
+        "num_gpus": asked.gpus,
+        "memory": asked.memory_bytes,
+        "resources": dict(asked.custom) or None,
+        "accelerator_type": asked.accelerator,
+        "scheduling_strategy": asked.strategy,
+        # An execution that Ray repeats is a try of ours: it ends with the last of them, and counts no further.
+        "max_retries": resources.max_attempts - 1,
+    }
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def bundle(resources: Resources) -> dict[str, float]:
+    """What each process of a run takes of a node, by Ray's names."""
+    options = parameters(resources)
+    named = {"CPU": options["num_cpus"], "GPU": options.get("num_gpus"), "memory": options.get("memory")}
+    found = {name: float(value) for name, value in named.items() if value is not None}
+    if resources.ray.accelerator is not None:
+        found[f"accelerator_type:{resources.ray.accelerator}"] = 0.001  # as Ray itself does
+    return found | resources.ray.custom
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """What was learnt of a cluster before a submission.
+
+    Attributes:
+        dashboard: its address, http(s)://HOST:PORT.
+        places: processes that it holds at once now.
+        warning: what the user should mend, if anything.
+    """
+
+    dashboard: str
+    places: int
+    warning: str | None
+
+
+def require_place(resources: Resources) -> Site:
+    """Check that the cluster can execute a run, and whether it is safe to use.
+
+    Raises:
+        SettingError: a field has no valid combination with others, or no node of the cluster has what it asks for.
+        TausweepError: there is no cluster, or it does not answer.
+    """
+    each = bundle(resources)
+    cluster = ray_cluster.client(resources.ray.address)
+    dashboard = cluster.get_address()
+    found = ray_cluster.nodes(dashboard)
+    room = ray_cluster.places(found, each)
+    if room < resources.processes and resources.ray.fit == "present":
+        raise _no_place(resources, each, found, room)
+    return Site(dashboard=dashboard, places=room, warning=ray_cluster.exposure(cluster))
+
+
+def _no_place(
+    resources: Resources, each: dict[str, float], found: Sequence[ray_cluster.Node], room: int
+) -> SettingError:
+    has = f"the cluster has {'; '.join(map(str, found))}. Where an autoscaler brings more: ray.fit = later"
+    if room:
+        problem = f"{ray_cluster.describe(each)} are needed for each, which there is for {room}; {has}"
+        return SettingError("processes", resources.processes, problem)
+    fields = {"CPU": "ray.cpus" if resources.ray.cpus is not None else "threads", "GPU": "ray.gpus"}
+    fields |= {"memory": "ray.memory"}
+    for name, amount in each.items():
+        if not ray_cluster.places(found, {name: amount}):
+            field = (
+                "ray.accelerator"
+                if name.startswith("accelerator_type:")
+                else fields.get(name, f"ray.custom.{name}")
+            )
+            value = resources.ray.accelerator if field == "ray.accelerator" else amount
+            value = resources.ray.memory if field == "ray.memory" else value
+            return SettingError(field, value, f"no node has so much; {has}")
+    return SettingError("ray", ray_cluster.describe(each), f"no node has all of it; {has}")

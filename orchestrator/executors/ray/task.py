@@ -1,0 +1,183 @@
+"""What a Ray task does: call the worker's entry point in Ray's own process, which keeps torch loaded from run to run.
+
+Several processes that train a run together are Ray Train's, each of which calls the same entry point as under torchrun.
+Runs on the nodes of the cluster, called by `orchestrator.executors.ray.driver`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tausweep.storage.files.object_store import location
+from tausweep.storage.layout import RunDirectory
+from tausweep.workers.stop import EXIT_REQUEUE, StopFlag
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+_LOOK_SECONDS = 0.2
+
+
+def execute(runs: Sequence[str], options: Sequence[str]) -> int:
+    """Execute runs in this process.
+
+    Ray cancels a task by the handler of SIGINT, and ends its processes by SIGTERM: both are the worker's while it works,
+    so that it saves a checkpoint first.
+
+    Args:
+        runs: run directories.
+        options: of the worker's command line.
+
+    Returns:
+        The worker's exit code.
+    """
+    from tausweep.workers.__main__ import main
+
+    _require_store(runs)
+    with _handlers_kept():
+        return main([*runs, *options])
+
+
+def _require_store(runs: Sequence[str]) -> None:
+    if not RunDirectory(location(runs[0])).spec.exists():
+        raise FileNotFoundError(
+            f"{runs[0]}: this node does not see the store; use a folder that all nodes share"
+        )
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class StopSign:
+    """Whether the ranks of a run are asked to stop; an actor of Ray's, since Ray Train gives them no such word."""
+
+    def __init__(self) -> None:
+        self._asked = asyncio.Event()
+
+    async def ask(self) -> None:
+        """Ask them to stop."""
+        self._asked.set()
+
+    async def asked(self) -> None:
+        """Return once they are asked to."""
+        await self._asked.wait()
+
+
+def _rank(given: dict[str, Any]) -> None:
+    """What each of Ray Train's processes does: find its place in torchrun's words, and work."""
+    import ray
+
+    from tausweep.workers.__main__ import main
+
+    _require_store(given["runs"])
+    stop = StopFlag(given["wall_seconds"])
+
+    def listen() -> None:
+        try:
+            ray.get(given["stop"].asked.remote())
+        finally:  # also if the sign is gone, with the task that holds it
+            stop.stop_worker()
+
+    threading.Thread(target=listen, daemon=True).start()
+    code = main([*given["runs"], *given["options"]], stop)
+    # A rank that ended on an error has told rank 0, which must live to write it down.
+    print(f"ended with code {code}", flush=True)  # noqa: T201
+
+
+def train(
+    runs: Sequence[str],
+    options: Sequence[str],
+    processes: int,
+    resources: dict[str, float],
+    strategy: str,
+    timeout_seconds: float,
+    wall_seconds: float | None,
+    files: str,
+) -> int:
+    """Execute runs by several processes each, on one node or several, through Ray Train.
+
+    Args:
+        runs: run directories.
+        options: of the worker's command line.
+        processes: ranks.
+        resources: of each rank.
+        strategy: how they are spread over nodes: PACK or SPREAD.
+        timeout_seconds: how long one waits for another.
+        wall_seconds: how long they may last.
+        files: folder that all nodes see, for Ray Train's own files.
+
+    Returns:
+        0, or the exit code for "start me again" if the task was cancelled.
+
+    Raises:
+        ray.train.TrainingFailedError: a rank was lost, or could not begin.
+    """
+    import ray
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    actor: Any = ray.remote(num_cpus=0)(StopSign)
+    sign = actor.remote()
+    gpu = resources.get("GPU", 0) > 0
+    given = {"runs": list(runs), "options": list(options), "stop": sign, "wall_seconds": wall_seconds}
+    trainer = TorchTrainer(
+        _rank,
+        train_loop_config=given,
+        torch_config=TorchConfig(
+            backend="cpu:gloo,cuda:nccl" if gpu else "gloo", timeout_s=max(1, int(timeout_seconds))
+        ),
+        scaling_config=ScalingConfig(
+            num_workers=processes, use_gpu=gpu, resources_per_worker=resources, placement_strategy=strategy
+        ),
+        # Losses are counted by the store's rule alone.
+        run_config=RunConfig(
+            name=Path(runs[0]).name, storage_path=files, failure_config=FailureConfig(max_failures=0)
+        ),
+    )
+    with _handlers_kept():
+        # Not waited for: what a cancelled task waits for of Ray's, Ray interrupts after a second, and the ranks with it.
+        asked = _fit(trainer.fit, sign.ask.remote)
+    return EXIT_REQUEUE if asked else 0
+
+
+def _fit(fit: Callable[[], object], ask: Callable[[], object]) -> bool:
+    """Wait for Ray Train, beside the main thread: there, its own handler of SIGINT would kill the ranks."""
+    failed: list[BaseException] = []
+    asked = threading.Event()
+
+    def run() -> None:
+        try:
+            fit()
+        except BaseException as error:  # noqa: BLE001 - raised below, in the main thread
+            failed.append(error)
+
+    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the handler's signature
+        asked.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, note)
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    told = False
+    while thread.is_alive():
+        thread.join(_LOOK_SECONDS)
+        if asked.is_set() and not told:
+            told = True
+            ask()
+    if failed:
+        print(f"Ray Train: {failed[0]}", file=sys.stderr)  # noqa: T201 - into the job's log
+        raise failed[0]
+    return told

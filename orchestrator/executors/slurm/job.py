@@ -1,0 +1,200 @@
+"""What an element of a SLURM array does: run the worker, pass signals on, and be requeued if there is more to do.
+
+Started by submitit on a compute node, where there may be no internet, no `scontrol` and no torch outside of a container.
+A job that is requeued reads the store again; nothing but the command line comes from its submission.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tausweep.storage.attempts.status import run_status
+from tausweep.storage.errors import TausweepError
+from tausweep.storage.files.records import read_record, write_record
+from tausweep.storage.layout import RunDirectory, StoreLayout
+from tausweep.workers.stop import EXIT_REQUEUE
+
+_WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
+_ENDS = (signal.SIGTERM, signal.SIGINT)
+_KILLED_WITHIN_SECONDS = 3600.0
+_PORTS = range(20_000, 60_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlurmJob:
+    """A job as submitit pickles it.
+
+    Attributes:
+        store: path of the store.
+        job_id: names the job's record, listing and log in the store.
+        command: the worker's.
+        seconds: that the worker may last from the job's start.
+        ranks: processes over several nodes that train a run together, one in each task of the job step.
+    """
+
+    store: str
+    job_id: str
+    command: tuple[str, ...]
+    seconds: float
+    ranks: int
+
+    def __call__(self) -> None:
+        """Run the worker until its end.
+
+        Raises:
+            SystemExit: with the worker's exit code, if that is not 0 and the job is not requeued.
+        """
+        layout = StoreLayout(Path(self.store))
+        if not layout.jobs.is_dir():
+            raise SystemExit(
+                f"{self.store}: this node does not see the store; use a folder that all nodes share"
+            )
+        if not self._something_to_do(layout):
+            print(f"job {self.job_id}: nothing is left to do", flush=True)  # noqa: T201
+            return
+        code, ended_by = self._run(layout)
+        print(f"job {self.job_id}: worker ended with {code}", flush=True)  # noqa: T201
+        if code == EXIT_REQUEUE and _leads() and self._something_to_do(layout):
+            _requeue(layout, self.job_id, ended_by)
+        elif code:
+            raise SystemExit(code if code > 0 else 128 - code)
+
+    def _something_to_do(self, layout: StoreLayout) -> bool:
+        listing = layout.job_runs(self.job_id)
+        if not listing.exists():  # the job was given up while it waited
+            return False
+        runs = [RunDirectory(Path(line)) for line in listing.read_text().splitlines()]
+        return any((status := run_status(run)).waiting or status.state == "running" for run in runs)
+
+    def _run(self, layout: StoreLayout) -> tuple[int, int | None]:
+        """Run the worker; its exit code, and the signal that asked for its end."""
+        began = time.monotonic()
+        received: list[int] = []
+        worker: subprocess.Popen[bytes] | None = None
+
+        def pass_on(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the handler's signature
+            received.append(number)
+            if worker is not None and worker.poll() is None:
+                worker.send_signal(signal.SIGTERM)
+
+        for number in (*_WARNINGS, *_ENDS):
+            signal.signal(number, pass_on)
+        left = max(1.0, self.seconds - (time.monotonic() - began))
+        with ExitStack() as stack:
+            # One writer a file: other ranks, maybe of other nodes, print into what srun keeps of each.
+            output = stack.enter_context(layout.job_log(self.job_id).open("ab")) if _leads() else None
+            worker = subprocess.Popen(
+                [*self.command, "--wall-seconds", f"{left:.0f}"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT if output else None,
+                env=self._environment(),
+                start_new_session=True,  # signals of the job step reach us alone; we pass them on, once
+            )
+            if received:  # before there was a worker
+                worker.send_signal(signal.SIGTERM)
+            code = worker.wait()
+        if received and -code in (*_WARNINGS, *_ENDS):  # it came before the worker could listen
+            code = EXIT_REQUEUE
+        return code, received[0] if received else None
+
+    def _environment(self) -> dict[str, str]:
+        """The worker's: one rank of several finds its place in the words of torchrun."""
+        environment = dict(os.environ)
+        if self.ranks == 1:
+            return environment
+        told = environment["SLURM_JOB_ID"] + environment.get("SLURM_RESTART_COUNT", "0")
+        return environment | {
+            "RANK": environment["SLURM_PROCID"],
+            "WORLD_SIZE": environment["SLURM_NTASKS"],
+            "LOCAL_RANK": environment["SLURM_LOCALID"],
+            "MASTER_ADDR": environment[
+                "SLURM_LAUNCH_NODE_IPADDR"
+            ],  # where the batch script runs: the first node
+            "MASTER_PORT": str(_PORTS[int(told) % len(_PORTS)]),
+        }
+
+
+def _leads() -> bool:
+    return os.environ.get("SLURM_PROCID", "0") == "0"
+
+
+def _requeue(layout: StoreLayout, job_id: str, ended_by: int | None) -> None:
+    """See that the job goes on: by its requeue, or where that can't be asked for by a new job in its place.
+
+    Raises:
+        SystemExit: it is not wanted, or not possible.
+    """
+    slurm_id = _slurm_id()
+    asks = shutil.which("scontrol") is not None
+    if ended_by in _ENDS:
+        # A job that ends by itself while it is being preempted, and still counts as running, is not requeued by SLURM. One
+        # that is COMPLETING was cancelled, and would come back to life, or is requeued already.
+        if not asks:
+            time.sleep(
+                _KILLED_WITHIN_SECONDS
+            )  # SLURM kills and requeues it; or kills it, if it was cancelled
+        if _state(slurm_id) != "RUNNING":
+            raise SystemExit(128 + signal.SIGTERM)
+    if asks:
+        done = subprocess.run(
+            ["scontrol", "requeue", slurm_id], capture_output=True, text=True, check=False, timeout=60
+        )
+        # As the requeue takes effect, this job's processes are ended, and the one that asked for it is one of them.
+        killed = done.returncode < 0 and _state(slurm_id) != "RUNNING"
+        if done.returncode == 0 or killed or "pending execution" in done.stderr:
+            return
+        print(f"scontrol requeue: {done.stderr.strip()}", file=sys.stderr, flush=True)  # noqa: T201
+    try:
+        _follow_up(layout, job_id)
+    except TausweepError as error:
+        print(f"job {job_id} is not requeued: {error}; `tausweep resume` goes on", file=sys.stderr)  # noqa: T201
+        raise SystemExit(EXIT_REQUEUE) from error
+
+
+def _slurm_id() -> str:
+    """This job's id; that of an array's last element alone would mean the whole array."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else os.environ["SLURM_JOB_ID"]
+
+
+def _state(slurm_id: str) -> str | None:
+    done = subprocess.run(
+        ["scontrol", "--oneliner", "show", "job", slurm_id],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    match = re.search(r"JobState=(\w+)", done.stdout)
+    return match[1] if match else None
+
+
+def _follow_up(layout: StoreLayout, job_id: str) -> None:
+    """Submit a job that goes on with this one's runs, and have the record name it."""
+    from submitit.helpers import clean_env
+
+    from tausweep.orchestrator.executors.base import JobRequest
+    from tausweep.orchestrator.executors.slurm.executor import SlurmExecutor
+    from tausweep.orchestrator.sweep.resources import Resources
+
+    record: dict[str, Any] = read_record(layout.job(job_id), "details")
+    resources = Resources.parse(record["details"]["resources"])
+    configuration = os.environ.get("SLURM_CONF")
+    with clean_env():  # what this job was given must not be what the next one asks for
+        if configuration is not None:
+            os.environ["SLURM_CONF"] = configuration
+        handle = SlurmExecutor().submit([JobRequest(job_id=job_id, layout=layout, resources=resources)])[0]
+    write_record(layout.job(job_id), record | {"details": handle.details})
+    print(f"job {job_id}: goes on as {handle.details['slurm_id']}", flush=True)  # noqa: T201

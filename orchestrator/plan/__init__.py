@@ -1,0 +1,1 @@
+"""The plan: the grid minus what the store has."""

@@ -1,0 +1,76 @@
+"""How long the rest of a sweep will take, from the speed of earlier runs of the same shape in the store."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from tausweep.orchestrator.plan.plan import PlannedRun, read_spec
+from tausweep.storage.attempts.records import read_attempt
+from tausweep.storage.errors import StoreError
+from tausweep.storage.files.records import read_record
+from tausweep.storage.layout import StoreLayout
+
+_LOOKED_AT = 500  # runs: a store of ten thousand has measured enough in its first hundreds
+_SHORTEST_SECONDS = 1.0  # of an attempt that tells a speed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Work that is left.
+
+    Attributes:
+        hours: wall-clock hours of all jobs together, for the runs whose speed is known; None if that is none of them.
+        measured: runs whose speed is known from earlier ones.
+        unknown: runs of which nothing like them was measured.
+    """
+
+    hours: float | None
+    measured: int
+    unknown: int
+
+
+def estimate(runs: Sequence[PlannedRun], layout: StoreLayout) -> Estimate:
+    """Estimate what runs will take.
+
+    A run is like an earlier one if its parameter count p and its batch are the same; evaluations are in the speed, so
+    that runs which evaluate more often than those before are underestimated.
+
+    Args:
+        runs: those to do.
+        layout: the store; of its runs the first hundreds are looked at.
+    """
+    rates = _rates(layout)
+    seconds, unknown = 0.0, 0
+    for run in runs:
+        known = rates.get((run.p, run.spec.batch_size))
+        left = run.spec.training.steps - min(run.status.tau, run.spec.training.steps)
+        if known:
+            seconds += left / median(known)
+        else:
+            unknown += 1
+    measured = len(runs) - unknown
+    return Estimate(hours=seconds / 3600 if measured else None, measured=measured, unknown=unknown)
+
+
+def _rates(layout: StoreLayout) -> dict[tuple[int, int], list[float]]:
+    """(p, batch) → steps a second of attempts that ended by themselves."""
+    rates = defaultdict(list)
+    for run_id in layout.run_ids()[:_LOOKED_AT]:
+        run = layout.run(run_id)
+        numbers = run.attempt_numbers()
+        if not numbers:
+            continue
+        try:
+            last = read_attempt(run, numbers[-1])
+            p = int(read_record(run.spec, "p")["p"])
+            batch = read_spec(run).batch_size
+        except StoreError:  # `status` and `store check` name what is wrong with it
+            continue
+        steps = (last.tau or 0) - (last.resumed_from_tau or 0)
+        seconds = (last.ended or last.started) - last.started
+        if steps > 0 and seconds >= _SHORTEST_SECONDS:
+            rates[p, batch].append(steps / seconds)
+    return rates

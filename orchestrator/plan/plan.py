@@ -1,0 +1,161 @@
+"""The plan: a sweep's grid minus what the store has. Made from files alone; writes nothing to the store, loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tausweep.jobs.spec.run_spec import RunSpec, stored_spec
+from tausweep.orchestrator.datasets.staging import ImageSet, identify
+from tausweep.orchestrator.executors.job_records import given_jobs, living_runs
+from tausweep.orchestrator.plan.parameter_counts import network_key, parameter_counts
+from tausweep.orchestrator.sweep.expansion import expand
+from tausweep.orchestrator.sweep.file import Sweep
+from tausweep.orchestrator.sweep.resources import Resources
+from tausweep.storage.attempts.records import RunState
+from tausweep.storage.attempts.status import RunStatus, run_status
+from tausweep.storage.files.object_store import each
+from tausweep.storage.files.records import read_record
+from tausweep.storage.layout import RunDirectory, StoreLayout
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRun:
+    """One run of a plan: its spec, its parameter count p and what the store says of it."""
+
+    spec: RunSpec
+    run_id: str
+    p: int
+    status: RunStatus
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Flat settings, with p and state beside them for filters and tables."""
+        return {**self.spec.settings(), "p": self.p, "state": self.status.state}
+
+    @property
+    def cost(self) -> float:
+        """Relative cost of the whole run: images through the network times its size."""
+        return float(self.spec.training.steps) * self.spec.batch_size * self.p
+
+    @property
+    def cost_left(self) -> float:
+        """Relative cost of what is left of the run."""
+        if self.status.state == "succeeded":
+            return 0.0
+        return self.cost * (1 - min(self.status.tau, self.spec.training.steps) / self.spec.training.steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A sweep's runs and where they stand.
+
+    Attributes:
+        sweep: the sweep's name.
+        axes: names of its axes.
+        runs: its runs, in the order of the grid.
+        images: image sets to prepare; empty for a plan made from a store.
+        resources: what it may use.
+        source: path of the sweep file.
+        executor: to which it was handed last, or is now.
+    """
+
+    sweep: str
+    axes: list[str]
+    runs: list[PlannedRun]
+    images: list[ImageSet]
+    resources: Resources
+    source: str
+    executor: str = "local"
+
+    def count(self, *states: RunState) -> int:
+        """How many runs are in one of these states."""
+        return sum(run.status.state in states for run in self.runs)
+
+    @property
+    def steps_left(self) -> int:
+        """Optimiser updates still to do."""
+        return sum(
+            max(0, run.spec.training.steps - run.status.tau)
+            for run in self.runs
+            if run.status.state != "succeeded"
+        )
+
+    @property
+    def remarks(self) -> list[str]:
+        """What to tell of runs that do otherwise than may be expected; each once."""
+        return list(dict.fromkeys(remark for run in self.runs for remark in run.spec.remarks))
+
+
+def make_plan(sweep: Sweep, layout: StoreLayout) -> Plan:
+    """Expand a sweep and look up what the store has of it.
+
+    Raises:
+        SweepFileError, DataError: the sweep can't be run as it is written.
+    """
+    specs, images = identify(expand(sweep), sweep.folder, layout)
+    return Plan(
+        sweep=sweep.name,
+        axes=sweep.axes,
+        runs=_planned(specs, layout, sweep.name),
+        images=images,
+        resources=sweep.resources,
+        source=sweep.source.name,
+    )
+
+
+def stored_plan(name: str, layout: StoreLayout) -> Plan:
+    """The plan of a sweep that was submitted to this store before, without its file.
+
+    Raises:
+        StoreError: its record or a spec can't be read.
+    """
+    record = read_record(layout.sweep(name), "run_ids", "axes", "resources", "source")
+    specs = list(each(layout.root, lambda run_id: read_spec(layout.run(run_id)), record["run_ids"]))
+    return Plan(
+        sweep=name,
+        axes=record["axes"],
+        runs=_planned(specs, layout, name),
+        images=[],
+        resources=Resources.parse(record["resources"]),
+        source=record["source"],
+        executor=record.get("executor", "local"),  # stores of before there was another
+    )
+
+
+def read_spec(run: RunDirectory) -> RunSpec:
+    """The spec of a stored run.
+
+    Raises:
+        IdentityError, StoreError: it was changed or can't be read.
+    """
+    return stored_spec(run.run_id, read_record(run.spec, "settings")["settings"])
+
+
+def _planned(specs: Sequence[RunSpec], layout: StoreLayout, sweep: str) -> list[PlannedRun]:
+    counts = parameter_counts(specs, layout)
+    run_ids = [spec.run_id for spec in specs]
+    states = each(layout.root, lambda run_id: run_status(layout.run(run_id)), run_ids)
+    runs = [
+        PlannedRun(spec=spec, run_id=run_id, p=counts[network_key(spec)], status=state)
+        for spec, run_id, state in zip(specs, run_ids, states, strict=True)
+    ]
+    return with_jobs(runs, sweep, layout)
+
+
+def with_jobs(runs: Iterable[PlannedRun], sweep: str, layout: StoreLayout) -> list[PlannedRun]:
+    """Runs with what their jobs add: those that wait in one are submitted, and the scheduler's own word."""
+    jobs = given_jobs(sweep, layout)
+    living = living_runs(jobs)
+    words = {run_id: job.word for job in jobs for run_id in job.run_ids}
+
+    def seen(run: PlannedRun) -> PlannedRun:
+        change: dict[str, str] = {}
+        if run.status.state == "pending" and run.run_id in living:
+            change["state"] = "submitted"
+        if run.status.state != "succeeded" and (word := words.get(run.run_id)):
+            change["scheduler_state"] = word
+        return replace(run, status=run.status.model_copy(update=change))
+
+    return [seen(run) for run in runs]

@@ -1,0 +1,1 @@
+"""What to run next: proposals by expected information, and the loop that trains them."""

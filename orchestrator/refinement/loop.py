@@ -1,0 +1,124 @@
+"""Carries `refine` out: from a stored sweep to proposed runs in a sweep file, and around again until n* is narrow.
+
+Called by the command line, which says where runs are executed. What is proposed is decided by `orchestrator.refinement.proposals`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from tausweep.orchestrator.analysis.tables import View, read_tables
+from tausweep.orchestrator.execution import prepare, run_states
+from tausweep.orchestrator.plan.plan import Plan, make_plan
+from tausweep.orchestrator.refinement.boundary_state import State, look
+from tausweep.orchestrator.refinement.proposals import Proposal, propose
+from tausweep.orchestrator.refinement.sweep_text import points_of, write_points
+from tausweep.orchestrator.sweep.file import read_sweep
+from tausweep.storage.errors import TausweepError
+from tausweep.storage.layout import StoreLayout
+
+TARGETS = ("boundary",)
+
+
+def next_points(
+    state: State, plan: Plan, count: int, width: float, largest_n: int | None
+) -> tuple[list[Proposal], list[dict[str, Any]]]:
+    """Proposals for the conditions that are not narrow enough, and their points."""
+    proposals = propose(state.open(width), count, taken=state.taken, largest_n=largest_n)
+    return proposals, points_of(plan, proposals, state.runs, state.budget)
+
+
+def answered(plan: Plan, layout: StoreLayout, view: View) -> list[str]:
+    """Runs in progress that have crossed the first criterion of tau_mem: more training can't change that."""
+    running = [run for run in plan.runs if run.status.state == "running"]
+    if not running:
+        return []
+    result = read_tables(replace(plan, runs=running), layout).resolve(plan.sweep, view, draws=1)
+    criterion = next((fit.criterion for fit in result.fits if fit.quantity == "tau_mem"), "")
+    return [
+        run.run_id
+        for run in result.runs
+        if (found := run.crossings.get(criterion)) and found.censored != "right"
+    ]
+
+
+class Site(Protocol):
+    """Where the runs of a loop are executed: this machine, or a scheduler."""
+
+    def place(self, plan: Plan) -> Plan:
+        """The plan with its executor and what that needs to know; refuses what can't be executed there."""
+
+    def execute(self, plan: Plan, watch: Callable[[Plan], None]) -> Plan:
+        """Execute what is to do of a plan, calling `watch` now and then, and give it back as it ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loop:
+    """Proposes, executes and looks again, until every n* is narrow.
+
+    Attributes:
+        layout: the store.
+        view: how the sweep is looked at.
+        parent: the sweep file that is refined.
+        out: the sweep file that runs are written into.
+        width: factor within which a 95 % interval of n* is narrow enough.
+        largest_n: no run is proposed above it.
+        early_stop: whether runs are cancelled once they memorise; they are censored for all else.
+        site: where runs are executed.
+    """
+
+    layout: StoreLayout
+    view: View
+    parent: Path
+    out: Path
+    width: float
+    largest_n: int | None
+    early_stop: bool
+    site: Site
+
+    def rounds(
+        self, plan: Plan, state: State, most: int, batch: int | None
+    ) -> Iterator[tuple[State, list[Proposal]]]:
+        """Yield what is known and what is proposed before each round is executed, and what is known at the end.
+
+        Args:
+            plan: the stored sweep.
+            state: of it.
+            most: runs in all.
+            batch: runs a round; by default one for every condition that is not narrow yet.
+
+        Raises:
+            TausweepError: a run failed; see the store.
+            KeyboardInterrupt: stopped by a signal; what was written and begun stays.
+        """
+        done = 0
+        while done < most and (left := state.open(self.width)):
+            count = min(most - done, batch or len(left))
+            proposals, points = next_points(state, plan, count, self.width, self.largest_n)
+            yield state, proposals
+            write_points(self.layout, self.out if done else self.parent, self.out, points)
+            plan = self._run(plan)
+            state = look(plan, self.layout, self.view, state.budget)
+            done += count
+        yield state, []
+
+    def _run(self, before: Plan) -> Plan:
+        """Execute what the file has beyond a plan."""
+        plan = self.site.place(make_plan(read_sweep(self.out), self.layout))
+        prepare.prepare(plan, self.layout)
+        known = {run.run_id for run in before.runs}
+        new = replace(plan, runs=[run for run in plan.runs if run.run_id not in known])
+        ended = self.site.execute(new, self._stop_answered)
+        if failed := [run.run_id for run in ended.runs if run.status.state == "failed"]:
+            raise TausweepError(
+                f"{plan.sweep}: {len(failed)} runs failed, refining stops; see: tausweep logs {plan.sweep} --failed"
+            )
+        return plan
+
+    def _stop_answered(self, now: Plan) -> None:
+        if self.early_stop:
+            for run_id in answered(now, self.layout, self.view):
+                run_states.cancel(self.layout.run(run_id))

@@ -1,0 +1,244 @@
+"""The tables of the report, as words.
+
+Called by the report; computes nothing. What is not known is a dash, and an interval that is open ends in ∞.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from tausweep.orchestrator.analysis.runs.grouping import condition_of, group_of
+from tausweep.orchestrator.analysis.runs.results import Comparison, Estimate, Fit, Law
+from tausweep.orchestrator.analysis.runs.wording import regime
+from tausweep.orchestrator.figures.study import Study
+from tausweep.orchestrator.report.plot_data import label
+
+_LONGEST = 160  # characters of a provenance
+_SIGNS = {"right": ">", "left": "≤", None: ""}
+
+
+class Table(NamedTuple):
+    """Columns, rows of text, and what to say if there is no row."""
+
+    columns: list[str]
+    rows: list[list[str]]
+    empty: str = ""
+
+
+def number(value: float | None) -> str:
+    """Three digits, or a dash."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def estimate(value: Estimate) -> str:
+    """Such as `0.64 [0.38, 0.91]`; `[40, ∞)` where only a bound is known."""
+    if value.low is None and value.high is None:
+        return number(value.estimate)
+    low = f"[{number(value.low)}" if value.low is not None else "(−∞"
+    high = f"{number(value.high)}]" if value.high is not None else "∞)"
+    return f"{number(value.estimate) + ' ' if value.estimate is not None else ''}{low}, {high}"
+
+
+def headline(study: Study, tau_mem: str, tau_gen: str) -> Table:
+    """One row a condition: its exponents and its boundary."""
+    result, rows = study.result, []
+    for condition in sorted({condition_of(run) for run in result.runs}):
+        exponents = [
+            next((f for f in result.fits if f.criterion == name and condition_of(f) == condition), None)
+            for name in (tau_mem, tau_gen)
+        ]
+        bounds = [
+            b for b in result.boundaries if condition_of(b) == condition and b.budget == result.budgets[-1]
+        ]
+        line = [found for found in result.lines if condition_of(found) == condition]
+        rows.append(
+            [
+                label(study, condition),
+                *(_exponent(fit) if fit else "–" for fit in exponents),
+                estimate(bounds[0].n_star) if bounds else "–",
+                (estimate(line[0].n_star) + ("" if line[0].converged else " (not converged)"))
+                if line
+                else "–",
+            ]
+        )
+    last = f"τ = {result.budgets[-1]:,}" if result.budgets else "τ"
+    heads = [
+        "runs",
+        f"exponent of n, {tau_mem}",
+        f"exponent of n, {tau_gen}",
+        f"n* at {last}",
+        "n* without end",
+    ]
+    return Table(heads, rows)
+
+
+def _exponent(fit: Fit | Law) -> str:
+    return estimate(fit.exponent) if fit.reason is None else f"no fit: {fit.reason}"
+
+
+def _compared(comparisons: Sequence[Comparison], hypothesis: str) -> list[str]:
+    found = next((one for one in comparisons if one.hypothesis == hypothesis), None)
+    return ["–", "–"] if found is None else [number(found.p_value), number(found.delta_aicc)]
+
+
+def fits(study: Study) -> Table:
+    """The law of every criterion and condition."""
+    columns = ["criterion", "runs", "p", "exponent of n", "τ/n at exponent 1", "crossed", "censored", "σ of ln τ",
+               "p(=1)", "ΔAICc(=1)", "p(=0)", "ΔAICc(=0)", "p(straight)", "note"]  # fmt: skip
+    rows = [
+        [
+            fit.criterion, label(study, condition_of(fit)), f"{fit.p:,}", _exponent(fit), estimate(fit.prefactor),
+            str(fit.n_points), str(fit.n_censored), number(fit.diagnostics.sigma if fit.diagnostics else None),
+            *_compared(fit.comparisons, "exponent = 1"), *_compared(fit.comparisons, "exponent = 0"),
+            number(fit.diagnostics.curvature_p_value if fit.diagnostics else None), fit.interval_note or "",
+        ]
+        for fit in study.result.fits
+    ]  # fmt: skip
+    return Table(columns, rows, "No criterion was measured.")
+
+
+def laws(study: Study) -> Table:
+    """The laws over widths."""
+    columns = ["criterion", "runs", "exponent of n", "exponent of 1/W", "amplitudes", "crossed", "censored",
+               "p(=1)", "p(width = 1)", "p(one exponent for all)"]  # fmt: skip
+    rows = [
+        [
+            law.criterion, "; ".join(law.groups), _exponent(law), estimate(law.width_exponent),
+            ", ".join(map(number, law.amplitudes)), str(law.n_points), str(law.n_censored),
+            *(_compared(law.comparisons, name)[0] for name in ("exponent = 1", "width exponent = 1", "one exponent for all")),
+        ]
+        for law in study.result.laws
+    ]  # fmt: skip
+    return Table(columns, rows)
+
+
+def collapses(study: Study) -> Table:
+    """The collapse of each condition."""
+    rows = [
+        [label(study, condition_of(c)), number(c.score), number(c.unscaled), estimate(c.exponent), number(c.best), c.reason or ""]
+        for c in study.result.collapses
+    ]  # fmt: skip
+    return Table(["runs", "score in τ/n", "in τ", "best exponent", "score there", "note"], rows)
+
+
+def medians(study: Study) -> Table:
+    """The timescale of each criterion, condition and n."""
+    rows = [
+        [
+            t.criterion, label(study, condition_of(t)), str(t.n),
+            estimate(t.tau) if t.censored is None else f"{_SIGNS[t.censored]} {number(t.bound)}",
+            str(t.n_points), str(t.n_censored),
+        ]
+        for t in study.result.timescales
+    ]  # fmt: skip
+    return Table(["criterion", "runs", "n", "median τ", "crossed", "censored"], rows)
+
+
+def classes(study: Study) -> Table:
+    """tau_mem of each class, and what regime that is."""
+    of = {(condition_of(found), found.n): regime(found) for found in study.result.regimes}
+    rows = [
+        [
+            label(study, condition_of(t)), str(t.n), str(t.label), number(t.images),
+            estimate(t.tau) if t.censored is None else f"{_SIGNS[t.censored]} {number(t.bound)}",
+            str(t.n_points), str(t.n_censored), of[condition_of(t), t.n],
+        ]
+        for t in sorted(study.result.by_class, key=lambda t: (condition_of(t), t.n, t.label))
+    ]  # fmt: skip
+    return Table(["runs", "n", "class", "its images", "median τ", "crossed", "censored", "regime"], rows)
+
+
+def lines(study: Study) -> Table:
+    """The architectural line of each condition."""
+    rows = [
+        [
+            label(study, condition_of(found)),
+            f"{found.p:,}",
+            estimate(found.n_star),
+            number(found.growth),
+            found.verdict,
+        ]
+        for found in study.result.lines
+    ]
+    return Table(["runs", "p", "n* without end of training", "d ln n* / d ln τ at the end", "verdict"], rows)
+
+
+def provenance(attempts: pa.Table) -> Table:
+    """What executed the runs: every recorded version and machine, with the number of attempts."""
+    hidden = {"run_id", "error", "traceback", "job_id", "failure", "state", "retry", "pid"}
+    rows = []
+    for field in attempts.schema:
+        if field.name in hidden or not pa.types.is_string(field.type):
+            continue
+        counts = Counter(value for value in attempts[field.name].to_pylist() if value is not None)
+        if counts:
+            words = [
+                f"{_brief(value)} ({count})" if len(counts) > 1 else _brief(value)
+                for value, count in counts.most_common(8)
+            ]
+            rows.append([field.name, ", ".join(words) + (" …" if len(counts) > 8 else "")])
+    return Table(["", "attempts"], rows, "No run has been executed.")
+
+
+def _brief(text: str) -> str:
+    """A text as it is, or its length and digest where it is as long as a diff is."""
+    if len(text) <= _LONGEST:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return f"{len(text.splitlines())} lines, sha256 {digest}…; whole in the records of the attempts"
+
+
+def settings(runs: pa.Table) -> Table:
+    """Settings that have one value in all runs."""
+    hidden = {"run_id", "state", "attempt", "tau", "failure", "error"}
+    rows = []
+    for name in runs.column_names:
+        values = {str(value) for value in runs[name].to_pylist()}
+        if name not in hidden and len(values) == 1 and values != {"None"}:
+            rows.append([name, values.pop()])
+    return Table(["setting", "value"], rows, "There is no run.")
+
+
+def run_rows(study: Study, runs: pa.Table, tau_mem: str) -> tuple[list[str], list[dict[str, Any]]]:
+    """The columns of the table of runs, and its rows with the words by which they are found."""
+    varying = [
+        name
+        for name in runs.column_names
+        if name not in {"run_id", "state", "attempt", "tau", "failure", "error"}
+        and len({str(value) for value in runs[name].to_pylist()}) > 1
+    ]
+    found = {run.run_id: run.crossings.get(tau_mem) for run in study.result.runs}
+    rows = []
+    for row in runs.to_pylist():
+        crossing = found.get(row["run_id"])
+        tau = "–"
+        if crossing is not None:
+            tau = _SIGNS[crossing.censored] + number(
+                crossing.tau if crossing.tau is not None else crossing.bound
+            )
+        cells = [
+            row["run_id"],
+            row["state"],
+            *(_text(row[name]) for name in varying),
+            _text(row.get("tau")),
+            tau,
+        ]
+        words = [*(f"{name}={_text(row[name])}" for name in varying), row["run_id"], row["state"]]
+        rows.append({"cells": cells, "words": [word.lower() for word in words]})
+    return ["run", "state", *varying, "tau", tau_mem or "tau_mem"], rows
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def groups_of(study: Study) -> list[str]:
+    """Optimizers, batches and settings of a study."""
+    return sorted({group_of(run) for run in study.result.runs})

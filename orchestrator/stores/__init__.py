@@ -1,0 +1,1 @@
+"""Which store, which sweep, which runs a command means, and what failed there."""

@@ -1,0 +1,83 @@
+"""What went wrong: failures grouped by class and message (forty runs with one mistake are one group), and logs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tausweep.storage.attempts.claims import lost
+from tausweep.storage.attempts.records import Failure, read_attempt
+from tausweep.storage.attempts.status import run_status
+from tausweep.storage.files.records import read_record
+from tausweep.storage.layout import StoreLayout
+
+_NUMBERS = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,}\b|\d+(\.\d+)?(e[+-]?\d+)?")
+
+HINTS: dict[Failure, str] = {
+    "error": "a mistake in the code or the settings: the same happens again until it is mended; then `resume --failed`",
+    "not_finite": "the training diverged: lower lr, lengthen warmup or set clip; that makes a new run",
+    "out_of_memory": "fewer workers at once, or a smaller model or batch (a new run); then `resume --failed`",
+    "bad_data": "see whether the images are there and readable, `run` the sweep file again; then `resume --failed`",
+    "lost_worker": "killed from outside: look for the kernel's OOM killer (dmesg) or the scheduler's limits, lower "
+    "memory or time, or raise resources.max_attempts; then `resume`",
+}
+
+
+@dataclass
+class FailureGroup:
+    """Runs that failed in the same way.
+
+    Attributes:
+        failure: class of the failure.
+        error: message of the first of them; hint: what can be done.
+        traceback: traceback of the first, empty for workers that vanished.
+        run_ids, logs: all of them.
+    """
+
+    failure: Failure
+    error: str
+    hint: str
+    traceback: str
+    run_ids: list[str] = field(default_factory=list)
+    logs: list[Path] = field(default_factory=list)
+
+
+def group_failures(layout: StoreLayout, run_ids: Iterable[str]) -> list[FailureGroup]:
+    """Group the failed among some runs, the largest group first."""
+    groups: dict[tuple[str, str], FailureGroup] = {}
+    for run_id in run_ids:
+        run = layout.run(run_id)
+        status = run_status(run)
+        if status.state != "failed":
+            continue
+        record = read_attempt(run, status.attempt)
+        if record.state == "running":
+            record = lost(run, record)
+        trace = record.traceback or ""
+        # Numbers differ from run to run (steps, losses, pids, run ids in paths) where the mistake is the same one.
+        shape = _NUMBERS.sub("#", trace or record.failure or "")
+        failure = record.failure or "error"
+        new = FailureGroup(failure, status.error or "", HINTS[failure], trace)
+        group = groups.setdefault((failure, shape), new)
+        group.run_ids.append(run_id)
+        group.logs.append(run.log(record.attempt))
+    return sorted(groups.values(), key=lambda group: -len(group.run_ids))
+
+
+def job_logs(layout: StoreLayout, job_id: str | None) -> list[Path]:
+    """What a job itself printed, outside of its runs: the worker, and what the scheduler kept. Empty files are left out."""
+    if job_id is None or not layout.job(job_id).exists():
+        return []
+    output = read_record(layout.job(job_id), "details")["details"].get("output")
+    logs = [layout.job_log(job_id), *([Path(output)] if output else [])]
+    return [log for log in logs if log.exists() and log.stat().st_size]
+
+
+def _jobs_of(layout: StoreLayout, run_id: str) -> Iterator[str]:
+    """Jobs that were given a run and are not known to have ended."""
+    for job_id in layout.job_ids():
+        listing = layout.job_runs(job_id)
+        if listing.exists() and run_id in listing.read_text():
+            yield job_id

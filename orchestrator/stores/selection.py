@@ -1,0 +1,80 @@
+"""Which sweep and which runs a command means: by file, by name, by filter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tausweep.orchestrator.plan.plan import Plan, make_plan, stored_plan
+from tausweep.orchestrator.stores.access import require_store
+from tausweep.orchestrator.sweep.file import find_sweep, read_sweep
+from tausweep.orchestrator.sweep.filters import matches, parse_where
+from tausweep.storage.errors import InputError, nearest
+from tausweep.storage.files.records import read_record
+from tausweep.storage.layout import RunDirectory, StoreLayout
+
+
+def planned(file: str, overrides: Sequence[str] | None, layout: StoreLayout) -> Plan:
+    """The plan of a sweep file, or of a shipped sweep by its name.
+
+    Raises:
+        SweepFileError, DataError, InputError: file or overrides are wrong.
+    """
+    return make_plan(read_sweep(find_sweep(file), overrides or []), layout)
+
+
+def stored(sweep: str, layout: StoreLayout, where: Sequence[str] | None = None) -> Plan:
+    """The plan of a sweep of the store, by its name or its file, narrowed to the runs that fit a filter.
+
+    Raises:
+        InputError: no such store or sweep, or the filter is wrong.
+    """
+    name = sweep_name(sweep, layout)
+    wanted = parse_where(where or [], extra=["state", "p"])
+    plan = stored_plan(name, layout)
+    return replace(plan, runs=[run for run in plan.runs if matches(wanted, run.settings)])
+
+
+def run_ids(sweep: str, layout: StoreLayout) -> list[str]:
+    """The ids of a stored sweep's runs.
+
+    Raises:
+        InputError: no such store or sweep.
+    """
+    ids: list[str] = read_record(layout.sweep(sweep_name(sweep, layout)), "run_ids")["run_ids"]
+    return ids
+
+
+def find_run(begin: str, layout: StoreLayout, otherwise: str = "") -> RunDirectory:
+    """The one run whose id begins so.
+
+    Args:
+        begin: the run's id, or the beginning of it.
+        layout: the store.
+        otherwise: what the error says besides, if there is none.
+
+    Raises:
+        InputError: no run, or several, begin so.
+    """
+    found = [run_id for run_id in layout.run_ids() if run_id.startswith(begin)]
+    if not found:
+        raise InputError(f"{begin}: no run begins so{otherwise}")
+    if len(found) > 1:
+        raise InputError(f"{begin}: {len(found)} runs begin so ({', '.join(found[:5])} …); give more digits")
+    return layout.run(found[0])
+
+
+def sweep_name(sweep: str, layout: StoreLayout) -> str:
+    """The name of a stored sweep that was given by name or by file.
+
+    Raises:
+        InputError: no such store or sweep.
+    """
+    require_store(layout)
+    name = sweep
+    if sweep.endswith((".yaml", ".yml")) and Path(sweep).exists():
+        name = read_sweep(Path(sweep)).name
+    if name not in layout.sweep_names():
+        raise InputError(f"{sweep}: no such sweep in {layout.root}; {nearest(name, layout.sweep_names())}")
+    return name

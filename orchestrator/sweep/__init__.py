@@ -1,0 +1,1 @@
+"""The sweep file: settings, grid, conditions, resources."""

@@ -1,0 +1,1 @@
+"""Care for a whole store: compaction, verification, transfer to another store."""

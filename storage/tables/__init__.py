@@ -1,0 +1,1 @@
+"""The store's tables: schemas, Parquet parts, the attempt rule, SQL."""

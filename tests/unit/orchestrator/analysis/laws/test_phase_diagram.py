@@ -1,0 +1,45 @@
+"""States of a point count the runs that say something about its budget, and no others."""
+
+from __future__ import annotations
+
+import pytest
+
+from tausweep.orchestrator.analysis.criteria.crossing import Crossing
+from tausweep.orchestrator.analysis.laws.phase_diagram import phase_points
+from tausweep.orchestrator.analysis.runs.results import RunTimescales
+
+
+def run(seed, mem, gen, budget):
+    return RunTimescales(W=16, p=1, optimizer="adam", batch="n", settings={}, run_id=str(seed), state="succeeded", n=32,
+                         seed=seed, subset=0, budget=budget, crossings={"mem": mem, "gen": gen})  # fmt: skip
+
+
+def at(tau):
+    return Crossing(tau, None, None)
+
+
+def after(bound):
+    return Crossing(None, "right", bound)
+
+
+def point(*runs, budget=None):
+    (found,) = phase_points(runs, "mem", "gen", budget)
+    return found
+
+
+def test_runs_that_ended_before_the_largest_budget_do_not_outvote_one_that_memorises():
+    found = point(
+        run(0, at(800), at(50), 1000), run(1, after(100), at(50), 100), run(2, after(100), at(50), 100)
+    )
+    assert (found.state, found.n_crossed, found.n_runs, found.budget) == ("memorises", 1, 1, 1000)
+
+
+@pytest.mark.parametrize(
+    ("budget", "state"), [(1000, "memorises"), (700, "generalises"), (40, "not yet good")]
+)
+def test_a_smaller_budget_asks_what_was_reached_by_then(budget, state):
+    assert point(run(0, at(800), at(50), 1000), budget=budget).state == state
+
+
+def test_a_budget_that_no_run_reached_has_no_state():
+    assert point(run(0, after(100), after(100), 100), budget=500).state is None

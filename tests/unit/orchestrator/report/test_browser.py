@@ -1,0 +1,174 @@
+"""The report in headless Chromium: it renders, slider and filters work, nothing is wrong and nothing is loaded."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.unit.orchestrator.report.report_material import HOSTILE, report
+from tests.unit.orchestrator.synthetic_study import empty, study
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A running browser."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    path = os.environ.get("TAUSWEEP_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip("no Chromium on PATH: install the package `chromium`, or set TAUSWEEP_CHROMIUM")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Opened:
+    """A page and what it did."""
+
+    page: object
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def traces(self, plot):
+        return self.page.evaluate(f"document.getElementById('{plot}').data.map(t => [t.name, t.x.length])")
+
+
+@pytest.fixture
+def opened(chromium, tmp_path):
+    """`opened(html, width=…, scheme=…)`: the page in a window of its own, when it has drawn."""
+    contexts = []
+
+    def open_page(html, *, width=1200, scheme="light"):
+        file = tmp_path / f"report {len(contexts)}.html"
+        file.write_text(html)
+        context = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        contexts.append(context)
+        found = Opened(context.new_page())
+        found.page.on("console", lambda message: found.complaints.append(message.text))
+        found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
+        found.page.on("request", lambda request: found.requests.append(request.url))
+        found.page.goto(file.as_uri())
+        found.page.wait_for_selector("html[data-ready]", timeout=60_000)
+        return found
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory):
+    tables = study(seeds=(0, 1), widths=(8, 16), steps=3000)
+    return report(tables, tmp_path_factory.mktemp("store"), failures=[("error", "bad", "Traceback")])
+
+
+def test_it_renders_without_a_complaint_and_without_a_request(opened, html):
+    found = opened(html)
+    assert found.page.locator("#curve-plot svg.main-svg").count() > 0
+    assert found.complaints == []
+    assert [url for url in found.requests if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert len([url for url in found.requests if url.startswith("file:")]) == 1
+
+
+def test_the_slider_moves_the_phase_diagram_through_the_budgets(opened, html):
+    found = opened(html)
+    assert found.page.locator("#budget").inner_text() == "3,000"
+    late = dict(found.traces("phase-plot"))
+    slider = found.page.locator("#budget-slider")
+    slider.focus()
+    slider.press("Home")
+    assert found.page.locator("#budget").inner_text() != "3,000"
+    early = dict(found.traces("phase-plot"))
+    assert late["memorises"] > 0
+    assert "memorises" not in early
+    assert found.complaints == []
+
+
+def test_filters_choose_the_curves(opened, html):
+    found = opened(html)
+    assert len(found.traces("curve-plot")) == 16
+    found.page.locator("#filter-W input").first.uncheck()
+    assert len(found.traces("curve-plot")) == 8
+    assert found.page.locator("#curve-count").inner_text() == "8 of 16 runs."
+    found.page.locator("#filter-n input").first.uncheck()
+    assert len(found.traces("curve-plot")) == 6
+    found.page.locator("#mean").check()
+    assert len(found.traces("curve-plot")) == 3
+
+
+def test_measure_and_scale_change_what_is_drawn(opened, html):
+    found = opened(html)
+
+    def first_x():
+        return found.page.evaluate("document.getElementById('curve-plot').data[0].x[0]")
+
+    plain = first_x()
+    found.page.select_option("#scale", "n")
+    assert first_x() == pytest.approx(plain / 16)
+    found.page.select_option("#measure", label="frechet_pca")
+    title = found.page.evaluate("document.getElementById('curve-plot').layout.yaxis.title.text")
+    assert title == "frechet_pca"
+    found.page.select_option("#criterion", label="loss_gap=0.1@t150")
+    assert "n^1" in found.traces("tau-plot")[-1][0]
+    assert found.complaints == []
+
+
+def test_runs_are_found_by_their_settings(opened, html):
+    found = opened(html)
+    assert found.page.locator("#run-table tbody tr").count() == 16
+    found.page.fill("#run-filter", "n=32 w=16")
+    assert found.page.locator("#run-table tbody tr").count() == 2
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_light_and_dark_follow_the_system_and_can_be_switched(opened, html, scheme):
+    found = opened(html, scheme=scheme)
+    ground = "getComputedStyle(document.body).backgroundColor"
+    before = found.page.evaluate(ground)
+    assert (before == "rgb(255, 255, 255)") == (scheme == "light")
+    found.page.click("#theme")
+    assert found.page.evaluate(ground) != before
+
+
+def test_a_phone_needs_no_sideways_scrolling_of_the_page(opened, html):
+    found = opened(html, width=360)
+    assert found.page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert found.page.locator("#phase-plot svg.main-svg").first.bounding_box()["width"] <= 360
+
+
+def test_on_a_phone_the_legend_lies_below_the_axis_and_leaves_the_plot_room(opened, html):
+    found = opened(html, width=360)
+    title = found.page.locator("#curve-plot .xtitle").bounding_box()
+    legend = found.page.locator("#curve-plot .legend").bounding_box()
+    assert legend["y"] >= title["y"] + title["height"]
+    assert legend["height"] < 0.35 * found.page.locator("#curve-plot").bounding_box()["height"]
+
+
+def test_text_of_users_runs_no_script(opened, tmp_path):
+    tables = study(seeds=(0,), n_values=(16, 32))
+    found = opened(
+        report(tables, tmp_path, sweep=HOSTILE, failures=[("error", HOSTILE, HOSTILE)], source=HOSTILE)
+    )
+    assert found.page.evaluate("window.broken === undefined")
+    assert found.complaints == []
+    assert found.page.locator("h1").inner_text().startswith("</script>")
+
+
+def test_an_empty_sweep_renders(opened, tmp_path):
+    found = opened(report(empty(), tmp_path))
+    assert "No run has a measurement yet" in found.page.locator("#summary").inner_text()
+    assert found.complaints == []
+
+
+def test_an_all_censored_sweep_renders(opened, tmp_path):
+    found = opened(report(study(steps=150, seeds=(0,)), tmp_path))
+    assert found.complaints == []
+    assert dict(found.traces("phase-plot")).keys() & {"not yet good"}

@@ -1,0 +1,254 @@
+"""The ranks under a worker: started, told which run to train, and asked for the cause when one fails.
+
+Rank 0 alone claims runs, beats, checkpoints and publishes; the others follow it from run to run (`workers.ranks.follower`), so
+that torch is loaded once. `Team` itself is a worker that works alone. How ranks talk is in `workers.ranks.process_group`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import distributed
+from torch.distributed.distributed_c10d import Store
+
+from tausweep.jobs.ranks import Ranks
+from tausweep.storage.errors import InputError, TausweepError
+from tausweep.storage.layout import RunDirectory
+from tausweep.workers.ranks.process_group import (
+    START_SECONDS,
+    GroupRanks,
+    Place,
+    failure_key,
+    find_store,
+    ready_key,
+    report,
+)
+
+_REPORT_SECONDS = 10.0  # how long ranks that live may take to say why they ended
+_LOOPBACK = "127.0.0.1"
+
+
+class Team:
+    """The ranks that a worker leads, as a context manager; this class itself is a worker alone.
+
+    Attributes:
+        ranks: what the training loop is given.
+    """
+
+    ranks: Ranks = Ranks()
+
+    def __enter__(self) -> Team:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave nothing behind."""
+
+    def assemble(self) -> None:
+        """Have all ranks ready for a run, before it is claimed."""
+
+    def begin(self, run: RunDirectory) -> None:
+        """Let the other ranks train a run."""
+
+    def done(self) -> None:
+        """Note that all ranks have come to the end of a run together."""
+
+    def cause(self, ending: dict[str, Any]) -> dict[str, Any]:
+        """Why an attempt failed, from how it ended in rank 0: an error of another rank may be behind it."""
+        return ending
+
+    def idle(self) -> None:
+        """Show the other ranks that this one lives, while there is nothing to train."""
+
+    def end(self, code: int) -> None:
+        """Let the other ranks end with an exit code."""
+
+
+class Leader(Team):
+    """Rank 0 of several.
+
+    It starts the others itself, on this host, unless it was given a place among ranks that somebody else has started.
+    Ranks that are out of step, because one of them failed in the midst of a run, are replaced by new ones.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int,
+        device: torch.device,
+        timeout_seconds: float,
+        place: Place | None,
+        arguments: Sequence[str],
+    ) -> None:
+        """Prepare; nothing is started.
+
+        Args:
+            size: ranks, with this one.
+            device: where this one computes.
+            timeout_seconds: how long one rank waits for another before it is taken for lost.
+            place: of this process, if the ranks were started by somebody else.
+            arguments: of this worker, which the ranks that it starts are given too.
+        """
+        self._size, self._device, self._timeout = size, device, timeout_seconds
+        self._place, self._arguments = place, arguments
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._group: GroupRanks | None = None
+        self._in_step = False
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Kill the ranks that this one started, which hold nothing, and leave the group."""
+        for child in self._children.values():
+            child.kill()
+            child.wait()
+        self._children = {}
+        GroupRanks.leave()
+
+    def assemble(self) -> None:
+        """Start or join the ranks, if that is not done or they are not to be used any more.
+
+        Raises:
+            TausweepError: a rank does not come, or ranks that were started by somebody else are out of step.
+        """
+        if self._in_step and all(child.poll() is None for child in self._children.values()):
+            return
+        if self._place is None:
+            self._start()
+        elif self._group is None:
+            self._join(self._place, find_store(self._place))
+        else:
+            raise TausweepError("the ranks are out of step after a run that failed; start all of them again")
+
+    def _start(self) -> None:
+        self.__exit__(None, None, None)
+        # The port is bound before anybody is told of it, so no other process can take it; nobody outside can reach it.
+        listener = socket.create_server((_LOOPBACK, 0))
+        port = listener.getsockname()[1]
+        store = distributed.TCPStore(  # type: ignore[attr-defined] # public, but missing in torch's own types
+            _LOOPBACK, port, is_master=True, wait_for_workers=False, master_listen_fd=listener.detach()
+        )
+        os.environ["GLOO_SOCKET_IFNAME"] = _loopback_interface()
+        for rank in range(1, self._size):
+            place = Place(rank=rank, size=self._size, local_rank=rank, address=_LOOPBACK, port=port)
+            self._children[rank] = subprocess.Popen(
+                [sys.executable, "-m", "tausweep.workers", *self._arguments, "--parent", str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                env=os.environ | place.environment(),
+            )
+        self._wait_for_children(store)
+        self._join(Place(rank=0, size=self._size, local_rank=0, address=_LOOPBACK, port=port), store)
+
+    def _wait_for_children(self, store: Store) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        for rank, child in self._children.items():
+            while not store.check([ready_key(rank)]):
+                if child.poll() is not None:
+                    raise TausweepError(f"{self._name(rank)} ended with code {child.returncode} at its start")
+                if time.monotonic() > deadline:
+                    raise TausweepError(f"{self._name(rank)} has not started within {START_SECONDS:.0f} s")
+                time.sleep(0.05)
+
+    def _join(self, place: Place, store: Store) -> None:
+        self.ranks = self._group = GroupRanks(place, store, self._device, self._timeout)
+        self._in_step = True
+
+    def begin(self, run: RunDirectory) -> None:
+        """Let the other ranks train a run; they count as out of step until `done`."""
+        self._in_step = False
+        self.ranks.broadcast({"run": str(run.path)})
+
+    def done(self) -> None:
+        """Note that all ranks have come to the end of a run together."""
+        self._in_step = True
+
+    def cause(self, ending: dict[str, Any]) -> dict[str, Any]:
+        """The first error that any rank has told of; of ranks that lost touch, those that say nothing any more."""
+        if self._group is None:
+            return ending
+        if ending["failure"] == "not_finite":  # losses are averaged: every rank has seen it, at the same step
+            self._in_step = True
+            return ending
+        first = report(self._group, ending)
+        told = json.loads(self._group.store.get(failure_key(first)))
+        if told["failure"] != "lost_worker":
+            prefix = f"{self._name(first)}: " if first else ""
+            return {**told, "error": prefix + told["error"]}
+        silent = self._silent(self._group.store)
+        if not silent:
+            return ending
+        fates = "; ".join(f"{self._name(rank)} {self._fate(rank)}" for rank in silent)
+        return {**ending, "error": fates}  # what rank 0 saw of it is in its traceback
+
+    def _silent(self, store: Store) -> list[int]:
+        deadline = time.monotonic() + _REPORT_SECONDS
+        waiting = set(range(1, self._size))
+        while waiting:
+            dead = {rank for rank, child in self._children.items() if child.poll() is not None}
+            waiting = {rank for rank in waiting if not store.check([failure_key(rank)])}
+            if waiting <= dead or time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        return sorted(waiting)
+
+    def _name(self, rank: int) -> str:
+        child = self._children.get(rank)
+        return f"rank {rank}" + (f" (pid {child.pid})" if child else "")
+
+    def _fate(self, rank: int) -> str:
+        child = self._children.get(rank)
+        if child is None or child.poll() is None:
+            return f"was lost or did not answer for {self._timeout:g} s (rank_timeout_seconds)"
+        code = child.returncode
+        return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+
+    def idle(self) -> None:
+        """Show the other ranks that this one lives, or they would take it for lost."""
+        if self._in_step:
+            self.ranks.broadcast({})
+
+    def end(self, code: int) -> None:
+        """Let the other ranks end with an exit code."""
+        if self._in_step:
+            self.ranks.broadcast({"end": code})
+
+
+def _loopback_interface() -> str:
+    return next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
+
+
+def make_team(
+    *,
+    processes: int,
+    device: torch.device,
+    timeout_seconds: float,
+    place: Place | None,
+    arguments: Sequence[str],
+) -> Team:
+    """A worker's team: alone, or at the head of several ranks (see `Leader`).
+
+    Raises:
+        InputError: there are not as many ranks as were asked for.
+    """
+    if place is not None and processes not in (1, place.size):
+        raise InputError(f"--processes {processes}: the environment has WORLD_SIZE = {place.size}")
+    if place is None and processes == 1:
+        return Team()
+    return Leader(
+        size=place.size if place else processes,
+        device=device,
+        timeout_seconds=timeout_seconds,
+        place=place,
+        arguments=arguments,
+    )
