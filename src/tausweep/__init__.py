@@ -55,9 +55,31 @@ __all__ = [
 
 def main() -> None:
     """Run the command line: the entry point of the command `tausweep`."""
-    from tausweep.orchestrator.cli.app import main as command_line
+    import sys
 
-    command_line()
+    from tausweep.shadowing import loaded_shadow, require_no_shadow
+    from tausweep.storage.errors import InputError
+
+    try:
+        require_no_shadow()
+        from tausweep.orchestrator.cli.app import main as command_line
+
+        command_line()
+    except InputError as error:
+        sys.exit(_say(error))
+    except (ImportError, AttributeError) as error:
+        if (shadow := loaded_shadow()) is None:
+            raise
+        sys.exit(
+            _say(f"{shadow}, which PYTHONPATH puts first, stands in the way of what has its name ({error})")
+        )
+
+
+def _say(message: object) -> int:
+    import sys
+
+    sys.stderr.write(f"tausweep: {message}\n")
+    return 2
 
 
 def __getattr__(name: str) -> Any:

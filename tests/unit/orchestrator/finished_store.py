@@ -180,11 +180,11 @@ def run_command(*arguments: str | Path, store: Path) -> Done:
 
 
 def python(*arguments: str) -> list[str]:
-    """The command line of a Python that finds the four packages from any folder."""
+    """The command line of this Python."""
     return [sys.executable, *arguments]
 
 
-ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": "1"}
+ENVIRONMENT = os.environ | {"PYTHONUNBUFFERED": "1"}
 
 
 def refused(done: Done, *words: str) -> None:
