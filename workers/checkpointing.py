@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import pickle
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 
@@ -20,6 +21,7 @@ from tausweep.storage.files.atomic import publish
 from tausweep.storage.files.object_store import read
 from tausweep.storage.layout import RunDirectory
 from tausweep.workers.failures import is_out_of_memory
+from tausweep.workers.options import WorkerOptions
 
 NEWEST = 2
 _UNREADABLE = (pickle.UnpicklingError, EOFError, RuntimeError, TypeError, ValueError, LookupError)
@@ -39,6 +41,12 @@ class CheckpointPolicy:
     seconds: float = 60.0
     steps: int | None = None
     keep: tuple[int, ...] | Literal["evaluations"] = ()
+
+    @classmethod
+    def of(cls, options: WorkerOptions) -> Self:
+        """The policy of a worker's options."""
+        seconds = math.inf if options.checkpoint_seconds is None else options.checkpoint_seconds
+        return cls(seconds=seconds, steps=options.checkpoint_steps, keep=options.keep_checkpoints)
 
     def due(self, *, steps: int, seconds: float, last_save: float) -> bool:
         """Whether it is time, so many steps and seconds after the last checkpoint, which took `last_save` seconds."""

@@ -12,7 +12,6 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ import torch
 from tausweep.jobs.training.loop import train
 from tausweep.storage.attempts.claims import begin_attempt, end_attempt
 from tausweep.storage.attempts.liveness import Watch
-from tausweep.storage.attempts.records import AttemptRecord, Claim, RetryPolicy
+from tausweep.storage.attempts.records import AttemptRecord, Claim
 from tausweep.storage.attempts.status import run_status
 from tausweep.storage.errors import ClaimLostError, StoreError
 from tausweep.storage.files.local_copies import growing_log
@@ -32,6 +31,7 @@ from tausweep.workers.context import AttemptContext
 from tausweep.workers.failures import describe
 from tausweep.workers.heartbeat import Heartbeat
 from tausweep.workers.inputs import open_features, open_images, open_labels, open_spec
+from tausweep.workers.options import WorkerOptions
 from tausweep.workers.provenance import provenance
 from tausweep.workers.ranks.team import Team
 from tausweep.workers.stop import StopFlag
@@ -42,30 +42,13 @@ MERGED_RUNS = 32
 _ALONE = Team()
 
 
-@dataclass(frozen=True, kw_only=True)
-class WorkerOptions:
-    """How a worker works; nothing here changes a result.
-
-    Attributes:
-        device: where to compute.
-        heartbeat_seconds: between two signs of life.
-        checkpoints: when they are saved, and which are kept.
-        retries: what is allowed if this worker gets lost.
-        parent: pid whose end stops the worker, None if it should outlive whoever started it.
-        job_id: the submission the worker belongs to.
-        wait: stay while others execute the worker's runs, or while runs wait for their next try.
-    """
-
-    device: torch.device
-    heartbeat_seconds: float = 10.0
-    checkpoints: CheckpointPolicy = field(default_factory=CheckpointPolicy)
-    retries: RetryPolicy = field(default_factory=RetryPolicy)
-    parent: int | None = None
-    job_id: str | None = None
-    wait: bool = True
-
-
-def work(runs: Sequence[RunDirectory], stop: StopFlag, options: WorkerOptions, team: Team = _ALONE) -> bool:
+def work(
+    runs: Sequence[RunDirectory],
+    stop: StopFlag,
+    options: WorkerOptions,
+    device: torch.device,
+    team: Team = _ALONE,
+) -> bool:
     """Execute runs until none is left to do.
 
     A run that another worker executes is waited for, unless the options say otherwise: if that worker is preempted or
@@ -75,6 +58,7 @@ def work(runs: Sequence[RunDirectory], stop: StopFlag, options: WorkerOptions, t
         runs: what to execute.
         stop: looked at between runs and in them.
         options: how to work.
+        device: where to compute.
         team: the ranks that train each run with this process.
 
     Returns:
@@ -90,7 +74,7 @@ def work(runs: Sequence[RunDirectory], stop: StopFlag, options: WorkerOptions, t
                 return False
             status = run_status(run, watch)
             if status.claimable:
-                execute(run, stop, options, team, watch)
+                execute(run, stop, options, device, team, watch)
                 stop.look_at_budget()  # not before the first run: each worker does one step at least
                 status = run_status(run, watch)
                 finished += [run] if status.state == "succeeded" else []
@@ -128,6 +112,7 @@ def execute(
     run: RunDirectory,
     stop: StopFlag,
     options: WorkerOptions,
+    device: torch.device,
     team: Team = _ALONE,
     watch: Watch | None = None,
 ) -> None:
@@ -137,6 +122,7 @@ def execute(
         run: the run directory.
         stop: who may ask to stop.
         options: how to work.
+        device: where to compute.
         team: the ranks that train the run with this process.
         watch: what this worker has seen of the heartbeats of others.
     """
@@ -144,7 +130,7 @@ def execute(
     record = begin_attempt(
         run,
         job_id=options.job_id,
-        provenance=provenance(options.device),
+        provenance=provenance(device),
         watch=watch,
         retries=options.retries,
     )
@@ -152,29 +138,33 @@ def execute(
         return
     stop.next_run()
     with _output_to_log(run, record.attempt):
-        _attempt(run, record, stop, options, team)
+        _attempt(run, record, stop, options, device, team)
 
 
 def _attempt(
-    run: RunDirectory, record: AttemptRecord, stop: StopFlag, options: WorkerOptions, team: Team
+    run: RunDirectory,
+    record: AttemptRecord,
+    stop: StopFlag,
+    options: WorkerOptions,
+    device: torch.device,
+    team: Team,
 ) -> None:
     claim = Claim(attempt=record.attempt, process=record.process)
     heartbeat = Heartbeat(run, claim, stop, seconds=options.heartbeat_seconds, parent=options.parent)
-    context = AttemptContext(run, record, heartbeat, stop, policy=options.checkpoints)
+    policy = CheckpointPolicy.of(options)
+    context = AttemptContext(run, record, heartbeat, stop, policy=policy)
     ending: dict[str, Any]
     with heartbeat:
         try:
             spec = open_spec(run)
             print(f"run {run.run_id}, attempt {record.attempt}: {spec.settings()}", flush=True)  # noqa: T201
-            context.keep = options.checkpoints.kept(spec)
+            context.keep = policy.kept(spec)
             for remark in spec.remarks:
                 print(remark, flush=True)  # noqa: T201
             images, labels = open_images(run, spec), open_labels(run.store, spec.data)
             features = open_features(run, spec)
             team.begin(run)
-            outcome = train(
-                spec, images, context, options.device, team.ranks, labels=labels, features=features
-            )
+            outcome = train(spec, images, context, device, team.ranks, labels=labels, features=features)
             team.done()
             ending = {"state": "succeeded" if outcome.finished else stop.reason}
         except ClaimLostError as error:

@@ -24,7 +24,7 @@ def detach(sweep: str, layout: StoreLayout) -> tuple[str, int]:
     job_id = f"{sweep}-{uuid.uuid4().hex[:8]}"
     with local_log(layout.job_log(job_id)).open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tausweep", "execute", sweep, "--store", str(layout.root.resolve())],
+            [sys.executable, "-P", "-m", "tausweep", "execute", sweep, "--store", str(layout.root.resolve())],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -6,13 +6,13 @@ read from the store.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tausweep.orchestrator.sweep.resources import Resources
 from tausweep.storage.layout import StoreLayout
+from tausweep.workers.options import WorkerOptions, WorkerResources
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,38 +59,27 @@ class Executor(Protocol):
         """Ask jobs to checkpoint and end."""
 
 
-def worker_arguments(request: JobRequest) -> list[str]:
-    """The worker's command line, the same for every back-end, without the interpreter."""
-    return ["-m", "tausweep.workers", f"@{request.layout.job_runs(request.job_id)}", *worker_options(request)]
+def worker_options(request: JobRequest) -> WorkerOptions:
+    """What a job's workers are told."""
+    shared = {name: getattr(request.resources, name) for name in WorkerResources.model_fields}
+    return WorkerOptions(**shared, job_id=request.job_id)
 
 
-def worker_options(request: JobRequest) -> list[str]:
-    """What follows the run directories in the worker's command line."""
-    resources = request.resources
-    keep = resources.keep_checkpoints
-    optional = {
-        "--checkpoint-steps": resources.checkpoint_steps,
-        "--wall-seconds": resources.wall_seconds,
-        "--keep-checkpoints": keep if isinstance(keep, str) else ",".join(map(str, keep)) or None,
-    }
+def worker_arguments(request: JobRequest, *, parent: int | None = None) -> list[str]:
+    """The worker's command line, the same for every back-end, without the interpreter.
+
+    Args:
+        request: the job.
+        parent: pid of the process with which the worker is to end, None if it is to outlive it.
+    """
+    options = worker_options(request).model_copy(update={"parent": parent})
+    listing = f"@{request.layout.job_runs(request.job_id)}"
+    # -P: the working directory is the user's, and may hold a torch.py.
     return [
-        "--processes",
-        str(resources.processes),
-        "--rank-timeout-seconds",
-        str(resources.rank_timeout_seconds),
-        "--threads",
-        str(resources.threads),
-        "--device",
-        resources.device,
-        "--heartbeat-seconds",
-        str(resources.heartbeat_seconds),
-        "--checkpoint-seconds",
-        str(math.inf if resources.checkpoint_seconds is None else resources.checkpoint_seconds),
-        "--max-attempts",
-        str(resources.max_attempts),
-        "--retry-seconds",
-        str(resources.retry_seconds),
-        *(word for name, value in optional.items() if value is not None for word in (name, str(value))),
-        "--job-id",
-        request.job_id,
+        "-P",
+        "-m",
+        "tausweep.workers",
+        listing,
+        "--options",
+        options.model_dump_json(exclude_defaults=True),
     ]

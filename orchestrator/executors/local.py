@@ -33,7 +33,7 @@ class LocalExecutor:
 
     def _start(self, request: JobRequest) -> Handle:
         threads = dict.fromkeys(_THREAD_VARIABLES, str(request.resources.threads))
-        command = [sys.executable, *worker_arguments(request), "--parent", str(os.getpid())]
+        command = [sys.executable, *worker_arguments(request, parent=os.getpid())]
         log = local_log(request.layout.job_log(request.job_id))
         try:
             with log.open("ab") as output:

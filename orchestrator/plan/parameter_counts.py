@@ -67,7 +67,7 @@ def count_parameters(keys: Sequence[str]) -> list[int]:
         TausweepError: the process failed; with the end of what it said.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "tausweep.jobs.models.count"],
+        [sys.executable, "-P", "-m", "tausweep.jobs.models.count"],
         input=f"[{','.join(keys)}]",
         capture_output=True,
         text=True,

@@ -61,7 +61,7 @@ class Case:
         self.paths = [str(self.layout.run(run.run_id).path) for run in self.plan.runs]
         resources = self.plan.resources
         self.request = JobRequest(job_id=name, layout=self.layout, resources=resources)
-        self.options = worker_options(self.request)
+        self.options = worker_options(self.request).model_dump_json()
 
     def done(self) -> bool:
         return all(run_status(self.layout.run(run.run_id)).state == "succeeded" for run in self.plan.runs)
@@ -93,7 +93,7 @@ def _trainable(config: dict[str, object]) -> None:
     from tausweep.workers.__main__ import main
     from tausweep.workers.stop import StopFlag
 
-    main([config["run"], *config["options"]], StopFlag())
+    main([config["run"], "--options", config["options"]], StopFlag())
 
 
 def tune(case: Case, *, reuse: bool) -> None:

@@ -24,6 +24,7 @@ from torch.distributed.distributed_c10d import Store
 from tausweep.jobs.ranks import Ranks
 from tausweep.storage.errors import InputError, TausweepError
 from tausweep.storage.layout import RunDirectory
+from tausweep.workers.options import WorkerOptions
 from tausweep.workers.ranks.process_group import (
     START_SECONDS,
     GroupRanks,
@@ -83,25 +84,19 @@ class Leader(Team):
     """
 
     def __init__(
-        self,
-        *,
-        size: int,
-        device: torch.device,
-        timeout_seconds: float,
-        place: Place | None,
-        arguments: Sequence[str],
+        self, options: WorkerOptions, *, device: torch.device, place: Place | None, runs: Sequence[str]
     ) -> None:
         """Prepare; nothing is started.
 
         Args:
-            size: ranks, with this one.
+            options: of this worker, which the ranks that it starts are given too.
             device: where this one computes.
-            timeout_seconds: how long one rank waits for another before it is taken for lost.
             place: of this process, if the ranks were started by somebody else.
-            arguments: of this worker, which the ranks that it starts are given too.
+            runs: what this worker's command line names, as that of the ranks it starts does.
         """
-        self._size, self._device, self._timeout = size, device, timeout_seconds
-        self._place, self._arguments = place, arguments
+        self._options, self._device, self._place, self._runs = options, device, place, runs
+        self._size = place.size if place else options.processes
+        self._timeout = options.rank_timeout_seconds
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._group: GroupRanks | None = None
         self._in_step = False
@@ -140,12 +135,12 @@ class Leader(Team):
             _LOOPBACK, port, is_master=True, wait_for_workers=False, master_listen_fd=listener.detach()
         )
         os.environ["GLOO_SOCKET_IFNAME"] = _loopback_interface()
+        options = self._options.model_copy(update={"parent": os.getpid()}).model_dump_json()
+        command = [sys.executable, "-P", "-m", "tausweep.workers", *self._runs, "--options", options]
         for rank in range(1, self._size):
             place = Place(rank=rank, size=self._size, local_rank=rank, address=_LOOPBACK, port=port)
             self._children[rank] = subprocess.Popen(
-                [sys.executable, "-m", "tausweep.workers", *self._arguments, "--parent", str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                env=os.environ | place.environment(),
+                command, stdin=subprocess.DEVNULL, env=os.environ | place.environment()
             )
         self._wait_for_children(store)
         self._join(Place(rank=0, size=self._size, local_rank=0, address=_LOOPBACK, port=port), store)
@@ -229,26 +224,15 @@ def _loopback_interface() -> str:
 
 
 def make_team(
-    *,
-    processes: int,
-    device: torch.device,
-    timeout_seconds: float,
-    place: Place | None,
-    arguments: Sequence[str],
+    options: WorkerOptions, *, device: torch.device, place: Place | None, runs: Sequence[str]
 ) -> Team:
     """A worker's team: alone, or at the head of several ranks (see `Leader`).
 
     Raises:
         InputError: there are not as many ranks as were asked for.
     """
-    if place is not None and processes not in (1, place.size):
-        raise InputError(f"--processes {processes}: the environment has WORLD_SIZE = {place.size}")
-    if place is None and processes == 1:
+    if place is not None and options.processes not in (1, place.size):
+        raise InputError(f"--processes {options.processes}: the environment has WORLD_SIZE = {place.size}")
+    if place is None and options.processes == 1:
         return Team()
-    return Leader(
-        size=place.size if place else processes,
-        device=device,
-        timeout_seconds=timeout_seconds,
-        place=place,
-        arguments=arguments,
-    )
+    return Leader(options, device=device, place=place, runs=runs)

@@ -7,6 +7,7 @@ for room is Ray's matter; whether a run is tried again is the store's (docs/reli
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import sys
@@ -198,9 +199,10 @@ def starter(request: JobRequest) -> Start:
 
     resources = request.resources
     asked = parameters(resources)
-    options = [*worker_options(request), "--no-wait"]
+    changes: dict[str, object] = {"wait": False}
     if asked.get("num_gpus") is None:  # a GPU that Ray did not give is not to be used
-        options += ["--device", "cpu"]
+        changes["device"] = "cpu"
+    options = worker_options(request).model_copy(update=changes).model_dump_json()
     if resources.processes == 1:
         task = ray.remote(ray_task.execute).options(**asked, name=f"tausweep {request.job_id}")
         return lambda runs: task.remote(list(runs), options)
@@ -255,6 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"worker: {listing}: not there; does this node see the store?", file=sys.stderr)  # noqa: T201
         return 1
     runs = [RunDirectory(location(line)) for line in listing.read_text().splitlines()]
+    os.chdir(sys.prefix)  # Ray would put the working directory before all else that its workers import from
     ray.init(address="auto", namespace=f"tausweep-{job_id}")
     drive = Drive(
         runs=runs,

@@ -123,7 +123,7 @@ def entrypoint(request: JobRequest) -> str:
     log = _log(request)
     store = request.layout.root if log is None else request.layout.root.resolve()
     python = request.resources.ray.python or shlex.quote(sys.executable)
-    words = ["-m", "tausweep.orchestrator.executors.ray.driver", str(store), request.job_id]
+    words = ["-P", "-m", "tausweep.orchestrator.executors.ray.driver", str(store), request.job_id]
     words.append(json.dumps(request.resources.model_dump(mode="json", exclude_defaults=True)))
     command = f"exec {python} {shlex.join(words)}"
     return command if log is None else f"exec >> {shlex.quote(str(log))} 2>&1; {command}"
@@ -150,8 +150,9 @@ def environment(resources: Resources) -> dict[str, str]:
     threads = dict.fromkeys(_THREAD_VARIABLES, str(resources.threads))
     # Read by Ray's supervisor of the job; after three seconds, else, it kills the driver and with it all tasks.
     stop = {"RAY_JOB_STOP_WAIT_TIME_S": str(resources.ray.stop_seconds + _STOP_MARGIN_SECONDS)}
-    # Ray Train would have each line of a run's log twice.
-    return threads | stop | {"RAY_TRAIN_ENABLE_PRINT_PATCH": "0"} | passed
+    # Ray Train would have each line of a run's log twice; and what lies where Ray was started is not to be imported.
+    fixed = {"RAY_TRAIN_ENABLE_PRINT_PATCH": "0", "PYTHONSAFEPATH": "1"}
+    return threads | stop | fixed | passed
 
 
 def _word(job: JobDetails) -> str:

@@ -24,7 +24,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 _LOOK_SECONDS = 0.2
 
 
-def execute(runs: Sequence[str], options: Sequence[str]) -> int:
+def execute(runs: Sequence[str], options: str) -> int:
     """Execute runs in this process.
 
     Ray cancels a task by the handler of SIGINT, and ends its processes by SIGTERM: both are the worker's while it works,
@@ -32,7 +32,7 @@ def execute(runs: Sequence[str], options: Sequence[str]) -> int:
 
     Args:
         runs: run directories.
-        options: of the worker's command line.
+        options: of the worker, as JSON.
 
     Returns:
         The worker's exit code.
@@ -41,7 +41,7 @@ def execute(runs: Sequence[str], options: Sequence[str]) -> int:
 
     _require_store(runs)
     with _handlers_kept():
-        return main([*runs, *options])
+        return main([*runs, "--options", options])
 
 
 def _require_store(runs: Sequence[str]) -> None:
@@ -92,14 +92,14 @@ def _rank(given: dict[str, Any]) -> None:
             stop.stop_worker()
 
     threading.Thread(target=listen, daemon=True).start()
-    code = main([*given["runs"], *given["options"]], stop)
+    code = main([*given["runs"], "--options", given["options"]], stop)
     # A rank that ended on an error has told rank 0, which must live to write it down.
     print(f"ended with code {code}", flush=True)  # noqa: T201
 
 
 def train(
     runs: Sequence[str],
-    options: Sequence[str],
+    options: str,
     processes: int,
     resources: dict[str, float],
     strategy: str,
@@ -111,7 +111,7 @@ def train(
 
     Args:
         runs: run directories.
-        options: of the worker's command line.
+        options: of the worker, as JSON.
         processes: ranks.
         resources: of each rank.
         strategy: how they are spread over nodes: PACK or SPREAD.
@@ -132,7 +132,7 @@ def train(
     actor: Any = ray.remote(num_cpus=0)(StopSign)
     sign = actor.remote()
     gpu = resources.get("GPU", 0) > 0
-    given = {"runs": list(runs), "options": list(options), "stop": sign, "wall_seconds": wall_seconds}
+    given = {"runs": list(runs), "options": options, "stop": sign, "wall_seconds": wall_seconds}
     trainer = TorchTrainer(
         _rank,
         train_loop_config=given,

@@ -39,7 +39,9 @@ class SlurmExecutor:
         import submitit  # half a second, which commands that submit nothing need not spend
 
         try:
-            executor = submitit.SlurmExecutor(folder=layout.scheduler_files.resolve())
+            # -P: a job starts in the folder it was submitted from, which is the user's.
+            python = f"{shlex.quote(sys.executable)} -P"
+            executor = submitit.SlurmExecutor(folder=layout.scheduler_files.resolve(), python=python)
         except RuntimeError as error:
             raise TausweepError(f"--executor slurm: {error}") from error
         executor.update_parameters(job_name=name, **parameters(resources))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import math
 import os
 import re
 import signal
@@ -28,15 +26,14 @@ from tausweep.storage.files.atomic import publish
 from tausweep.storage.files.records import write_record
 from tausweep.storage.layout import RunDirectory, StoreLayout
 from tausweep.storage.tables.scan import read_table
-from tausweep.workers.checkpointing import CheckpointPolicy
-from tausweep.workers.execute import WorkerOptions, execute, work
+from tausweep.workers.execute import execute, work
 from tausweep.workers.inputs import open_spec
+from tausweep.workers.options import WorkerOptions
 from tausweep.workers.stop import StopFlag
 from tests.unit.jobs.training.test_loop import TINY
 
-OPTIONS = WorkerOptions(
-    device=torch.device("cpu"), heartbeat_seconds=0.05, checkpoints=CheckpointPolicy(seconds=0.2)
-)
+CPU = torch.device("cpu")
+OPTIONS = WorkerOptions(heartbeat_seconds=0.05, checkpoint_seconds=0.2)
 
 
 @pytest.fixture
@@ -55,7 +52,7 @@ def prepare(layout: StoreLayout, **changes: Any) -> RunDirectory:
 
 def test_a_run_ends_with_a_record_a_log_a_checkpoint_and_no_claim(layout: StoreLayout) -> None:
     run = prepare(layout)
-    execute(run, StopFlag(), OPTIONS)
+    execute(run, StopFlag(), OPTIONS, CPU)
     record = read_attempt(run, 1)
     assert (record.state, record.tau, record.resumed_from_tau) == ("succeeded", 24, 0)
     assert record.ended is not None
@@ -76,7 +73,7 @@ def test_provenance_is_there_before_step_0(layout: StoreLayout) -> None:
 def _first_record(run: RunDirectory) -> str:
     """The record as it was when the images turned out to be missing: before the first step."""
     run.store.images(fingerprint_digits()).unlink()
-    execute(run, StopFlag(), OPTIONS)
+    execute(run, StopFlag(), OPTIONS, CPU)
     return run.attempt(1).read_text()
 
 
@@ -93,7 +90,7 @@ def test_a_changed_spec_is_refused(layout: StoreLayout) -> None:
     content = json.loads(run.spec.read_text())
     content["settings"]["lr"] = 0.5
     run.spec.write_text(json.dumps(content))
-    execute(run, StopFlag(), OPTIONS)
+    execute(run, StopFlag(), OPTIONS, CPU)
     assert "IdentityError" in str(run_status(run).error)
     assert not list(run.path.glob("metrics/*"))
 
@@ -108,13 +105,13 @@ def test_a_stop_leaves_a_checkpoint_and_the_next_attempt_goes_on_from_it(layout:
         stop.stop_worker()
 
     threading.Thread(target=stop_once_it_trains, daemon=True).start()
-    assert not work([run], stop, OPTIONS)
+    assert not work([run], stop, OPTIONS, CPU)
     first = read_attempt(run, 1)
     assert first.state == "preempted"
     assert first.tau is not None
     assert 0 < first.tau < 100
     assert run.checkpoint_taus()[-1] == first.tau
-    assert work([run], StopFlag(), OPTIONS)
+    assert work([run], StopFlag(), OPTIONS, CPU)
     second = read_attempt(run, 2)
     assert (second.state, second.resumed_from_tau) == ("succeeded", first.tau)
     assert set(read_table(layout, "metrics", [run.run_id])["tau"].to_pylist()) == set(open_spec(run).taus)
@@ -122,7 +119,7 @@ def test_a_stop_leaves_a_checkpoint_and_the_next_attempt_goes_on_from_it(layout:
 
 def test_a_worker_whose_time_is_over_does_a_step_and_leaves_the_rest(layout: StoreLayout) -> None:
     first, second = prepare(layout), prepare(layout, seed=1)
-    assert not work([first, second], StopFlag(wall_seconds=0.001), OPTIONS)
+    assert not work([first, second], StopFlag(wall_seconds=0.001), OPTIONS, CPU)
     record = read_attempt(first, 1)
     assert (record.state, record.tau, first.checkpoint_taus()) == ("preempted", 1, [1])
     assert second.attempt_numbers() == []
@@ -144,7 +141,7 @@ def test_a_second_sigint_quits_at_once_and_the_run_goes_on_later(layout: StoreLa
 
     threading.Thread(target=interrupt_twice, daemon=True).start()
     try:
-        assert not work([run], stop, OPTIONS)
+        assert not work([run], stop, OPTIONS, CPU)
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, before if number == signal.SIGINT else signal.SIG_DFL)
@@ -156,15 +153,15 @@ def test_a_second_sigint_quits_at_once_and_the_run_goes_on_later(layout: StoreLa
 
 def test_checkpoints_by_steps_and_those_to_keep_are_there_at_the_end(layout: StoreLayout) -> None:
     run = prepare(layout, steps=24)
-    policy = CheckpointPolicy(seconds=math.inf, steps=5, keep=(3, 7))
-    execute(run, StopFlag(), dataclasses.replace(OPTIONS, checkpoints=policy))
+    options = WorkerOptions(checkpoint_seconds=None, checkpoint_steps=5, keep_checkpoints=(3, 7))
+    execute(run, StopFlag(), options, CPU)
     # Saved at 3, 7, 12, 17, 22 and 24: an interval begins at the last checkpoint, whatever it was for.
     assert run.checkpoint_taus() == [3, 7, 22, 24]
 
 
 def test_the_cost_of_checkpoints_is_in_the_record_and_in_the_log(layout: StoreLayout) -> None:
     run = prepare(layout)
-    execute(run, StopFlag(), OPTIONS)
+    execute(run, StopFlag(), OPTIONS, CPU)
     record = read_attempt(run, 1)
     assert record.saving_seconds is not None
     assert record.ended is not None
@@ -177,15 +174,15 @@ def test_damaged_checkpoints_are_passed_over_and_recorded_and_the_result_is_the_
     layout: StoreLayout, bad: int
 ) -> None:
     run = prepare(layout)
-    policy = CheckpointPolicy(seconds=math.inf, steps=10)
-    execute(run, StopFlag(), dataclasses.replace(OPTIONS, checkpoints=policy))
+    options = WorkerOptions(checkpoint_seconds=None, checkpoint_steps=10)
+    execute(run, StopFlag(), options, CPU)
     assert run.checkpoint_taus() == [20, 24]
     undisturbed = read_table(layout, "metrics").drop_columns(["attempt", "wall_time"])
     damaged = [24, 20][:bad]
     for tau in damaged:
         run.checkpoint(tau).write_bytes(b"damaged")
     write_attempt(run, read_attempt(run, 1).model_copy(update={"state": "preempted"}))
-    execute(run, StopFlag(), OPTIONS)
+    execute(run, StopFlag(), OPTIONS, CPU)
     again = read_attempt(run, 2)
     assert (again.state, again.resumed_from_tau) == ("succeeded", 20 if bad == 1 else 0)
     assert again.damaged_checkpoints == tuple(damaged)
@@ -219,9 +216,9 @@ def test_a_run_that_needs_more_memory_than_there_is_fails_as_out_of_memory_and_i
 def test_a_cancelled_run_stops_and_is_not_begun_again(layout: StoreLayout) -> None:
     run = prepare(layout, steps=4000, eval_first=4000)
     threading.Timer(1.0, lambda: publish(run.cancel, lambda file: file.write(b""))).start()
-    assert work([run], StopFlag(), OPTIONS)
+    assert work([run], StopFlag(), OPTIONS, CPU)
     assert read_attempt(run, 1).state == "cancelled"
-    assert work([run], StopFlag(), OPTIONS)
+    assert work([run], StopFlag(), OPTIONS, CPU)
     assert run.attempt_numbers() == [1]
 
 
@@ -233,7 +230,7 @@ def test_a_worker_that_lost_its_claim_writes_nothing_more(layout: StoreLayout) -
         write_record(run.attempt(2), record.model_copy(update={"attempt": 2}).model_dump(mode="json"))
 
     threading.Timer(1.0, take_over).start()
-    execute(run, StopFlag(), OPTIONS)
+    execute(run, StopFlag(), OPTIONS, CPU)
     assert read_attempt(run, 1).state == "running", "its end is for the one who took over to write"
     assert not list(run.path.glob("metrics/*"))
 
@@ -241,7 +238,7 @@ def test_a_worker_that_lost_its_claim_writes_nothing_more(layout: StoreLayout) -
 def test_the_heartbeat_tells_tau_and_speed(layout: StoreLayout) -> None:
     run = prepare(layout, steps=4000, eval_first=4000)
     stop = StopFlag()
-    thread = threading.Thread(target=execute, args=(run, stop, OPTIONS))
+    thread = threading.Thread(target=execute, args=(run, stop, OPTIONS, CPU))
     thread.start()
     deadline = time.monotonic() + 30
     while (claim := read_claim(run)) is None or not claim.tau or claim.steps_per_second is None:
@@ -258,7 +255,7 @@ def test_a_worker_merges_the_parts_of_what_it_has_finished(
 ) -> None:
     monkeypatch.setattr("tausweep.workers.execute.MERGED_RUNS", 2)
     runs = [prepare(layout, seed=seed) for seed in range(3)]
-    assert work(runs, StopFlag(), OPTIONS)
+    assert work(runs, StopFlag(), OPTIONS, CPU)
     assert [bool(run.parts("metrics")) for run in runs] == [False, False, True]
     assert len(layout.merged_files("metrics")) == 1
     assert len({row["run_id"] for row in read_table(layout, "metrics").to_pylist()}) == 3
@@ -271,6 +268,6 @@ def test_parts_that_can_not_be_merged_stay_and_the_worker_goes_on(
     foreign = layout.merged("metrics", "0" * 20)
     publish(foreign, lambda file: file.write(b"not Parquet"))
     runs = [prepare(layout, seed=seed) for seed in range(2)]
-    assert work(runs, StopFlag(), OPTIONS)
+    assert work(runs, StopFlag(), OPTIONS, CPU)
     assert all(run.parts("metrics") for run in runs)
     assert f"not merged: {foreign}" in capsys.readouterr().out

@@ -141,10 +141,11 @@ def test_the_command_survives_spaces_and_quotes_and_its_output_goes_into_the_job
     redirect, command = entrypoint(request).split("; ", 1)
     assert shlex.split(redirect)[2] == str(store.root.resolve() / "jobs" / "it's-1.log")
     words = shlex.split(command)
-    assert words[3:6] == ["tausweep.orchestrator.executors.ray.driver", str(store.root.resolve()), "it's-1"]
+    assert words[2:4] == ["-P", "-m"]
+    assert words[4:7] == ["tausweep.orchestrator.executors.ray.driver", str(store.root.resolve()), "it's-1"]
     import json
 
-    assert Resources.parse(json.loads(words[6])) == request.resources
+    assert Resources.parse(json.loads(words[7])) == request.resources
 
 
 def test_variables_are_passed_on_by_name_and_a_missing_one_is_said(monkeypatch):

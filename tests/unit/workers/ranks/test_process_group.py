@@ -11,6 +11,7 @@ import torch
 from torch import distributed
 
 from tausweep.storage.errors import InputError
+from tausweep.workers.options import WorkerOptions
 from tausweep.workers.ranks.follower import follow
 from tausweep.workers.ranks.process_group import GroupRanks, Place, rank_device
 from tausweep.workers.ranks.team import Team, make_team
@@ -57,7 +58,9 @@ def test_a_rank_without_a_gpu_of_its_own_is_refused() -> None:
 
 
 def team(processes: int, place: Place | None) -> Team:
-    return make_team(processes=processes, device=CPU, timeout_seconds=1, place=place, arguments=[])
+    return make_team(
+        WorkerOptions(processes=processes, rank_timeout_seconds=1), device=CPU, place=place, runs=[]
+    )
 
 
 @pytest.fixture
