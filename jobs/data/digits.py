@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tausweep.jobs.data.split import Bytes, Labels
+from tausweep.jobs.data.images import prepared_split
+from tausweep.jobs.data.split import Bytes, Labels, Split
+from tausweep.jobs.spec.data import Digits
 from tausweep.storage.errors import DataError
 
 
@@ -21,6 +23,11 @@ def digits() -> Bytes:
 def digits_labels() -> Labels:
     """Which digit each image of `digits` shows, 0…9, (1797,) int64."""
     return _digits_table()[:, 64].astype(np.int64)
+
+
+def digits_split(data: Digits, images: Bytes, labels: Labels | None) -> Split:  # noqa: ARG001 - they bring none
+    """As of any prepared images, with the labels that are known of the digits."""
+    return prepared_split(data, images, digits_labels())
 
 
 @functools.cache

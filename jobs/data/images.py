@@ -1,20 +1,20 @@
-"""Images on their way into a run: finding, preparing, fingerprinting and splitting them.
+"""Prepared images on their way into a run: which of them are trained on, and which are held out.
 
-Called by the plan, which prepares a data set once, and by the worker, which reads the prepared uint8 NCHW array.
-Paths are given by the caller; knows nothing of the store. numpy and Pillow, no torch.
+Called by the plan, which checks that there are enough, and by `jobs.data.load` with the prepared uint8 NCHW array.
+Knows nothing of the store. numpy, no torch.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tausweep.jobs.data.long_tail import long_tailed_indices
-from tausweep.jobs.data.split import Bytes, Labels, Split
+from tausweep.jobs.data.split import Bytes, Floats, Labels, Split
 from tausweep.jobs.spec.data import Images, Labelled
 from tausweep.storage.errors import DataError
-
-Floats = NDArray[np.float32]
 
 
 def training_places(count: int, data: Images, labels: Labels | None = None) -> slice | NDArray[np.int64]:
@@ -51,6 +51,13 @@ def _require_enough(count: int, data: Images) -> None:
         f"n = {data.n}, subset = {data.subset}: n·(subset + 1) = {needed} training images are needed, but of {count} "
         f"images test_images = {data.test_images} are held out and {max(pool, 0)} are left; {advice}"
     )
+
+
+def prepared_split(data: Images, images: Bytes, labels: Labels | None) -> Split:
+    """The training subset, the held-out images and the pool of those that no run holds out (see `split`)."""
+    parts = split(images, data, labels)
+    assert parts.mean is not None
+    return replace(parts, pool=training_pool(images, data, parts.mean))
 
 
 def split(images: Bytes, data: Images, labels: Labels | None = None) -> Split:

@@ -6,22 +6,19 @@ need no images. numpy, no torch.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
-from tausweep.jobs.data.digits import digits_labels
-from tausweep.jobs.data.images import split, training_pool
 from tausweep.jobs.data.split import Labels, Split
-from tausweep.jobs.data.vectors import elliptical_split, mixture_split
-from tausweep.jobs.spec.data import Digits, Gaussian, GaussianMixture, Images, StudentT
-from tausweep.jobs.spec.fields import Group
+from tausweep.jobs.spec.data import Images, Vectors
+from tausweep.jobs.spec.kinds import builder_of
 from tausweep.storage.errors import DataError
 
 
-def load(data: Group, images: NDArray[np.uint8] | None, labels: Labels | None = None) -> Split:
+def load(data: Images | Vectors, images: NDArray[np.uint8] | None, labels: Labels | None = None) -> Split:
     """What a run trains on and is tested on.
+
+    The builder of a kind of `Images` is called as `builder(data, images, labels)`, that of `Vectors` as `builder(data)`.
 
     Args:
         data: settings of one kind of data.
@@ -34,11 +31,7 @@ def load(data: Group, images: NDArray[np.uint8] | None, labels: Labels | None = 
     if isinstance(data, Images):
         if images is None:
             raise DataError(f"data = {data.data}: the prepared images are missing")
-        found = split(images, data, digits_labels() if isinstance(data, Digits) else labels)
-        assert found.mean is not None
-        return replace(found, pool=training_pool(images, data, found.mean))
-    if isinstance(data, GaussianMixture):
-        return mixture_split(data)
-    if isinstance(data, Gaussian | StudentT):
-        return elliptical_split(data)
-    raise NotImplementedError(type(data).__name__)
+        prepared: Split = builder_of(data)(data, images, labels)
+        return prepared
+    drawn: Split = builder_of(data)(data)
+    return drawn

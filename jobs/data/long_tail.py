@@ -9,9 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from tausweep.jobs.data.split import Labels
 from tausweep.storage.errors import DataError
-
-Labels = NDArray[np.int64]
 
 
 def class_counts(n: int, classes: int, ratio: float, head: int = 0) -> NDArray[np.int64]:

@@ -22,7 +22,7 @@ from tausweep.jobs.diffusion.interpolants import (
     velocity_loss,
 )
 from tausweep.jobs.spec import objective
-from tausweep.jobs.spec.fields import Group
+from tausweep.jobs.spec.kinds import builder_of
 
 Clip = tuple[Tensor, Tensor]
 """Lowest and highest value of a sample, each broadcastable to it."""
@@ -103,17 +103,22 @@ class Flow:
         return sample_ode(model, self.path, noise, steps, "euler", clip)
 
 
-def build_objective(settings: Group, device: torch.device) -> Objective:
-    """The objective of a run, its tables on a device.
+def flow_matching(settings: objective.FlowMatching, device: torch.device) -> Flow:  # noqa: ARG001 - it has no tables
+    """Flow matching on straight lines."""
+    return Flow(PATHS["linear"], settings.sampler)
+
+
+def interpolant(settings: objective.Interpolant, device: torch.device) -> Flow:  # noqa: ARG001 - it has no tables
+    """A stochastic interpolant on its path."""
+    return Flow(PATHS[settings.path], settings.sampler)
+
+
+def build_objective(settings: objective.ObjectiveKind, device: torch.device) -> Objective:
+    """The objective of a run, its tables on a device. The builder of a kind is called with the same arguments.
 
     Args:
         settings: of one kind of objective.
         device: where batches are.
     """
-    if isinstance(settings, objective.DDPM):
-        return Denoising(settings, device)
-    if isinstance(settings, objective.FlowMatching):
-        return Flow(PATHS["linear"], settings.sampler)
-    if isinstance(settings, objective.Interpolant):
-        return Flow(PATHS[settings.path], settings.sampler)
-    raise NotImplementedError(type(settings).__name__)
+    built: Objective = builder_of(settings)(settings, device)
+    return built

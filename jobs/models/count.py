@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 from tausweep.jobs.models.build import count_parameters
-from tausweep.jobs.spec.run_spec import MODELS
+from tausweep.jobs.spec.kinds import kinds_of
+from tausweep.jobs.spec.model import ModelKind
 
 
 def main() -> None:
@@ -20,13 +22,19 @@ def main() -> None:
     """
     counts = [
         count_parameters(
-            MODELS[request["settings"]["model"]](**request["settings"]),
+            _model(request["settings"]),
             tuple(request["shape"]),
             request.get("classes"),
         )
         for request in json.load(sys.stdin)
     ]
     json.dump(counts, sys.stdout)
+
+
+def _model(settings: dict[str, Any]) -> ModelKind:
+    model = kinds_of("model")[settings["model"]].model_validate(settings)
+    assert isinstance(model, ModelKind)
+    return model
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from tausweep.jobs.spec import model as spec_model
+
 _LOWEST_FREQUENCY = 1e-4
 
 
@@ -89,3 +91,12 @@ class MLP(nn.Module):
                 hidden = block(hidden, embedding)
             prediction: Tensor = self.last(hidden)
         return prediction.reshape(x.shape).to(x.dtype)
+
+
+def build_mlp(
+    model: spec_model.MLP, shape: tuple[int, ...], *, bf16: bool = False, classes: int | None = None
+) -> MLP:
+    """The network of a run's settings (see `jobs.models.build.build_model`)."""
+    network = MLP(shape, model.W, model.blocks, classes)
+    network.bf16 = bf16
+    return network

@@ -16,6 +16,12 @@ class ScoreMatrix(nn.Module):
         self.A = nn.Parameter(torch.zeros(d, p, dtype=torch.float64))
 
 
-def build_score_matrix(settings: RandomFeatures, shape: tuple[int, ...]) -> ScoreMatrix:
+def build_score_matrix(
+    settings: RandomFeatures,
+    shape: tuple[int, ...],
+    *,
+    bf16: bool = False,  # noqa: ARG001 - float64 without labels: the spec allows no other
+    classes: int | None = None,  # noqa: ARG001
+) -> ScoreMatrix:
     """A for data of a shape (d,)."""
     return ScoreMatrix(shape[0], features(settings.psi_p, shape[0]))

@@ -41,7 +41,9 @@ class UNet(nn.Module):
         return prediction.to(x.dtype)
 
 
-def build_unet(model: spec_model.UNet, shape: tuple[int, ...], classes: int | None = None) -> UNet:
+def build_unet(
+    model: spec_model.UNet, shape: tuple[int, ...], *, bf16: bool = False, classes: int | None = None
+) -> UNet:
     """Make the network, with weights drawn from torch's global generator.
 
     Attention heads have 8 channels, or the largest power of two
@@ -51,6 +53,7 @@ def build_unet(model: spec_model.UNet, shape: tuple[int, ...], classes: int | No
     Args:
         model: its settings.
         shape: channels, height and width of an image; each level but the last halves it.
+        bf16: whether it computes under autocast to bfloat16.
         classes: labels 0 … classes − 1 and the null class, classes, have an embedding each that is added to that of the
             time; None for a network without labels.
 
@@ -58,7 +61,7 @@ def build_unet(model: spec_model.UNet, shape: tuple[int, ...], classes: int | No
         The network, in training mode.
     """
     channels, height, width = shape
-    return UNet(
+    network = UNet(
         UNet2DModel(
             sample_size=(height, width),
             in_channels=channels,
@@ -73,3 +76,5 @@ def build_unet(model: spec_model.UNet, shape: tuple[int, ...], classes: int | No
             num_class_embeds=None if classes is None else classes + 1,
         )
     )
+    network.bf16 = bf16
+    return network

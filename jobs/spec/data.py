@@ -1,20 +1,16 @@
 """Kinds of training data and their settings.
 
 `n`, `subset` and `shape` are there for each: (C, H, W) of images, (d,) of vectors. Called by `jobs.spec.run_spec`; what is made
-of the settings is in `jobs.data.load`. Torch-free.
+of the settings is in `jobs.data.load`. A kind is registered in `jobs.spec.kinds`. Torch-free.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from tausweep.jobs.spec.fields import Count, Group, Positive, Real, Whole
-from tausweep.storage.errors import SettingError
-
-if TYPE_CHECKING:
-    from tausweep.jobs.spec.run_spec import RunSpec
+from tausweep.jobs.spec.fields import Count, Kind, Positive, Real, Whole
 
 SET_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """Names of image sets."""
@@ -23,8 +19,16 @@ UNPREPARED = "unprepared"
 """Fingerprint of specs whose images have not been looked at yet."""
 
 
-class Images(Group):
-    """Images that are prepared in the store before the run."""
+class Images(Kind):
+    """Images that are prepared in the store before the run.
+
+    Attributes:
+        side: height of an image where no setting `size` says it; the default levels of a U-Net follow from it.
+    """
+
+    group: ClassVar[str] = "data"
+    builder: ClassVar[str] = "tausweep.jobs.data.images:prepared_split"
+    side: ClassVar[int] = 32
 
     data: str
     fingerprint: str = Field(description="content hash of the prepared images")
@@ -46,9 +50,12 @@ class Images(Group):
         return None
 
 
-class Vectors(Group):
+class Vectors(Kind):
     """Vectors that are drawn from seeds: subset i is what comes i-th in an endless sequence of samples."""
 
+    group: ClassVar[str] = "data"
+
+    data: str
     n: Annotated[Whole, Field(ge=2)] = Field(description="training-set size")
     subset: Annotated[Whole, Field(ge=0)] = Field(
         0, description="subset i trains on samples i·n … (i+1)·n − 1"
@@ -70,17 +77,11 @@ class Vectors(Group):
 class GaussianMixture(Vectors):
     """Two Gaussians of equal weight around +μ and −μ, μ = mu·(1, …, 1), each with covariance variance·I."""
 
+    builder: ClassVar[str] = "tausweep.jobs.data.vectors:mixture_split"
+
     data: Literal["gaussian_mixture"]
     mu: Positive = Field(1.0, description="each coordinate of the means ±μ")
     variance: Positive = Field(1.0, description="variance of each Gaussian along each coordinate")
-
-    def require_fit(self, spec: RunSpec) -> None:
-        """The samples' covariance, which `frechet_population` needs, must have full rank."""
-        samples = spec.evaluation.samples
-        if samples <= self.d:
-            raise SettingError(
-                "samples", samples, f"must be above d = {self.d}, or their covariance is singular"
-            )
 
     @property
     def classes(self) -> int | None:
@@ -90,6 +91,8 @@ class GaussianMixture(Vectors):
 
 class Gaussian(Vectors):
     """A centred Gaussian with a diagonal covariance, its variances of mean 1 unless two_point says otherwise."""
+
+    builder: ClassVar[str] = "tausweep.jobs.data.vectors:elliptical_split"
 
     data: Literal["gaussian"]
     covariance: Literal["identity", "two_point", "power_law"] = Field(
@@ -104,6 +107,8 @@ class Gaussian(Vectors):
 
 class StudentT(Vectors):
     """Heavy tails: the multivariate t with nu degrees of freedom, scaled to unit covariance."""
+
+    builder: ClassVar[str] = "tausweep.jobs.data.vectors:elliptical_split"
 
     data: Literal["student_t"]
     nu: Annotated[Real, Field(gt=2)] = Field(description="degrees of freedom; Gaussian in the limit of many")
@@ -120,14 +125,12 @@ class Labelled(Images):
         None, description="the most frequent class; with imbalance, 0 by default"
     )
 
-    def require_fit(self, spec: RunSpec) -> None:  # noqa: ARG002 - every group has it
-        """A head class is one of a long tail."""
-        if self.head_class is not None and self.imbalance is None:
-            raise SettingError("head_class", self.head_class, "only with imbalance; give both")
-
 
 class Digits(Labelled):
     """scikit-learn's 1,797 handwritten digits, 8×8 grey; ships with the package, needs no download."""
+
+    builder: ClassVar[str] = "tausweep.jobs.data.digits:digits_split"
+    side: ClassVar[int] = 8
 
     data: Literal["digits"] = "digits"
     test_images: Annotated[Whole, Field(ge=2)] = Field(512, description="images held out, from the end")

@@ -1,17 +1,14 @@
 """Types of settings: what a number, a switch and a group of settings may be.
 
-The modules of kinds (`data_kinds`, `model_kinds`, `objective_kinds`, `optimizer_kinds`) and `settings` are written in
-them. Torch-free.
+The groups of settings (`data`, `model`, `objective`, `optimizer`, `training`, `evaluation`) are written in them; none of
+these knows another, what must hold between them is in `jobs.spec.consistency`. Torch-free.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
-
-if TYPE_CHECKING:
-    from tausweep.jobs.spec.run_spec import RunSpec
 
 
 def _number(value: object) -> object:
@@ -49,9 +46,18 @@ class Group(BaseModel):
         """What to tell whoever plans or runs this: it does otherwise than may be expected. None if it does not."""
         return None
 
-    def require_fit(self, spec: RunSpec) -> None:
-        """Check these settings against the run's others.
 
-        Raises:
-            SettingError: they don't go together; names one, its value and what is allowed.
-        """
+class Kind(Group):
+    """One of several groups of which a run has one: a kind of data, model, objective or optimiser.
+
+    Its first field has the name of the group and one value, the kind's name: `model: Literal["unet"]`.
+
+    Attributes:
+        group: `data`, `model`, `objective` or `optimizer`.
+        builder: what makes the thing of its settings, as "package.module:function"; a name, since settings load no torch.
+            The module that calls it says how: `jobs.data.load`, `jobs.models.build`, `jobs.diffusion.objective`,
+            `jobs.training.optimizers`.
+    """
+
+    group: ClassVar[str]
+    builder: ClassVar[str]

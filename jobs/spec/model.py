@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tausweep.jobs.spec.fields import Count, Group, Positive, Real, Whole
+from tausweep.jobs.spec.fields import Count, Kind, Positive, Real, Whole
 from tausweep.storage.errors import SettingError
 
-if TYPE_CHECKING:
-    from tausweep.jobs.spec.run_spec import RunSpec
+
+class ModelKind(Kind):
+    """A kind of network, registered in `jobs.spec.kinds`."""
+
+    group: ClassVar[str] = "model"
+
+    model: str
 
 
-class MLP(Group):
+class MLP(ModelKind):
     """A residual multilayer perceptron: of vectors, or of images taken as vectors (see `jobs.models.mlp`)."""
+
+    builder: ClassVar[str] = "tausweep.jobs.models.mlp:build_mlp"
 
     model: Literal["mlp"]
     W: Annotated[Whole, Field(ge=2, le=65536, multiple_of=2)] = Field(
@@ -23,18 +30,16 @@ class MLP(Group):
     )
     blocks: Annotated[Count, Field(le=64)] = Field(3, description="residual blocks")
 
-    def require_fit(self, spec: RunSpec) -> None:
-        """There is no layout of channels to choose."""
-        if spec.training.channels_last:
-            raise SettingError("channels_last", True, "only with model = unet: a model = mlp has no channels")
-
 
 _MOST_GROUPS = 32
-_LESS_BLIND = "which cancels what is added to a channel; give norm_groups below W, such as 4"
+LESS_BLIND = "which cancels what is added to a channel; give norm_groups below W, such as 4"
+"""How a network that does not see the time is mended, the end of a sentence."""
 
 
-class UNet(Group):
+class UNet(ModelKind):
     """diffusers' UNet2DModel, its channels given by the base width W."""
+
+    builder: ClassVar[str] = "tausweep.jobs.models.unet:build_unet"
 
     model: Literal["unet"] = "unet"
     W: Annotated[Whole, Field(ge=4, le=8192, multiple_of=4)] = Field(
@@ -67,7 +72,7 @@ class UNet(Group):
             return None
         return (
             f"networks of W = {self.W} and multipliers = {list(self.multipliers)} do not see the diffusion time: each "
-            f"norm has one channel a group, {_LESS_BLIND}"
+            f"norm has one channel a group, {LESS_BLIND}"
         )
 
     @model_validator(mode="after")
@@ -79,28 +84,6 @@ class UNet(Group):
                 f"multipliers has {len(self.multipliers)} levels and attention {len(self.attention)}; give as many"
             )
         return self
-
-    def require_fit(self, spec: RunSpec) -> None:
-        """The image must divide by two at each level but the last."""
-        if len(spec.data.shape) != 3:
-            raise SettingError("model", self.model, f"needs images; data = {spec.data.data} gives vectors")
-        if self.norm_groups is not None and self.W % self.norm_groups:
-            raise SettingError("norm_groups", self.norm_groups, f"a divisor of W = {self.W} is needed")
-        if spec.training.conditional and self.blind:
-            raise SettingError(
-                "conditional",
-                True,
-                f"the network does not see the class: each norm has one channel a group, {_LESS_BLIND}",
-            )
-        height = spec.data.shape[1]
-        halvings = len(self.multipliers) - 1
-        if height % 2**halvings:
-            raise SettingError(
-                "multipliers",
-                list(self.multipliers),
-                f"{halvings + 1} levels halve the image {halvings} times, but {height} pixels do not divide by "
-                f"{2**halvings}; give fewer levels",
-            )
 
 
 def features(psi_p: float, d: int) -> int:
@@ -121,30 +104,11 @@ def features(psi_p: float, d: int) -> int:
     return p
 
 
-class RandomFeatures(Group):
+class RandomFeatures(ModelKind):
     """One hidden layer of fixed random weights, a trained linear layer on top (see `jobs.random_features.moments`)."""
+
+    builder: ClassVar[str] = "tausweep.jobs.models.score_matrix:build_score_matrix"
 
     model: Literal["random_features"]
     psi_p: Positive = Field(description="features a dimension of the data: p = psi_p·d")
     activation: Literal["tanh", "erf"] = Field("tanh", description="of the hidden layer")
-
-    def require_fit(self, spec: RunSpec) -> None:
-        """Its training is exact in the noise: at one diffusion time, on data of a known law and full batches."""
-        kinds = {
-            "objective": (spec.objective.objective, ("score_at_t",)),
-            "data": (spec.data.data, ("gaussian", "student_t")),
-            "optimizer": (spec.optimizer.optimizer, ("gd", "adam")),
-            "batch": (spec.training.batch, ("n",)),
-        }
-        for name, (value, allowed) in kinds.items():
-            if value not in allowed:
-                raise SettingError(
-                    name, value, f"model = random_features needs {name} = {' or '.join(allowed)}"
-                )
-        training = spec.training
-        unused = {"warmup": training.warmup, "clip": training.clip, "precision": training.precision}
-        unused |= {"channels_last": training.channels_last, "compile": training.compile}
-        for name, given in unused.items():
-            if given:
-                raise SettingError(name, given, "model = random_features is trained without it; leave it out")
-        features(self.psi_p, spec.data.shape[0])

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from tausweep.jobs.spec.fields import Group, Positive, Real
-from tausweep.storage.errors import SettingError
-
-if TYPE_CHECKING:
-    from tausweep.jobs.spec.run_spec import RunSpec
+from tausweep.jobs.spec.fields import Kind, Positive, Real
 
 
-class Adam(Group):
+class OptimizerKind(Kind):
+    """A kind of optimiser, registered in `jobs.spec.kinds`."""
+
+    group: ClassVar[str] = "optimizer"
+
+    optimizer: str
+    lr: Positive = Field(description="learning rate")
+
+
+class Adam(OptimizerKind):
     """Adam (Kingma & Ba 2015)."""
 
+    builder: ClassVar[str] = "tausweep.jobs.training.optimizers:adam"
+
     optimizer: Literal["adam"] = "adam"
-    lr: Positive = Field(description="learning rate")
     beta1: Annotated[Real, Field(ge=0, lt=1)] = Field(0.9, description="decay of the first moment")
     beta2: Annotated[Real, Field(ge=0, lt=1)] = Field(0.999, description="decay of the second moment")
 
 
-class AdamW(Group):
+class AdamW(OptimizerKind):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101)."""
 
+    builder: ClassVar[str] = "tausweep.jobs.training.optimizers:adamw"
+
     optimizer: Literal["adamw"]
-    lr: Positive = Field(description="learning rate")
     beta1: Annotated[Real, Field(ge=0, lt=1)] = Field(0.9, description="decay of the first moment")
     beta2: Annotated[Real, Field(ge=0, lt=1)] = Field(0.999, description="decay of the second moment")
     weight_decay: Annotated[Real, Field(ge=0)] = Field(
@@ -34,29 +41,21 @@ class AdamW(Group):
     )
 
 
-class SGD(Group):
+class SGD(OptimizerKind):
     """Stochastic gradient descent with momentum, the paper's optimiser on CelebA."""
 
+    builder: ClassVar[str] = "tausweep.jobs.training.optimizers:sgd"
+
     optimizer: Literal["sgd"]
-    lr: Positive = Field(description="learning rate")
     momentum: Annotated[Real, Field(ge=0, lt=1)] = Field(0.95, description="momentum")
 
 
-class GradientDescent(Group):
+class GradientDescent(OptimizerKind):
     """Gradient descent without momentum on all training images at once: it needs batch = n.
 
     Noise and diffusion time are still drawn at every step, so that only the images' part of the noise is gone.
     """
 
-    optimizer: Literal["gd"]
-    lr: Positive = Field(description="learning rate")
+    builder: ClassVar[str] = "tausweep.jobs.training.optimizers:gd"
 
-    def require_fit(self, spec: RunSpec) -> None:
-        """Gradient descent takes all training samples."""
-        if spec.training.batch != "n":
-            raise SettingError(
-                "batch",
-                spec.training.batch,
-                "optimizer = gd is full-batch gradient descent and needs batch = n; on smaller batches use "
-                "optimizer = sgd with momentum = 0",
-            )
+    optimizer: Literal["gd"]

@@ -15,23 +15,16 @@ import json
 from types import NoneType
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from tausweep.jobs.spec.data import (
-    UNPREPARED,
-    Celeba,
-    Digits,
-    Folder,
-    Gaussian,
-    GaussianMixture,
-    Imported,
-    StudentT,
-)
+from tausweep.jobs.spec.consistency import require_consistent
+from tausweep.jobs.spec.data import UNPREPARED, Images, Vectors
 from tausweep.jobs.spec.evaluation import Evaluation
 from tausweep.jobs.spec.fields import Group, Whole
-from tausweep.jobs.spec.model import MLP, RandomFeatures, UNet
-from tausweep.jobs.spec.objective import DDPM, FlowMatching, Interpolant, ScoreAtT
-from tausweep.jobs.spec.optimizer import SGD, Adam, AdamW, GradientDescent
+from tausweep.jobs.spec.kinds import GROUPS, kinds_of
+from tausweep.jobs.spec.model import ModelKind
+from tausweep.jobs.spec.objective import ObjectiveKind
+from tausweep.jobs.spec.optimizer import OptimizerKind
 from tausweep.jobs.spec.training import Training
 from tausweep.storage.errors import IdentityError, SettingError, nearest
 from tausweep.storage.layout import RUN_ID_LENGTH
@@ -39,42 +32,51 @@ from tausweep.storage.layout import RUN_ID_LENGTH
 SPEC_VERSION = 1
 """Enters the id; raised only when the same settings begin to mean another computation."""
 
-MODELS: dict[str, type[Group]] = {"unet": UNet, "mlp": MLP, "random_features": RandomFeatures}
-_UNIONS: dict[str, dict[str, type[Group]]] = {
-    "data": {
-        "digits": Digits,
-        "folder": Folder,
-        "celeba": Celeba,
-        "imported": Imported,
-        "gaussian_mixture": GaussianMixture,
-        "gaussian": Gaussian,
-        "student_t": StudentT,
-    },
-    "model": MODELS,
-    "objective": {
-        "ddpm": DDPM,
-        "flow_matching": FlowMatching,
-        "interpolant": Interpolant,
-        "score_at_t": ScoreAtT,
-    },
-    "optimizer": {"adam": Adam, "adamw": AdamW, "sgd": SGD, "gd": GradientDescent},
-}
 _PLAIN: dict[str, type[Group]] = {"training": Training, "evaluation": Evaluation}
 
 
+def _of_kind(group: str) -> BeforeValidator:
+    """Settings of a group become what their kind says."""
+
+    def validate(settings: object) -> object:
+        if not isinstance(settings, dict):
+            return settings
+        kinds = kinds_of(group)
+        kind = kinds.get(str(settings.get(group)))
+        if kind is None:
+            raise ValueError(nearest(str(settings.get(group)), kinds))
+        return kind.model_validate(settings)
+
+    return BeforeValidator(validate)
+
+
 class RunSpec(BaseModel):
-    """One grid point: everything that changes its result."""
+    """One grid point: everything that changes its result.
+
+    Settings in, id out; what is not named takes its default:
+
+    >>> run = RunSpec.from_settings(
+    ...     {"data": "gaussian_mixture", "d": 8, "model": "mlp", "n": 16, "lr": 1e-3, "batch": "min(512, n)",
+    ...      "steps": 100, "seed": 0}
+    ... )
+    >>> run.run_id
+    '8f10ebecba19caa6c302'
+    >>> run.model.W, run.batch_size, run.taus
+    (128, 16, (30, 40, 53, 71, 95, 100))
+
+    Settings in another order or spelling are the same run:
+
+    >>> RunSpec.from_settings(run.settings() | {"lr": "0.001"}) == run
+    True
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     experiment: Literal["diffusion"] = "diffusion"
-    data: Annotated[
-        Digits | Folder | Celeba | Imported | GaussianMixture | Gaussian | StudentT,
-        Field(discriminator="data"),
-    ]
-    model: Annotated[UNet | MLP | RandomFeatures, Field(discriminator="model")]
-    objective: Annotated[DDPM | FlowMatching | Interpolant | ScoreAtT, Field(discriminator="objective")]
-    optimizer: Annotated[Adam | AdamW | SGD | GradientDescent, Field(discriminator="optimizer")]
+    data: Annotated[Images | Vectors, _of_kind("data")]
+    model: Annotated[ModelKind, _of_kind("model")]
+    objective: Annotated[ObjectiveKind, _of_kind("objective")]
+    optimizer: Annotated[OptimizerKind, _of_kind("optimizer")]
     training: Training
     evaluation: Evaluation
     seed: Annotated[Whole, Field(ge=0, description="every random stream of the run derives from it")]
@@ -91,11 +93,12 @@ class RunSpec(BaseModel):
         """
         nested: dict[str, Any] = {}
         rest = {key: value for key, value in settings.items() if value is not None}
-        for group, variants in _UNIONS.items():
-            kind = rest.pop(group, next(iter(variants)))
-            if not isinstance(kind, str) or kind not in variants:
-                raise SettingError(group, kind, nearest(str(kind), variants))
-            fields = [f for f in variants[kind].model_fields if f != group]
+        for group in GROUPS:
+            kinds = kinds_of(group)
+            kind = rest.pop(group, next(iter(kinds)))
+            if not isinstance(kind, str) or kind not in kinds:
+                raise SettingError(group, kind, nearest(str(kind), kinds))
+            fields = [f for f in kinds[kind].model_fields if f != group]
             if rest.get("fingerprint") == UNPREPARED and group == "data" and "fingerprint" not in fields:
                 del rest["fingerprint"]  # nothing is prepared for data that is drawn from seeds
             nested[group] = {group: kind, **{f: rest.pop(f) for f in fields if f in rest}}
@@ -115,21 +118,34 @@ class RunSpec(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for group in (*_UNIONS, *_PLAIN):
-            getattr(self, group).require_fit(self)
+        require_consistent(self)
         return self
 
     def settings(self) -> dict[str, Any]:
         """The flat settings, as JSON values; settings that are None are left out."""
         flat: dict[str, Any] = {"experiment": self.experiment}
-        for group in (*_UNIONS, *_PLAIN):
+        for group in (*GROUPS, *_PLAIN):
             flat.update(getattr(self, group).model_dump(mode="json", exclude_none=True))
         flat["seed"] = self.seed
         return flat
 
     @property
     def run_id(self) -> str:
-        """Content id: the first 20 hex digits of sha256 over the canonical JSON of the settings."""
+        """Content id: the first 20 hex digits of sha256 over the canonical JSON of the settings.
+
+        Raises:
+            IdentityError: the images that it trains on have not been looked at yet, and they are a part of the id.
+        """
+        if isinstance(self.data, Images) and self.data.fingerprint == UNPREPARED:
+            raise IdentityError(
+                f"fingerprint = {UNPREPARED}: a run has no id before its images are known; identify them first, "
+                "or tell such specs apart by provisional_id"
+            )
+        return settings_id(self.settings())
+
+    @property
+    def provisional_id(self) -> str:
+        """Tells specs apart whose images have not been looked at yet; the id of no run of theirs."""
         return settings_id(self.settings())
 
     @property
@@ -145,7 +161,7 @@ class RunSpec(BaseModel):
     @property
     def remarks(self) -> list[str]:
         """What to tell whoever plans or runs this: it does otherwise than may be expected."""
-        groups = (getattr(self, group) for group in (*_UNIONS, *_PLAIN))
+        groups = (getattr(self, group) for group in (*GROUPS, *_PLAIN))
         return [remark for group in groups if (remark := group.remark)]
 
     @property
@@ -185,18 +201,18 @@ def settings_id(settings: dict[str, Any]) -> str:
 
 def field_models() -> dict[str, list[type[BaseModel]]]:
     """Every setting's name with the groups that have it (`lr` belongs to each optimizer)."""
-    found: dict[str, list[type[BaseModel]]] = {"experiment": [RunSpec]}
-    for variants in (*_UNIONS.values(), *({"": model} for model in _PLAIN.values())):
-        for model in variants.values():
-            for name in model.model_fields:
-                found.setdefault(name, []).append(model)
-    found["seed"] = [RunSpec]
-    return found
+    models: dict[str, list[type[BaseModel]]] = {"experiment": [RunSpec]}
+    kinds = [kind for group in GROUPS for kind in kinds_of(group).values()]
+    for model in (*kinds, *_PLAIN.values()):
+        for name in model.model_fields:
+            models.setdefault(name, []).append(model)
+    models["seed"] = [RunSpec]
+    return models
 
 
 def kind_names() -> list[str]:
     """The settings that choose a kind: of data, model, objective, optimizer."""
-    return ["experiment", *_UNIONS]
+    return ["experiment", *GROUPS]
 
 
 _FILLED_IN = ("fingerprint", "extractor_weights")  # from the images, and from the store
@@ -219,7 +235,8 @@ def _fill_unet_levels(nested: dict[str, Any]) -> None:
     if nested["model"]["model"] != "unet":
         return
     try:
-        size = float(8 if nested["data"]["data"] == "digits" else nested["data"].get("size", 32))
+        kind = kinds_of("data")[nested["data"]["data"]]
+        size = float(nested["data"].get("size", getattr(kind, "side", Images.side)))
     except (TypeError, ValueError):
         return  # a size that is no number is told of before the levels that are missing
     levels = 3 if size >= 16 else 2
@@ -243,8 +260,8 @@ def _unknown(name: str, nested: dict[str, Any]) -> str:
     models = field_models().get(name)
     if not models or name in _FILLED_IN:
         return f"no such setting; {nearest(name, setting_names())}"
-    group = next(g for g, variants in _UNIONS.items() if models[0] in variants.values())
-    kinds = [kind for kind, model in _UNIONS[group].items() if model in models]
+    group = next(group for group in GROUPS if models[0] in kinds_of(group).values())
+    kinds = [kind for kind, model in kinds_of(group).items() if model in models]
     return f"only with {group} = {' or '.join(kinds)}; this run has {group} = {nested[group][group]}"
 
 
@@ -259,8 +276,6 @@ def _literals(annotation: Any) -> list[object]:
 def _setting_error(error: ValidationError, nested: dict[str, Any]) -> SettingError:
     first = error.errors()[0]
     path = [part for part in first["loc"] if isinstance(part, str)]
-    if path and path[0] in _UNIONS and len(path) > 1 and path[1] in _UNIONS[path[0]]:
-        del path[1]
     field = path[1] if len(path) > 1 else path[0]
     value = first["input"]
     if path == ["model"]:  # a rule over several fields

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from tausweep.jobs.spec.fields import Count, Group, Positive, Real, Switch, Whole
-from tausweep.storage.errors import SettingError
-
-if TYPE_CHECKING:
-    from tausweep.jobs.spec.run_spec import RunSpec
-from tausweep.jobs.spec.evaluation import _KNOWN
 
 _PLAIN_BATCH = re.compile(r"0*(?P<size>[1-9][0-9]{0,17})(\.0*)?")
 
@@ -50,13 +45,6 @@ class Training(Group):
     label_dropout: Annotated[Real, Field(ge=0, le=1)] | None = Field(
         None, description="share of labels replaced by the null class; only if conditional"
     )
-
-    def require_fit(self, spec: RunSpec) -> None:
-        """Labels need classes, and dropping them needs labels."""
-        if self.conditional and spec.data.classes is None:
-            raise SettingError("conditional", True, f"data = {spec.data.data} has no {_KNOWN}")
-        if self.label_dropout is not None and not self.conditional:
-            raise SettingError("label_dropout", self.label_dropout, "only with conditional = true")
 
     def batch_size(self, n: int) -> int:
         """Images an optimiser update for n training images."""

@@ -10,15 +10,17 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from tausweep.jobs.spec.optimizer import SGD, Adam, AdamW, GradientDescent
+from tausweep.jobs.spec.kinds import builder_of
+from tausweep.jobs.spec.optimizer import SGD, Adam, AdamW, GradientDescent, OptimizerKind
+
+Parameters = Iterable[nn.Parameter]
 
 
-def build_optimizer(
-    settings: Adam | AdamW | SGD | GradientDescent, parameters: Iterable[nn.Parameter]
-) -> torch.optim.Optimizer:
-    """The optimiser of a run. Fused: one kernel over all parameters instead of several for each.
+def build_optimizer(settings: OptimizerKind, parameters: Parameters) -> torch.optim.Optimizer:
+    """The optimiser of a run. The builder of a kind is called with the same arguments.
 
-    With gradient g, rate η and step count τ from 1:
+    Those here are fused: one kernel over all parameters instead of several for each. With gradient g, rate η and step
+    count τ from 1:
 
     - `adam`: m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², θ ← θ − η·m̂/(√v̂ + 1e-8), m̂ = m/(1 − β₁^τ),
       v̂ = v/(1 − β₂^τ) (Kingma & Ba 2015, algorithm 1);
@@ -30,19 +32,32 @@ def build_optimizer(
         settings: the optimiser's kind and numbers.
         parameters: what it updates.
     """
-    match settings:
-        case AdamW():
-            return torch.optim.AdamW(
-                parameters,
-                lr=settings.lr,
-                betas=(settings.beta1, settings.beta2),
-                weight_decay=settings.weight_decay,
-                fused=True,
-            )
-        case Adam():
-            betas = (settings.beta1, settings.beta2)
-            return torch.optim.Adam(parameters, lr=settings.lr, betas=betas, fused=True)
-        case SGD():
-            return torch.optim.SGD(parameters, lr=settings.lr, momentum=settings.momentum, fused=True)
-        case GradientDescent():
-            return torch.optim.SGD(parameters, lr=settings.lr, fused=True)
+    optimizer: torch.optim.Optimizer = builder_of(settings)(settings, parameters)
+    return optimizer
+
+
+def adam(settings: Adam, parameters: Parameters) -> torch.optim.Optimizer:
+    """Adam."""
+    betas = (settings.beta1, settings.beta2)
+    return torch.optim.Adam(parameters, lr=settings.lr, betas=betas, fused=True)
+
+
+def adamw(settings: AdamW, parameters: Parameters) -> torch.optim.Optimizer:
+    """Adam with decoupled weight decay."""
+    return torch.optim.AdamW(
+        parameters,
+        lr=settings.lr,
+        betas=(settings.beta1, settings.beta2),
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+
+
+def sgd(settings: SGD, parameters: Parameters) -> torch.optim.Optimizer:
+    """Stochastic gradient descent with momentum."""
+    return torch.optim.SGD(parameters, lr=settings.lr, momentum=settings.momentum, fused=True)
+
+
+def gd(settings: GradientDescent, parameters: Parameters) -> torch.optim.Optimizer:
+    """Gradient descent without momentum."""
+    return torch.optim.SGD(parameters, lr=settings.lr, fused=True)

@@ -26,7 +26,7 @@ def expand(sweep: Sweep) -> list[RunSpec]:
     size = math.prod(len(values) for values in sweep.grid.values()) + len(sweep.points)
     if size > MAX_RUNS:
         raise SweepFileError(f"{sweep.source.place('grid')}: the grid has {size} points; at most {MAX_RUNS}")
-    found: dict[str, RunSpec] = {}
+    specs: dict[str, RunSpec] = {}
     for point in all_points(sweep.grid, sweep.points, sweep.overrides):
         settings: dict[str, Any] = {"fingerprint": UNPREPARED}
         for _, layer in _layers(sweep, point):
@@ -39,8 +39,8 @@ def expand(sweep: Sweep) -> list[RunSpec]:
             raise SweepFileError(
                 f"{sweep.source.place('settings', 'data')}: data = folder: give the top-level key `folder: PATH`"
             )
-        found.setdefault(spec.run_id, spec)
-    return list(found.values())
+        specs.setdefault(spec.provisional_id, spec)
+    return list(specs.values())
 
 
 def _layers(sweep: Sweep, point: dict[str, Any]) -> Iterator[tuple[KeyPath, dict[str, Any]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import subprocess
 import sys
@@ -10,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tausweep.jobs.spec import run_spec
+from tausweep.jobs.spec.data import UNPREPARED
 from tausweep.jobs.spec.run_spec import RunSpec, field_models, is_sequence, setting_names, settings_id
-from tausweep.storage.errors import SettingError
+from tausweep.storage.errors import IdentityError, SettingError
 from tausweep.storage.layout import StoreLayout
 from tausweep.storage.tables.record_tables import runs_table
 from tests.conftest import SETTINGS
-from tests.unit.jobs.spec.test_kinds import OTHER_OF_KINDS
+from tests.unit.jobs.spec.test_kinds import OTHER_OF_KINDS, RUNS
 
 GOLDEN = "eee31e501ee2a835cca5"
 FOLDER = {"data": "folder", "test_images": 1024}
@@ -204,6 +207,25 @@ def test_no_two_different_runs_share_an_id():
         for o in ("adam", "sgd")
     ]
     assert len(set(grid)) == len(grid)
+
+
+def test_a_run_whose_images_are_not_known_yet_has_no_id():
+    unprepared = spec(fingerprint=UNPREPARED)
+    with pytest.raises(IdentityError, match="a run has no id before its images are known"):
+        _ = unprepared.run_id
+    assert unprepared.provisional_id not in (GOLDEN, spec(fingerprint=UNPREPARED, n=17).provisional_id)
+
+
+def test_a_run_without_images_has_its_id_at_once():
+    drawn, _ = RUNS["gaussian_mixture"]
+    run = RunSpec.from_settings(drawn | {"fingerprint": UNPREPARED})
+    assert run.run_id == run.provisional_id == RUNS["gaussian_mixture"][1]
+
+
+def test_the_example_in_the_docstring_of_a_run_is_true():
+    results = doctest.testmod(run_spec)
+    assert results.attempted > 2
+    assert results.failed == 0
 
 
 # --- settings ------------------------------------------------------------------------------------------------------
