@@ -65,8 +65,10 @@ ProfileName = Annotated[
 DEFAULT_STORE = Path("runs")
 
 
-def planned(file: str, overrides: Sequence[str] | None, layout: StoreLayout) -> Plan:
+def planned(file: str, overrides: Sequence[str] | None, layout: StoreLayout, *, jobs: bool = False) -> Plan:
     """The plan of a sweep file, with a word on the terminal: a model of a new size is counted in a process of its own.
+
+    Arguments as of `orchestrator.stores.selection.planned`.
 
     Raises:
         SweepFileError, DataError, InputError: file or overrides are wrong.
@@ -75,7 +77,7 @@ def planned(file: str, overrides: Sequence[str] | None, layout: StoreLayout) -> 
     from tausweep.orchestrator.terminal import console
 
     with console.console.status("planning"):
-        return selection.planned(file, overrides, layout)
+        return selection.planned(file, overrides, layout, jobs=jobs)
 
 
 def require_use(executor: str, options: dict[str, object], *executors: str) -> None:

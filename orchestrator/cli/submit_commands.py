@@ -66,7 +66,7 @@ def submit(
     options.require_use(executor, {"--address": address}, "ray")
     layout = access.open_store(store)
     access.require_writable(layout)
-    made = options.planned(file, overrides, layout)
+    made = options.planned(file, overrides, layout, jobs=True)
     if executor == "slurm":
         made = replace(slurm_site.on_site(made, layout, profile), executor=executor)
         if dry_run:
@@ -123,7 +123,7 @@ def resume(
     layout = access.open_store(store)
     if executor is not None:
         registry.require_executor(executor)
-    made = selection.stored(sweep, layout, where)
+    made = selection.stored(sweep, layout, where, jobs=True)
     executor = executor or made.executor
     registry.require_executor(executor)
     options.require_use(executor, {"--profile": profile}, "slurm")
@@ -159,7 +159,7 @@ def cancel(sweep: SweepName, where: Where = None, store: Store = DEFAULT_STORE) 
     from tausweep.orchestrator.terminal import console
 
     layout = access.open_store(store)
-    made = selection.stored(sweep, layout, where)
+    made = selection.stored(sweep, layout, where, jobs=True)
     chosen = [run for run in made.runs if run.status.state not in ("succeeded", "cancelled")]
     for run in chosen:
         run_states.cancel(layout.run(run.run_id))

@@ -31,7 +31,7 @@ def plan(
     from tausweep.orchestrator.terminal import plan_tables
 
     layout = access.open_store(store)
-    plan_tables.print_plan(planned(file, overrides, layout), layout, as_json=as_json)
+    plan_tables.print_plan(planned(file, overrides, layout, jobs=True), layout, as_json=as_json)
 
 
 def run(file: SweepFile, overrides: Overrides = None, store: Store = DEFAULT_STORE) -> None:
@@ -80,7 +80,7 @@ def status(
         sweep = None
     while True:
         names = layout.sweep_names() if sweep is None else [sweep]
-        plans = [selection.stored(name, layout, where) for name in names]
+        plans = [selection.stored(name, layout, where, jobs=True) for name in names]
         if watch and not as_json:
             console.console.clear()
         if sweep is None:
@@ -113,7 +113,7 @@ def logs(
     if not failed and target not in layout.sweep_names():
         failure_output.print_log(layout, target, as_json=as_json)
         return
-    plan = selection.stored(target, layout, where)
+    plan = selection.stored(target, layout, where, jobs=True)
     groups = failures.group_failures(layout, [run.run_id for run in plan.runs])
     if as_json:
         console.print_json([vars(group) for group in groups])

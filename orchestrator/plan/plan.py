@@ -1,4 +1,7 @@
-"""The plan: a sweep's grid minus what the store has. Made from files alone; writes nothing to the store, loads no torch."""
+"""The plan: a sweep's grid minus what the store has.
+
+Made from files alone: no scheduler is asked but by `with_jobs`. Writes nothing to the store, loads no torch.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +101,7 @@ def make_plan(sweep: Sweep, layout: StoreLayout) -> Plan:
     return Plan(
         sweep=sweep.name,
         axes=sweep.axes,
-        runs=_planned(specs, layout, sweep.name),
+        runs=_planned(specs, layout),
         images=images,
         resources=sweep.resources,
         source=sweep.source.name,
@@ -116,7 +119,7 @@ def stored_plan(name: str, layout: StoreLayout) -> Plan:
     return Plan(
         sweep=name,
         axes=record["axes"],
-        runs=_planned(specs, layout, name),
+        runs=_planned(specs, layout),
         images=[],
         resources=Resources.parse(record["resources"]),
         source=record["source"],
@@ -133,19 +136,21 @@ def read_spec(run: RunDirectory) -> RunSpec:
     return stored_spec(run.run_id, read_record(run.spec, "settings")["settings"])
 
 
-def _planned(specs: Sequence[RunSpec], layout: StoreLayout, sweep: str) -> list[PlannedRun]:
+def _planned(specs: Sequence[RunSpec], layout: StoreLayout) -> list[PlannedRun]:
     counts = parameter_counts(specs, layout)
     run_ids = [spec.run_id for spec in specs]
     states = each(layout.root, lambda run_id: run_status(layout.run(run_id)), run_ids)
-    runs = [
+    return [
         PlannedRun(spec=spec, run_id=run_id, p=counts[network_key(spec)], status=state)
         for spec, run_id, state in zip(specs, run_ids, states, strict=True)
     ]
-    return with_jobs(runs, sweep, layout)
 
 
 def with_jobs(runs: Iterable[PlannedRun], sweep: str, layout: StoreLayout) -> list[PlannedRun]:
-    """Runs with what their jobs add: those that wait in one are submitted, and the scheduler's own word."""
+    """Runs with what their jobs add: those that wait in one are submitted, and the scheduler's own word.
+
+    Asks the schedulers. For who shows or changes where runs stand; results need the store alone.
+    """
     jobs = given_jobs(sweep, layout)
     living = living_runs(jobs)
     words = {run_id: job.word for job in jobs for run_id in job.run_ids}

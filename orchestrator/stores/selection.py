@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tausweep.orchestrator.plan.plan import Plan, make_plan, stored_plan
+from tausweep.orchestrator.plan.plan import Plan, make_plan, stored_plan, with_jobs
 from tausweep.orchestrator.stores.access import require_store
 from tausweep.orchestrator.sweep.file import find_sweep, read_sweep
 from tausweep.orchestrator.sweep.filters import matches, parse_where
@@ -15,17 +15,33 @@ from tausweep.storage.files.records import read_record
 from tausweep.storage.layout import RunDirectory, StoreLayout
 
 
-def planned(file: str, overrides: Sequence[str] | None, layout: StoreLayout) -> Plan:
+def planned(file: str, overrides: Sequence[str] | None, layout: StoreLayout, *, jobs: bool = False) -> Plan:
     """The plan of a sweep file, or of a shipped sweep by its name.
+
+    Args:
+        file: path of the sweep file, or name of a shipped sweep.
+        overrides: settings that replace those of the file.
+        layout: the store.
+        jobs: whether schedulers are asked for the sweep's jobs, see `orchestrator.plan.plan.with_jobs`.
 
     Raises:
         SweepFileError, DataError, InputError: file or overrides are wrong.
     """
-    return make_plan(read_sweep(find_sweep(file), overrides or []), layout)
+    plan = make_plan(read_sweep(find_sweep(file), overrides or []), layout)
+    return _with_jobs(plan, layout) if jobs else plan
 
 
-def stored(sweep: str, layout: StoreLayout, where: Sequence[str] | None = None) -> Plan:
+def stored(
+    sweep: str, layout: StoreLayout, where: Sequence[str] | None = None, *, jobs: bool = False
+) -> Plan:
     """The plan of a sweep of the store, by its name or its file, narrowed to the runs that fit a filter.
+
+    Args:
+        sweep: its name or its file.
+        layout: the store.
+        where: filters such as `optimizer=adam`; all runs by default.
+        jobs: whether schedulers are asked for the sweep's jobs, see `orchestrator.plan.plan.with_jobs`. Without them
+            no run is `submitted`.
 
     Raises:
         InputError: no such store or sweep, or the filter is wrong.
@@ -33,7 +49,13 @@ def stored(sweep: str, layout: StoreLayout, where: Sequence[str] | None = None) 
     name = sweep_name(sweep, layout)
     wanted = parse_where(where or [], extra=["state", "p"])
     plan = stored_plan(name, layout)
+    if jobs:
+        plan = _with_jobs(plan, layout)
     return replace(plan, runs=[run for run in plan.runs if matches(wanted, run.settings)])
+
+
+def _with_jobs(plan: Plan, layout: StoreLayout) -> Plan:
+    return replace(plan, runs=with_jobs(plan.runs, plan.sweep, layout))
 
 
 def run_ids(sweep: str, layout: StoreLayout) -> list[str]:
@@ -57,12 +79,13 @@ def find_run(begin: str, layout: StoreLayout, otherwise: str = "") -> RunDirecto
     Raises:
         InputError: no run, or several, begin so.
     """
-    found = [run_id for run_id in layout.run_ids() if run_id.startswith(begin)]
-    if not found:
+    fitting = [run_id for run_id in layout.run_ids() if run_id.startswith(begin)]
+    if not fitting:
         raise InputError(f"{begin}: no run begins so{otherwise}")
-    if len(found) > 1:
-        raise InputError(f"{begin}: {len(found)} runs begin so ({', '.join(found[:5])} …); give more digits")
-    return layout.run(found[0])
+    if len(fitting) > 1:
+        first = ", ".join(fitting[:5])
+        raise InputError(f"{begin}: {len(fitting)} runs begin so ({first} …); give more digits")
+    return layout.run(fitting[0])
 
 
 def sweep_name(sweep: str, layout: StoreLayout) -> str:

@@ -10,7 +10,7 @@ import pytest
 from tausweep.jobs.spec.run_spec import RunSpec
 from tausweep.orchestrator.execution.prepare import prepare
 from tausweep.orchestrator.execution.run_states import cancel, todo
-from tausweep.orchestrator.plan.plan import Plan, make_plan, read_spec, stored_plan
+from tausweep.orchestrator.plan.plan import Plan, make_plan, read_spec, stored_plan, with_jobs
 from tausweep.orchestrator.sweep.expansion import expand
 from tausweep.orchestrator.sweep.file import read_sweep
 from tausweep.storage.attempts.records import STATES, Process
@@ -42,6 +42,10 @@ def plan(file, store):
 
 def states(plan: Plan):
     return [run.status.state for run in plan.runs]
+
+
+def states_with_jobs(plan: Plan, store):
+    return [run.status.state for run in with_jobs(plan.runs, plan.sweep, store)]
 
 
 def directories(plan, store):
@@ -143,27 +147,33 @@ def test_runs_that_wait_and_those_that_were_preempted_are_to_do_the_dearest_firs
     assert [run.run_id for run in todo(found)] == [large.run_id, small.run_id]
 
 
-def test_a_run_that_a_living_job_was_given_is_submitted(plan, file, store):
+def test_a_run_that_a_living_job_was_given_is_submitted(plan, store):
     give_to_a_job(store, directories(plan, store)[:3], process=Process.of(os.getpid()))
-    assert states(make_plan(read_sweep(file), store)) == ["submitted"] * 3 + ["pending"] * 5
+    assert states_with_jobs(plan, store) == ["submitted"] * 3 + ["pending"] * 5
 
 
-def test_a_job_that_is_dead_has_submitted_nothing(plan, file, store):
+def test_a_job_that_is_dead_has_submitted_nothing(plan, store):
     gone = Process.of(os.getpid()).model_copy(update={"started": 1.0})
     give_to_a_job(store, directories(plan, store)[:3], process=gone)
-    assert states(make_plan(read_sweep(file), store)) == ["pending"] * 8
+    assert states_with_jobs(plan, store) == ["pending"] * 8
 
 
-def test_a_job_of_another_machine_is_believed_to_live(plan, file, store):
+def test_a_job_of_another_machine_is_believed_to_live(plan, store):
     elsewhere = Process.of(os.getpid()).model_copy(update={"host": "elsewhere"})
     give_to_a_job(store, directories(plan, store)[:1], process=elsewhere)
-    assert states(make_plan(read_sweep(file), store)) == ["submitted"] + ["pending"] * 7
+    assert states_with_jobs(plan, store) == ["submitted"] + ["pending"] * 7
 
 
 def test_a_run_that_a_job_was_given_and_that_is_done_is_done(plan, file, store):
     finish(directories(plan, store)[0])
     give_to_a_job(store, directories(plan, store)[:1], process=Process.of(os.getpid()))
-    assert make_plan(read_sweep(file), store).runs[0].status.state == "succeeded"
+    assert states_with_jobs(make_plan(read_sweep(file), store), store)[0] == "succeeded"
+
+
+def test_a_plan_itself_does_not_look_at_jobs(plan, file, store):
+    give_to_a_job(store, directories(plan, store)[:3], process=Process.of(os.getpid()))
+    assert states(make_plan(read_sweep(file), store)) == ["pending"] * 8
+    assert states(stored_plan("tiny", store)) == ["pending"] * 8
 
 
 def test_steps_and_cost_that_are_left_go_down_with_what_is_done(plan, file, store):
