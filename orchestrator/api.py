@@ -3,7 +3,7 @@
 Names in `__all__` keep their meaning within a major version; everything else of tausweep may change. A `FitResult` is
 documented in docs/fit-result.md and by its JSON schema.
 
-    from orchestrator.api import resolve_sweep
+    from tausweep import resolve_sweep
     result = resolve_sweep("runs", "quickstart")
     result.fits[0].exponent  # Estimate(estimate=0.64, low=0.38, high=0.91)
 """
@@ -14,15 +14,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 from numpy.typing import ArrayLike
 
 from tausweep.orchestrator.analysis import tables as analysis_tables
 from tausweep.orchestrator.analysis.criteria.criterion import Criterion
 from tausweep.orchestrator.analysis.criteria.crossing import Smoothing
 from tausweep.orchestrator.analysis.criteria.names import parse_criterion
-from tausweep.orchestrator.analysis.resolver import resolve
 from tausweep.orchestrator.analysis.result_files import ESTIMATES, estimates, read_result, write_result
-from tausweep.orchestrator.analysis.runs.curves import Curve, RunCurves, read_curves
+from tausweep.orchestrator.analysis.runs.curves import Curve, RunCurves
+from tausweep.orchestrator.analysis.runs.options import ResolverOptions
 from tausweep.orchestrator.analysis.runs.results import FIT_VERSION, Estimate, FitResult
 from tausweep.orchestrator.stores import access, selection
 from tausweep.storage.files.object_store import location
@@ -64,6 +65,40 @@ def draw_spectrum(
     spectrum_plots.draw_spectrum(Path(path), spectra, densities, deltas)
 
 
+def resolve(
+    runs: pa.Table,
+    metrics: pa.Table,
+    neighbours: pa.Table,
+    *,
+    sweep: str,
+    k: float = 1 / 3,
+    criteria: Sequence[Criterion] | None = None,
+    smoothing: Smoothing = "none",
+    draws: int = 500,
+    seed: int = 0,
+) -> FitResult:
+    """Read the timescales and their laws out of a sweep's tables.
+
+    Args:
+        runs: one row per run, settings as columns (see `storage.tables.record_tables.runs_table`).
+        metrics: rows of `storage.tables.schemas.METRICS`, the attempt rule applied.
+        neighbours: rows of `storage.tables.schemas.NEIGHBOURS`, the attempt rule applied.
+        sweep: its name.
+        k: threshold of the gap ratio where a criterion has none; f_mem is computed anew from the neighbours.
+        criteria: by default `orchestrator.analysis.runs.default_criteria.criteria_for`.
+        smoothing: "isotonic" replaces f_mem and the loss gap by their nearest rising curves first.
+        draws: bootstrap resamples, at least 1.
+        seed: of the bootstrap; the same tables and seed give the same result.
+
+    Raises:
+        InputError: an argument is out of its range, or a criterion is given twice.
+    """
+    options = ResolverOptions(
+        k=k, criteria=tuple(criteria or ()), smoothing=smoothing, draws=draws, seed=seed
+    )
+    return analysis_tables.Tables(runs, metrics, neighbours).fit(sweep, options)
+
+
 def resolve_sweep(
     store: str | Path,
     sweep: str,
@@ -87,11 +122,11 @@ def resolve_sweep(
         InputError: no such store, sweep, filter, criterion or smoothing, or k is out of its range.
         StoreError: a file of the store is damaged.
     """
-    chosen = tuple(parse_criterion(name) for name in criteria)
-    view = analysis_tables.View(k=k, criteria=chosen or None, smoothing=smoothing)
+    parsed = tuple(parse_criterion(name) for name in criteria)
+    options = ResolverOptions(k=k, criteria=parsed, smoothing=smoothing)
     layout = access.open_store(location(str(store)))
     plan = selection.stored(sweep, layout, list(where))
-    return analysis_tables.resolve_sweep(plan, layout, view)
+    return analysis_tables.fit_stored(plan, layout, options)
 
 
 def curves_of(
@@ -109,7 +144,7 @@ def curves_of(
         InputError: no such store, sweep or filter, or k is out of its range.
         StoreError: a file of the store is damaged.
     """
-    view = analysis_tables.View(k=k)
+    options = ResolverOptions(k=k)
     layout = access.open_store(location(str(store)))
     tables = analysis_tables.read_tables(selection.stored(sweep, layout, list(where)), layout)
-    return read_curves(*tables, k=view.k)
+    return tables.measured(options.k).curves

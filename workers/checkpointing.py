@@ -17,7 +17,7 @@ import torch
 
 from tausweep.jobs.spec.run_spec import RunSpec
 from tausweep.storage.errors import CorruptFileError
-from tausweep.storage.files.atomic import publish
+from tausweep.storage.files.atomic import publish_bytes
 from tausweep.storage.files.object_store import read
 from tausweep.storage.layout import RunDirectory
 from tausweep.workers.failures import is_out_of_memory
@@ -72,8 +72,8 @@ def save_checkpoint(run: RunDirectory, tau: int, state: dict[str, Any], keep: Co
     content = buffer.getvalue()
     digest = hashlib.sha256(content).hexdigest()
     # The digest first: a checkpoint without one would look torn.
-    publish(run.checkpoint_digest(tau), lambda file: file.write(digest.encode()))
-    publish(run.checkpoint(tau), lambda file: file.write(content))
+    publish_bytes(run.checkpoint_digest(tau), digest.encode())
+    publish_bytes(run.checkpoint(tau), content)
     taus = run.checkpoint_taus()
     # Those of later steps are damaged, or this attempt would have begun from them.
     newest = [t for t in taus if t <= tau][-NEWEST:]

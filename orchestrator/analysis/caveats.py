@@ -1,4 +1,4 @@
-"""What is to be known about a result and is no number: runs, evaluations and curves that are missing or pooled.
+"""Caveats that accompany a result: runs, evaluations and curves that are missing or pooled.
 
 Called by the resolver; computes nothing.
 """
@@ -11,43 +11,42 @@ import pyarrow as pa
 
 from tausweep.orchestrator.analysis.criteria.criterion import Criterion
 from tausweep.orchestrator.analysis.criteria.names import is_quality
+from tausweep.orchestrator.analysis.runs.conditions import MeasuredRuns
 from tausweep.orchestrator.analysis.runs.curves import RunCurves
 
 
-def notes_on(
-    runs: pa.Table, found: Sequence[RunCurves], pooled: Sequence[str], criteria: Sequence[Criterion]
-) -> Iterator[str]:
+def notes_on(runs: pa.Table, measured: MeasuredRuns, criteria: Sequence[Criterion]) -> Iterator[str]:
     """A sentence for everything that a reader of the result would else not see.
 
     Args:
-        runs: one row a run, those without a measurement included.
-        found: runs with a measurement.
-        pooled: settings that change with n.
+        runs: one row per run, those without a measurement included.
+        measured: runs with a measurement.
         criteria: with which the sweep is resolved.
     """
-    if missing := sorted(set(runs["run_id"].to_pylist()) - {run.run_id for run in found}):
+    curves = measured.curves
+    if missing := sorted(set(runs["run_id"].to_pylist()) - {run.run_id for run in curves}):
         yield f"no measurement yet from {len(missing)} of {runs.num_rows} runs: {_listed(missing)}"
-    for state in sorted({run.state for run in found} - {"succeeded"}):
-        ids = [run.run_id for run in found if run.state == state]
+    for state in sorted({run.state for run in curves} - {"succeeded"}):
+        ids = [run.run_id for run in curves if run.state == state]
         yield f"{len(ids)} {state} runs are used up to their largest tau so far, as their budget: {_listed(ids)}"
-    if lost := [run.run_id for run in found if run.histories and not run.histories.whole]:
+    if lost := [run.run_id for run in curves if run.histories and not run.histories.whole]:
         yield f"evaluations with fewer samples than the others are left out in: {_listed(lost)}"
-    if pooled:
-        yield f"changes together with n, so each fit over n is also one over: {', '.join(pooled)}"
+    if measured.pooled:
+        yield f"changes together with n, so each fit over n is also one over: {', '.join(measured.pooled)}"
     for criterion in criteria:
-        if found and (without := [run.run_id for run in found if run.curve_of(criterion) is None]):
-            instead = _measured(found, criterion) if len(without) == len(found) else ""
+        if without := [run.run_id for run in curves if run.curve_of(criterion) is None]:
+            instead = _measured_instead(curves, criterion) if len(without) == len(curves) else ""
             yield (
                 f"{criterion.measure} was not measured in {len(without)} runs ({criterion.name}): "
                 f"{_listed(without)}{instead}"
             )
-    if found and not any(criterion.measure == "loss_gap" for criterion in criteria):
+    if curves and not any(criterion.measure == "loss_gap" for criterion in criteria):
         yield "no loss-gap criterion: none was asked for, or no timestep has a test_loss in every run"
 
 
-def _measured(found: Sequence[RunCurves], criterion: Criterion) -> str:
+def _measured_instead(runs: Sequence[RunCurves], criterion: Criterion) -> str:
     """What a criterion that no run knows could have asked for."""
-    curves = {key for run in found for key in run.metrics}
+    curves = {key for run in runs for key in run.metrics}
     if criterion.t is not None:
         at = sorted({t for name, t in curves if name == "test_loss" and t is not None})
         return f"; measured are the losses at t = {', '.join(f'{t:g}' for t in at)}" if at else ""

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from tausweep.orchestrator.analysis.runs.grouping import group_of
 from tausweep.orchestrator.analysis.runs.results import FIT_VERSION, Estimate, FitResult
 from tausweep.storage.errors import CorruptFileError, InputError, SchemaError
-from tausweep.storage.files.atomic import publish
+from tausweep.storage.files.atomic import publish, publish_bytes
 from tausweep.storage.layout import is_result_file, is_table_file
 
 ESTIMATES = pa.schema(
@@ -66,7 +66,7 @@ def write_result(result: FitResult, path: Path) -> None:
     try:
         if is_result_file(path):
             text = json.dumps(result.model_dump(mode="json"), indent=1, allow_nan=False) + "\n"
-            publish(path, lambda file: file.write(text.encode()))
+            publish_bytes(path, text.encode())
         else:
             publish(path, lambda file: pq.write_table(estimates(result), file, compression="zstd"))
     except OSError as error:

@@ -1,78 +1,47 @@
-"""From a store to fits and figures: reads a sweep's tables and gives them to the resolver and to those who draw."""
+"""From a store to fits: reads a sweep's tables and gives them to the resolver and to those who draw.
+
+Called by the command line, the Python interface, the report and `refine`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 
-from tausweep.orchestrator.analysis.criteria.criterion import Criterion, parse_threshold
-from tausweep.orchestrator.analysis.criteria.crossing import Smoothing
-from tausweep.orchestrator.analysis.criteria.names import parse_criterion, require_view
-from tausweep.orchestrator.analysis.resolver import resolve_curves
-from tausweep.orchestrator.analysis.runs.curves import RunCurves, read_curves
+from tausweep.orchestrator.analysis.resolver import fit_sweep
+from tausweep.orchestrator.analysis.runs.conditions import MeasuredRuns, divided
+from tausweep.orchestrator.analysis.runs.curves import read_curves
+from tausweep.orchestrator.analysis.runs.options import ResolverOptions
 from tausweep.orchestrator.analysis.runs.results import FitResult
 from tausweep.orchestrator.plan.plan import Plan
 from tausweep.storage.layout import StoreLayout, TableName
 from tausweep.storage.tables.record_tables import runs_table
 from tausweep.storage.tables.scan import Bad, read_table
 
-if TYPE_CHECKING:
-    pass
-
 _RESOLVED: tuple[TableName, ...] = ("metrics", "neighbours")
 
 
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """How a sweep is looked at: threshold of the gap ratio, criteria (None for the usual ones), smoothing."""
-
-    k: float = 1 / 3
-    criteria: tuple[Criterion, ...] | None = None
-    smoothing: Smoothing = "none"
-
-    def __post_init__(self) -> None:
-        """Check what a caller may have got wrong; see `orchestrator.analysis.criteria.names.require_view`."""
-        require_view(self.k, self.criteria or (), self.smoothing)
-
-
-def view(k: str, criteria: Sequence[str] | None, *, isotonic: bool) -> View:
-    """A view from the words of the command line.
-
-    Raises:
-        InputError: a word is wrong, or a criterion is given twice.
-    """
-    found = tuple(parse_criterion(text) for text in criteria or ())
-    smoothing: Smoothing = "isotonic" if isotonic else "none"
-    return View(k=parse_threshold(k), criteria=found or None, smoothing=smoothing)
-
-
 class Tables(NamedTuple):
-    """A sweep's tables, the attempt rule applied."""
+    """A sweep's tables.
+
+    Attributes:
+        runs: one row per run, settings as columns (see `storage.tables.record_tables.runs_table`).
+        metrics: rows of `storage.tables.schemas.METRICS`, the attempt rule applied.
+        neighbours: rows of `storage.tables.schemas.NEIGHBOURS`, the attempt rule applied.
+    """
 
     runs: pa.Table
     metrics: pa.Table
     neighbours: pa.Table
 
-    def curves(self, view: View) -> list[RunCurves]:
-        """The runs that have a measurement."""
-        return read_curves(*self, k=view.k)
+    def measured(self, k: float) -> MeasuredRuns:
+        """The runs that have a measurement, with f_mem at the threshold k of the gap ratio."""
+        return divided(read_curves(*self, k=k))
 
-    def resolve(
-        self, sweep: str, view: View, draws: int = 500, curves: list[RunCurves] | None = None
-    ) -> FitResult:
-        """What the resolver says of them, with so many bootstrap resamples; `curves` if they were read already."""
-        return resolve_curves(
-            self.runs,
-            self.curves(view) if curves is None else curves,
-            sweep=sweep,
-            k=view.k,
-            criteria=view.criteria,
-            smoothing=view.smoothing,
-            draws=draws,
-        )
+    def fit(self, sweep: str, options: ResolverOptions) -> FitResult:
+        """What the resolver says of them; `sweep` is their name."""
+        return fit_sweep(sweep, self.runs, self.measured(options.k), options)
 
 
 def read_tables(plan: Plan, layout: StoreLayout, bad: Bad | None = None) -> Tables:
@@ -82,6 +51,8 @@ def read_tables(plan: Plan, layout: StoreLayout, bad: Bad | None = None) -> Tabl
     return Tables(runs_table(layout, run_ids), metrics, neighbours)
 
 
-def resolve_sweep(plan: Plan, layout: StoreLayout, view: View, bad: Bad | None = None) -> FitResult:
+def fit_stored(
+    plan: Plan, layout: StoreLayout, options: ResolverOptions, bad: Bad | None = None
+) -> FitResult:
     """Fit the laws of a stored sweep; `bad` as for `storage.tables.scan.read_table`."""
-    return read_tables(plan, layout, bad).resolve(plan.sweep, view)
+    return read_tables(plan, layout, bad).fit(plan.sweep, options)

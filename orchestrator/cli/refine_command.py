@@ -95,7 +95,7 @@ def refine(
 
     Writes nothing without --out.
     """
-    from tausweep.orchestrator.analysis import tables
+    from tausweep.orchestrator.analysis.runs.options import parse_options
     from tausweep.orchestrator.refinement import boundary_state, sweep_text
     from tausweep.orchestrator.refinement import loop as refinement_loop
     from tausweep.orchestrator.refinement import tables as refinement_tables
@@ -106,15 +106,15 @@ def refine(
         raise InputError(f"--target {target}: {nearest(target, refinement_loop.TARGETS)}")
     loop_only = {"--batch": batch, "--early-stop": early_stop, "--executor": executor, "--profile": profile}
     _require_auto(auto, out, loop_only, as_json=as_json)
-    view = tables.view(k, criteria, isotonic=False)
+    options = parse_options(k, criteria, isotonic=False)
     layout = access.open_store(store)
     plan = selection.stored(sweep, layout, where)
     site = _site(executor or plan.executor, profile, layout) if auto else None
-    state = boundary_state.look(plan, layout, view, tau)
+    state = boundary_state.look(plan, layout, options, tau)
     if site is not None and out is not None:
         loop = refinement_loop.Loop(
             layout=layout,
-            view=view,
+            options=options,
             parent=sweep_text.parent_file(plan),
             out=out,
             width=width,

@@ -1,4 +1,4 @@
-"""The commands that look at results: `resolve`, `figures`, `report`, and `refine`, which asks for more of them.
+"""The commands that look at results: `resolve`, `figures`, `report`. They need the store alone, no scheduler.
 
 Registered by `orchestrator.cli.app`, and written like the commands there: options in, one call below, words out.
 """
@@ -6,7 +6,7 @@ Registered by `orchestrator.cli.app`, and written like the commands there: optio
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import Annotated, cast, get_args
 
 import typer
 
@@ -22,9 +22,6 @@ from tausweep.orchestrator.cli.options import (
     Where,
 )
 from tausweep.storage.errors import InputError, StoreError, nearest
-
-if TYPE_CHECKING:
-    pass
 
 
 def resolve(
@@ -48,15 +45,16 @@ def resolve(
     Each estimate has its interval and says how many runs never crossed. Writes nothing without --out.
     """
     from tausweep.orchestrator.analysis import result_files, tables
+    from tausweep.orchestrator.analysis.runs.options import parse_options
     from tausweep.orchestrator.stores import access, selection
     from tausweep.orchestrator.terminal import console, fit_tables
 
-    view = tables.view(k, criteria, isotonic=isotonic)
+    options = parse_options(k, criteria, isotonic=isotonic)
     if out is not None:
         result_files.require_form(out)
     layout = access.open_store(store)
     bad: list[StoreError] | None = [] if skip_bad else None
-    fitted = tables.resolve_sweep(selection.stored(sweep, layout, where), layout, view, bad)
+    fitted = tables.fit_stored(selection.stored(sweep, layout, where), layout, options, bad)
     console.print_left_out(bad)
     if out is not None:
         result_files.write_result(fitted, out)
@@ -83,7 +81,8 @@ def figures(
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Draw the figures of a sweep."""
-    from tausweep.orchestrator.analysis import tables
+    from tausweep.orchestrator.analysis.runs.options import parse_options
+    from tausweep.orchestrator.figures.draw import draw
     from tausweep.orchestrator.figures.style import Format
     from tausweep.orchestrator.report import sweep as report_sweep
     from tausweep.orchestrator.stores import access, selection
@@ -91,14 +90,13 @@ def figures(
 
     if form not in get_args(Format):
         raise InputError(f"--format {form}: {nearest(form, get_args(Format))}")
-    view = tables.view(k, criteria, isotonic=isotonic)
+    options = parse_options(k, criteria, isotonic=isotonic)
     layout = access.open_store(store)
-    made = selection.stored(sweep, layout, where)
+    plan = selection.stored(sweep, layout, where)
     bad: list[StoreError] | None = [] if skip_bad else None
-    folder = out or layout.figures(made.sweep)
-    drawn, skipped = report_sweep.draw_sweep(
-        made, layout, folder, cast(Format, form), view, bad, theory=theory
-    )
+    stored = report_sweep.read_study(plan, layout, options, bad)
+    folder = out or layout.figures(plan.sweep)
+    drawn, skipped = draw(stored.study, stored.images, folder, cast(Format, form), theory=theory)
     console.print_left_out(bad)
     for path in drawn:
         console.console.print(str(path), soft_wrap=True)
@@ -117,18 +115,18 @@ def report(
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Write a sweep's results as one HTML file that opens anywhere, without a network."""
-    from tausweep.orchestrator.analysis import tables
+    from tausweep.orchestrator.analysis.runs.options import parse_options
     from tausweep.orchestrator.report import sweep as report_sweep
     from tausweep.orchestrator.stores import access, selection
     from tausweep.orchestrator.terminal import console
 
-    view = tables.view(k, criteria, isotonic=isotonic)
+    options = parse_options(k, criteria, isotonic=isotonic)
     layout = access.open_store(store)
-    made = selection.stored(sweep, layout, where)
+    plan = selection.stored(sweep, layout, where)
     bad: list[StoreError] | None = [] if skip_bad else None
-    given = [*(where or []), *([] if k == "1/3" else ["--k", k]), *(["--isotonic"] if isotonic else [])]
-    given += [word for name in criteria or [] for word in ("--criterion", name)]
-    text = report_sweep.report_sweep(made, layout, view, given, bad)
+    words = [*(where or []), *([] if k == "1/3" else ["--k", k]), *(["--isotonic"] if isotonic else [])]
+    words += [word for name in criteria or [] for word in ("--criterion", name)]
+    text = report_sweep.report_sweep(plan, layout, options, words, bad)
     console.print_left_out(bad)
     report_sweep.write_page(text, out)
     console.console.print(f"{out}  ({len(text.encode()) / 1e6:.1f} MB)", soft_wrap=True)

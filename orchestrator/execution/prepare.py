@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 
 from tausweep.orchestrator.datasets.staging import Progress, stage
 from tausweep.orchestrator.plan.plan import Plan, PlannedRun
-from tausweep.storage.files.object_store import each
+from tausweep.storage.files.object_store import for_each
 from tausweep.storage.files.records import read_record, write_new_record, write_record
 from tausweep.storage.layout import StoreLayout
 
@@ -27,7 +26,7 @@ def prepare(plan: Plan, layout: StoreLayout, progress: Progress | None = None) -
         if not path.exists():
             write_new_record(path, record)
 
-    deque(each(layout.root, write_spec, plan.runs, writes=True), maxlen=0)
+    for_each(layout.root, write_spec, plan.runs, writes=True)
     sweep = {
         "name": plan.sweep,
         "source": plan.source,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,8 +11,8 @@ from tausweep.storage.attempts.claims import settle
 from tausweep.storage.attempts.liveness import Watch
 from tausweep.storage.attempts.records import last_attempt, write_attempt
 from tausweep.storage.attempts.status import run_status
-from tausweep.storage.files.atomic import publish
-from tausweep.storage.files.object_store import each
+from tausweep.storage.files.atomic import publish_bytes
+from tausweep.storage.files.object_store import each, for_each
 from tausweep.storage.layout import RunDirectory, StoreLayout
 
 _POLL_SECONDS = 0.5
@@ -37,7 +36,7 @@ def reopen(runs: Sequence[RunDirectory]) -> None:
 def cancel(run: RunDirectory) -> None:
     """Mark a run as cancelled: whoever executes it stops with a checkpoint at its next heartbeat."""
     if run_status(run).state != "succeeded":
-        publish(run.cancel, lambda file: file.write(b""))
+        publish_bytes(run.cancel, b"")
 
 
 def refresh(plan: Plan, layout: StoreLayout) -> Plan:
@@ -53,7 +52,7 @@ def refresh(plan: Plan, layout: StoreLayout) -> Plan:
 def settled(plan: Plan, layout: StoreLayout) -> Plan:
     """The plan with present states, after the ends of attempts whose workers are known to be dead were written."""
     watch = Watch()
-    deque(each(layout.root, lambda run: settle(layout.run(run.run_id), watch), plan.runs), maxlen=0)
+    for_each(layout.root, lambda run: settle(layout.run(run.run_id), watch), plan.runs)
     return refresh(plan, layout)
 
 

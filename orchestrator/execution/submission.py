@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Protocol
@@ -20,8 +19,8 @@ from tausweep.orchestrator.executors.job_records import GivenJob, given_jobs, li
 from tausweep.orchestrator.plan.plan import Plan, PlannedRun
 from tausweep.orchestrator.sweep.resources import Resources
 from tausweep.storage.errors import TausweepError
-from tausweep.storage.files.atomic import publish
-from tausweep.storage.files.object_store import each
+from tausweep.storage.files.atomic import publish_bytes
+from tausweep.storage.files.object_store import each, for_each
 from tausweep.storage.files.records import write_record
 from tausweep.storage.layout import StoreLayout
 
@@ -159,7 +158,7 @@ def submit_jobs(
     def write_listing(item: tuple[int, list[PlannedRun]]) -> JobRequest:
         job_id = f"{stem}-{item[0]}"
         listing = "".join(f"{layout.run(run.run_id).path.resolve()}\n" for run in item[1]).encode()
-        publish(layout.job_runs(job_id), lambda file: file.write(listing))
+        publish_bytes(layout.job_runs(job_id), listing)
         return JobRequest(job_id=job_id, layout=layout, resources=resources)
 
     requests = list(each(layout.root, write_listing, enumerate(batch), writes=True))
@@ -176,5 +175,5 @@ def submit_jobs(
     def write_handle(handle: Handle) -> None:
         write_record(layout.job(handle.job_id), {"sweep": sweep, "submitted": submitted, **asdict(handle)})
 
-    deque(each(layout.root, write_handle, handles, writes=True), maxlen=0)
+    for_each(layout.root, write_handle, handles, writes=True)
     return handles

@@ -1,4 +1,4 @@
-"""The figures of a sweep, drawn from a FitResult and the tables it came from.
+"""The figures of a sweep, drawn from a FitResult and the curves it came from.
 
 Called by the command line and the report. Shows what was measured and says what was not; computes no fit of its own
 and keeps no state in matplotlib (Figure objects, no pyplot).
@@ -12,24 +12,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib as mpl
-import numpy as np
-import pyarrow as pa
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from tausweep.orchestrator.analysis.runs.conditions import conditions
-from tausweep.orchestrator.analysis.runs.curves import read_curves
-from tausweep.orchestrator.analysis.runs.results import FitResult
 from tausweep.orchestrator.figures.class_plots import plot_class_frequency, plot_classes
 from tausweep.orchestrator.figures.curve_plots import plot_curves, plot_losses, plot_widths
-from tausweep.orchestrator.figures.gallery import draw_gallery
+from tausweep.orchestrator.figures.gallery import KeptImages, draw_gallery
 from tausweep.orchestrator.figures.law_plots import plot_residuals, plot_tau_vs_n
 from tausweep.orchestrator.figures.phase_plots import plot_phase_diagram
 from tausweep.orchestrator.figures.study import Study
 from tausweep.orchestrator.figures.style import STYLE, UNDATED, Format
 from tausweep.storage.files.atomic import publish
-
-# Without a date in it the same tables give the same file.
 
 
 class Drawn(NamedTuple):
@@ -40,12 +32,8 @@ class Drawn(NamedTuple):
 
 
 def draw(
-    result: FitResult,
-    runs: pa.Table,
-    metrics: pa.Table,
-    neighbours: pa.Table,
-    samples: pa.Table,
-    train_images: Callable[[str], NDArray[np.floating] | None],
+    study: Study,
+    kept: KeptImages,
     folder: Path,
     format: Format,  # noqa: A002 - the command line's word
     *,
@@ -56,18 +44,12 @@ def draw(
     Where f_mem was measured by class also `classes` and `class_frequency`.
 
     Args:
-        result: of `resolve` on the same tables.
-        runs: one row a run, settings as columns.
-        metrics: rows of `storage.tables.schemas.METRICS`, the attempt rule applied.
-        neighbours: rows of `storage.tables.schemas.NEIGHBOURS`, likewise.
-        samples: rows of `storage.tables.schemas.SAMPLES`, likewise.
-        train_images: run id → its training images, NCHW in 0…1, or None if they are not at hand.
+        study: what is drawn.
+        kept: images of its runs.
         folder: made if missing.
         format: of the files.
         theory: whether the phase diagram shows the slope of the random-features model.
     """
-    found = read_curves(runs, metrics, neighbours, k=result.k)
-    study = Study(result=result, runs=found, of_run=conditions(found)[0])
     figures: dict[str, Callable[[], Figure | str]] = {
         "f_mem_vs_tau": lambda: plot_curves(study, "tau"),
         "collapse": lambda: plot_curves(study, "tau/n"),
@@ -76,9 +58,9 @@ def draw(
         "tau_vs_n": lambda: plot_tau_vs_n(study),
         "residuals": lambda: plot_residuals(study),
         "phase_diagram": lambda: plot_phase_diagram(study, theory=theory),
-        "samples": lambda: draw_gallery(study, neighbours, samples, train_images),
+        "samples": lambda: draw_gallery(study, kept),
     }
-    if result.by_class:
+    if study.result.by_class:
         figures |= {
             "classes": lambda: plot_classes(study),
             "class_frequency": lambda: plot_class_frequency(study),
@@ -86,11 +68,12 @@ def draw(
     drawn = Drawn([], {})
     with mpl.rc_context(STYLE):
         for name, make in figures.items():
-            figure = make() if found else "no run has a measurement yet"
+            figure = make() if study.runs else "no run has a measurement yet"
             if isinstance(figure, str):
                 drawn.skipped[name] = figure
                 continue
             path = folder / f"{name}.{format}"
+            # Without a date in it the same tables give the same file.
             publish(path, partial(figure.savefig, format=format, metadata=UNDATED[format]))
             drawn.paths.append(path)
     return drawn

@@ -27,7 +27,21 @@ _SHOWN_SAMPLES, _SHOWN_N = 8, 4
 _FRAME = "#D55E00"
 Image = NDArray[np.floating]
 """CHW in 0…1."""
-TrainImages = Callable[[str], NDArray[np.floating] | None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KeptImages:
+    """Where the images of a gallery come from.
+
+    Attributes:
+        samples: generated images, rows of `storage.tables.schemas.SAMPLES`, the attempt rule applied.
+        neighbours: rows of `storage.tables.schemas.NEIGHBOURS`, likewise.
+        train_images: run id → its training images, NCHW in 0…1, or None if they are not at hand.
+    """
+
+    samples: pa.Table
+    neighbours: pa.Table
+    train_images: Callable[[str], NDArray[np.floating] | None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,50 +70,45 @@ class Strip:
     cards: list[Card]
 
 
-def choose_strips(
-    study: Study, neighbours: pa.Table, samples: pa.Table, train_images: TrainImages, *, most: int = 1
-) -> list[Strip] | str:
+def choose_strips(study: Study, kept: KeptImages, *, most: int = 1) -> list[Strip] | str:
     """Strips of up to four n of each condition, in the order of conditions.
 
     Args:
         study: its runs.
-        neighbours: rows of `storage.tables.schemas.NEIGHBOURS`.
-        samples: rows of `storage.tables.schemas.SAMPLES`.
-        train_images: run id → its training images, NCHW in 0…1, or None if they are not at hand.
+        kept: images of its runs.
         most: conditions that are shown, those with images of most runs.
 
     Returns:
         The strips, or why there is none.
     """
-    kept = set(samples["run_id"].unique().to_pylist()) & set(neighbours["run_id"].unique().to_pylist())
-    shown = [run for run in study.runs if run.run_id in kept]
+    sampled, compared = (set(t["run_id"].unique().to_pylist()) for t in (kept.samples, kept.neighbours))
+    shown = [run for run in study.runs if run.run_id in sampled & compared]
     if not shown:
         return "no generated images were kept (gallery = 0), or no neighbours measured"
     chosen = _chosen(study, shown, most)
-    of_these = pc.field("run_id").isin(
-        [run.run_id for run in chosen]
-    )  # once: the table has every sample of every run
-    neighbours, samples = neighbours.filter(of_these), samples.filter(of_these)
-    found = []
+    # Once: the tables have every sample of every run.
+    of_these = pc.field("run_id").isin([run.run_id for run in chosen])
+    neighbours, samples = kept.neighbours.filter(of_these), kept.samples.filter(of_these)
+    strips = []
     for run in chosen:
         own = samples.filter(pc.field("run_id") == run.run_id)
-        cards = _cards(neighbours, own, train_images(run.run_id), run, study.result.k)
+        cards = _cards(neighbours, own, kept.train_images(run.run_id), run, study.result.k)
         condition, tau = study.of_run[run.run_id], pc.max(own["tau"]).as_py()
-        found.append(Strip(condition=condition, n=run.n, seed=run.settings["seed"], tau=tau, cards=cards))
-    return found
+        strips.append(Strip(condition=condition, n=run.n, seed=run.settings["seed"], tau=tau, cards=cards))
+    return strips
 
 
 def _chosen(study: Study, shown: list[RunCurves], most: int) -> list[RunCurves]:
     """The first seed at up to four n of each of the conditions with most runs."""
     counts = Counter(study.of_run[run.run_id] for run in shown)
-    found = []
+    chosen = []
     for condition in sorted(sorted(counts, key=lambda candidate: (-counts[candidate], candidate))[:most]):
         own = [run for run in shown if study.of_run[run.run_id] == condition]
         every_n = sorted({run.n for run in own})
         for n in sorted({every_n[round(i)] for i in np.linspace(0, len(every_n) - 1, _SHOWN_N)}):
             members = [run for run in own if run.n == n]
-            found.append(min(members, key=lambda run: (run.settings["seed"], run.settings["subset"])))
-    return found
+            chosen.append(min(members, key=lambda run: (run.settings["seed"], run.settings["subset"])))
+    return chosen
 
 
 def _cards(
@@ -120,22 +129,20 @@ def _cards(
     ]
 
 
-def draw_gallery(
-    study: Study, neighbours: pa.Table, samples: pa.Table, train_images: TrainImages
-) -> Figure | str:
+def draw_gallery(study: Study, kept: KeptImages) -> Figure | str:
     """A strip for up to four n; memorised samples are framed. Arguments and returns as `choose_strips`."""
-    found = choose_strips(study, neighbours, samples, train_images)
-    if isinstance(found, str):
-        return found
-    figure = Figure(figsize=(6.4, 0.6 + 2.5 * len(found)))
-    for axes, strip in zip(figure.subplots(len(found), 1, squeeze=False)[:, 0], found, strict=True):
+    strips = choose_strips(study, kept)
+    if isinstance(strips, str):
+        return strips
+    figure = Figure(figsize=(6.4, 0.6 + 2.5 * len(strips)))
+    for axes, strip in zip(figure.subplots(len(strips), 1, squeeze=False)[:, 0], strips, strict=True):
         axes.set_axis_off()
         axes.set_title(f"$n$ = {strip.n}, $\\tau$ = {strip.tau:,}, seed {strip.seed}", loc="left")
         if strip.cards:
             _draw_cards(axes, strip.cards)
         else:
             axes.text(0, 0.5, "no neighbours at this tau", transform=axes.transAxes)
-    which = f"{label} · " if (label := study.label(found[0].condition)) else ""
+    which = f"{label} · " if (label := study.label(strips[0].condition)) else ""
     figure.suptitle(f"{study.title()}\n{which}below each $d_1/d_2$; memorised ones ($k$ = {study.k}) framed")
     return figure
 

@@ -12,6 +12,7 @@ import matplotlib as mpl
 from matplotlib.colors import to_hex
 
 from tausweep.orchestrator.analysis.criteria.criterion import written
+from tausweep.orchestrator.analysis.runs.conditions import MeasuredRuns
 from tausweep.orchestrator.analysis.runs.curves import Condition, RunCurves
 from tausweep.orchestrator.analysis.runs.grouping import group_words, width_words
 from tausweep.orchestrator.analysis.runs.results import FitResult
@@ -22,8 +23,17 @@ class Study:
     """A FitResult with the curves it came from, and the words and colours that all plots share."""
 
     result: FitResult
-    runs: list[RunCurves]
-    of_run: dict[str, Condition]
+    measured: MeasuredRuns
+
+    @property
+    def runs(self) -> list[RunCurves]:
+        """The runs that have a measurement, with their curves."""
+        return self.measured.curves
+
+    @property
+    def of_run(self) -> dict[str, Condition]:
+        """The condition of each run id."""
+        return self.measured.of_run
 
     @cached_property
     def conditions(self) -> list[Condition]:

@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from tausweep.orchestrator.plan.plan import PlannedRun, read_spec
+from tausweep.orchestrator.plan.plan import PlannedRun
 from tausweep.storage.attempts.records import read_attempt
 from tausweep.storage.errors import StoreError
 from tausweep.storage.files.records import read_record
 from tausweep.storage.layout import StoreLayout
+from tausweep.workers.inputs import open_spec
 
 _LOOKED_AT = 500  # runs: a store of ten thousand has measured enough in its first hundreds
 _SHORTEST_SECONDS = 1.0  # of an attempt that tells a speed
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class TimeLeft:
     """Work that is left.
 
     Attributes:
@@ -32,7 +33,7 @@ class Estimate:
     unknown: int
 
 
-def estimate(runs: Sequence[PlannedRun], layout: StoreLayout) -> Estimate:
+def estimate(runs: Sequence[PlannedRun], layout: StoreLayout) -> TimeLeft:
     """Estimate what runs will take.
 
     A run is like an earlier one if its parameter count p and its batch are the same; evaluations are in the speed, so
@@ -52,7 +53,7 @@ def estimate(runs: Sequence[PlannedRun], layout: StoreLayout) -> Estimate:
         else:
             unknown += 1
     measured = len(runs) - unknown
-    return Estimate(hours=seconds / 3600 if measured else None, measured=measured, unknown=unknown)
+    return TimeLeft(hours=seconds / 3600 if measured else None, measured=measured, unknown=unknown)
 
 
 def _rates(layout: StoreLayout) -> dict[tuple[int, int], list[float]]:
@@ -66,7 +67,7 @@ def _rates(layout: StoreLayout) -> dict[tuple[int, int], list[float]]:
         try:
             last = read_attempt(run, numbers[-1])
             p = int(read_record(run.spec, "p")["p"])
-            batch = read_spec(run).batch_size
+            batch = open_spec(run).batch_size
         except StoreError:  # `status` and `store check` name what is wrong with it
             continue
         steps = (last.tau or 0) - (last.resumed_from_tau or 0)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tausweep.jobs.spec.run_spec import RunSpec, stored_spec
+from tausweep.jobs.spec.run_spec import RunSpec
 from tausweep.orchestrator.datasets.staging import ImageSet, identify
 from tausweep.orchestrator.executors.job_records import given_jobs, living_runs
 from tausweep.orchestrator.plan.parameter_counts import network_key, parameter_counts
@@ -20,7 +20,8 @@ from tausweep.storage.attempts.records import RunState
 from tausweep.storage.attempts.status import RunStatus, run_status
 from tausweep.storage.files.object_store import each
 from tausweep.storage.files.records import read_record
-from tausweep.storage.layout import RunDirectory, StoreLayout
+from tausweep.storage.layout import StoreLayout
+from tausweep.workers.inputs import open_spec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +116,7 @@ def stored_plan(name: str, layout: StoreLayout) -> Plan:
         StoreError: its record or a spec can't be read.
     """
     record = read_record(layout.sweep(name), "run_ids", "axes", "resources", "source")
-    specs = list(each(layout.root, lambda run_id: read_spec(layout.run(run_id)), record["run_ids"]))
+    specs = list(each(layout.root, lambda run_id: open_spec(layout.run(run_id)), record["run_ids"]))
     return Plan(
         sweep=name,
         axes=record["axes"],
@@ -125,15 +126,6 @@ def stored_plan(name: str, layout: StoreLayout) -> Plan:
         source=record["source"],
         executor=record.get("executor", "local"),  # stores of before there was another
     )
-
-
-def read_spec(run: RunDirectory) -> RunSpec:
-    """The spec of a stored run.
-
-    Raises:
-        IdentityError, StoreError: it was changed or can't be read.
-    """
-    return stored_spec(run.run_id, read_record(run.spec, "settings")["settings"])
 
 
 def _planned(specs: Sequence[RunSpec], layout: StoreLayout) -> list[PlannedRun]:

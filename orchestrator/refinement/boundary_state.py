@@ -6,12 +6,13 @@ Read from the store by the loop and by the command line.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tausweep.orchestrator.analysis.runs.curves import Condition
+from tausweep.orchestrator.analysis.runs.options import ResolverOptions
 from tausweep.orchestrator.analysis.runs.results import RunTimescales
 from tausweep.orchestrator.analysis.statistics.boundary_posterior import BoundaryPosterior
-from tausweep.orchestrator.analysis.tables import View, read_tables
+from tausweep.orchestrator.analysis.tables import read_tables
 from tausweep.orchestrator.plan.plan import Plan
 from tausweep.orchestrator.refinement.proposals import posteriors
 from tausweep.storage.errors import InputError
@@ -41,13 +42,13 @@ class State:
         return {condition: found for condition, found in self.known.items() if found.width > width}
 
 
-def look(plan: Plan, layout: StoreLayout, view: View, budget: int | None) -> State:
+def look(plan: Plan, layout: StoreLayout, options: ResolverOptions, budget: int | None) -> State:
     """Resolve a stored sweep as far as its boundary.
 
     Raises:
         InputError: nothing measured says anything about the boundary at this budget.
     """
-    result = read_tables(plan, layout).resolve(plan.sweep, view, draws=1)
+    result = read_tables(plan, layout).fit(plan.sweep, replace(options, draws=1))
     criterion = next((fit.criterion for fit in result.fits if fit.quantity == "tau_mem"), None)
     if criterion is None:
         raise InputError(f"{result.sweep}: no run has measured memorisation; run the sweep first")

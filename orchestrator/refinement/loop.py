@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from tausweep.orchestrator.analysis.tables import View, read_tables
+from tausweep.orchestrator.analysis.runs.options import ResolverOptions
+from tausweep.orchestrator.analysis.tables import read_tables
 from tausweep.orchestrator.execution import prepare, run_states
 from tausweep.orchestrator.plan.plan import Plan, make_plan
 from tausweep.orchestrator.refinement.boundary_state import State, look
@@ -31,12 +32,12 @@ def next_points(
     return proposals, points_of(plan, proposals, state.runs, state.budget)
 
 
-def answered(plan: Plan, layout: StoreLayout, view: View) -> list[str]:
+def answered(plan: Plan, layout: StoreLayout, options: ResolverOptions) -> list[str]:
     """Runs in progress that have crossed the first criterion of tau_mem: more training can't change that."""
     running = [run for run in plan.runs if run.status.state == "running"]
     if not running:
         return []
-    result = read_tables(replace(plan, runs=running), layout).resolve(plan.sweep, view, draws=1)
+    result = read_tables(replace(plan, runs=running), layout).fit(plan.sweep, replace(options, draws=1))
     criterion = next((fit.criterion for fit in result.fits if fit.quantity == "tau_mem"), "")
     return [
         run.run_id
@@ -61,7 +62,7 @@ class Loop:
 
     Attributes:
         layout: the store.
-        view: how the sweep is looked at.
+        options: how the sweep is resolved.
         parent: the sweep file that is refined.
         out: the sweep file that runs are written into.
         width: factor within which a 95 % interval of n* is narrow enough.
@@ -71,7 +72,7 @@ class Loop:
     """
 
     layout: StoreLayout
-    view: View
+    options: ResolverOptions
     parent: Path
     out: Path
     width: float
@@ -101,7 +102,7 @@ class Loop:
             yield state, proposals
             write_points(self.layout, self.out if done else self.parent, self.out, points)
             plan = self._run(plan)
-            state = look(plan, self.layout, self.view, state.budget)
+            state = look(plan, self.layout, self.options, state.budget)
             done += count
         yield state, []
 
@@ -120,5 +121,5 @@ class Loop:
 
     def _stop_answered(self, now: Plan) -> None:
         if self.early_stop:
-            for run_id in answered(now, self.layout, self.view):
+            for run_id in answered(now, self.layout, self.options):
                 run_states.cancel(self.layout.run(run_id))

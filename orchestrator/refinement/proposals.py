@@ -18,9 +18,9 @@ from tausweep.orchestrator.analysis.runs.grouping import by_condition, condition
 from tausweep.orchestrator.analysis.runs.results import RunTimescales
 from tausweep.orchestrator.analysis.statistics.boundary_posterior import (
     BoundaryPosterior,
-    Outcome,
+    DecidedRun,
+    decide,
     information,
-    outcome,
     probability,
 )
 
@@ -100,14 +100,14 @@ def posteriors(
     """What is known of n* in every condition that measured the criterion and has a run for this budget."""
     found = {}
     for group in by_condition(runs, criterion):
-        if outcomes := outcomes_of(group, criterion, budget):
-            found[condition_of(group[0])] = BoundaryPosterior.of(outcomes)
+        if decided := decided_runs(group, criterion, budget):
+            found[condition_of(group[0])] = BoundaryPosterior.of(decided)
     return found
 
 
-def outcomes_of(runs: Sequence[RunTimescales], criterion: str, budget: float) -> list[Outcome]:
+def decided_runs(runs: Sequence[RunTimescales], criterion: str, budget: float) -> list[DecidedRun]:
     """What runs say of a budget; those that say nothing are left out."""
-    return [found for run in runs if (found := outcome(run.n, run.crossings[criterion], budget))]
+    return [known for run in runs if (known := decide(run.n, run.crossings[criterion], budget))]
 
 
 def propose(

@@ -19,7 +19,7 @@ from tausweep.orchestrator.refinement.proposals import Proposal
 from tausweep.orchestrator.sweep.expansion import expand
 from tausweep.orchestrator.sweep.file import find_sweep, read_sweep
 from tausweep.storage.errors import DataError, InputError, SweepFileError
-from tausweep.storage.files.atomic import publish
+from tausweep.storage.files.atomic import publish_bytes
 from tausweep.storage.layout import StoreLayout
 
 _NAME_LINE = re.compile(r"^name:.*$", re.MULTILINE)
@@ -148,6 +148,6 @@ def write_points(layout: StoreLayout, parent: Path, out: Path, points: Sequence[
         except DataError as error:
             raise InputError(f"--out {out}: {error}; limit it with --largest-n") from error
     try:
-        publish(out, lambda file: file.write(text.encode()))
+        publish_bytes(out, text.encode())
     except OSError as error:
         raise InputError(f"--out {out}: can't be written ({error.strerror})") from error

@@ -15,20 +15,16 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from tausweep.orchestrator.analysis.criteria.criterion import written
-from tausweep.orchestrator.analysis.runs.conditions import conditions
 from tausweep.orchestrator.analysis.runs.grouping import width_axis
-from tausweep.orchestrator.figures.gallery import Card, choose_strips
+from tausweep.orchestrator.figures.gallery import Card, KeptImages, choose_strips
 from tausweep.orchestrator.figures.study import Study
 from tausweep.orchestrator.report import tables
 from tausweep.orchestrator.report.plot_data import label, payload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
     import pyarrow as pa
 
-    from tausweep.orchestrator.analysis.runs.curves import RunCurves
     from tausweep.orchestrator.analysis.runs.results import FitResult
     from tausweep.orchestrator.stores.failures import FailureGroup
 
@@ -41,28 +37,24 @@ class Material:
     """What a report is made of.
 
     Attributes:
-        result: of the tables.
-        runs, neighbours, samples: tables of the sweep, the attempt rule applied.
-        curves: of its runs that have a measurement, read from these tables at the result's k.
+        study: results and curves of the sweep.
+        runs: one row per run, those without a measurement included.
+        images: of its runs.
         attempts: every execution of its runs.
         failures: grouped.
-        train_images: run id → its training images, NCHW in 0…1, or None if they are not at hand.
         commands: the words of commands that make all of it again.
         source: text of the sweep file; empty if it is not at hand.
-        made: when, in words.
+        date: of the report, in words.
     """
 
-    result: FitResult
+    study: Study
     runs: pa.Table
-    curves: list[RunCurves]
-    neighbours: pa.Table
-    samples: pa.Table
+    images: KeptImages
     attempts: pa.Table
     failures: Sequence[FailureGroup]
-    train_images: Callable[[str], np.ndarray | None]
     commands: Sequence[Sequence[str]]
     source: str
-    made: str
+    date: str
 
 
 def render(material: Material) -> str:
@@ -86,18 +78,17 @@ def render(material: Material) -> str:
 
 
 def _content(material: Material) -> dict[str, Any]:
-    result = material.result
-    found = material.curves
-    study = Study(result=result, runs=found, of_run=conditions(found)[0])
+    study = material.study
+    result = study.result
     tau_mem, tau_gen = (_main(result, quantity) for quantity in ("tau_mem", "tau_gen"))
     columns, rows = tables.run_rows(study, material.runs, tau_mem)
-    gallery = _gallery(study, material)
+    gallery = _gallery(study, material.images)
     return {
         "sweep": result.sweep,
-        "data": ", ".join(sorted({str(run.settings["data"]) for run in found})) or "no data yet",
-        "made": material.made,
-        "facts": _facts(material, study),
-        "has_runs": bool(found),
+        "data": ", ".join(sorted({str(run.settings["data"]) for run in study.runs})) or "no data yet",
+        "made": material.date,
+        "facts": _facts(material),
+        "has_runs": bool(study.runs),
         "has_phases": bool(result.budgets and tau_mem),
         "headline": tables.headline(study, tau_mem, tau_gen),
         "notes": result.notes,
@@ -127,7 +118,8 @@ def _main(result: FitResult, quantity: str) -> str:
     return next((name for name in result.criteria if name in measured), "")
 
 
-def _facts(material: Material, study: Study) -> list[tuple[str, str]]:
+def _facts(material: Material) -> list[tuple[str, str]]:
+    study = material.study
     states = material.runs["state"].to_pylist()
     seconds = [value for value in material.attempts["seconds"].to_pylist() if value is not None]
     facts = [("runs", str(len(states)))]
@@ -144,12 +136,10 @@ def _facts(material: Material, study: Study) -> list[tuple[str, str]]:
     return [*facts, ("gap-ratio threshold k", written(study.result.k) + smoothing)]
 
 
-def _gallery(study: Study, material: Material) -> list[dict[str, Any]] | str:
-    found = choose_strips(
-        study, material.neighbours, material.samples, material.train_images, most=_SHOWN_CONDITIONS
-    )
-    if isinstance(found, str):
-        return found
+def _gallery(study: Study, kept: KeptImages) -> list[dict[str, Any]] | str:
+    strips = choose_strips(study, kept, most=_SHOWN_CONDITIONS)
+    if isinstance(strips, str):
+        return strips
     return [
         {
             "title": f"{label(study, strip.condition)}, n = {strip.n}, τ = {strip.tau:,}, seed {strip.seed}",
@@ -158,7 +148,7 @@ def _gallery(study: Study, material: Material) -> list[dict[str, Any]] | str:
                 for card in strip.cards
             ],
         }
-        for strip in found
+        for strip in strips
     ]
 
 

@@ -3,45 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from tausweep.jobs.data.load import load
 from tausweep.jobs.spec.data import Images
-from tausweep.orchestrator.plan.plan import Plan, read_spec
+from tausweep.orchestrator.analysis.resolver import fit_sweep
+from tausweep.orchestrator.analysis.runs.options import ResolverOptions
+from tausweep.orchestrator.analysis.tables import read_tables
+from tausweep.orchestrator.figures.gallery import KeptImages
+from tausweep.orchestrator.figures.study import Study
+from tausweep.orchestrator.plan.plan import Plan
+from tausweep.orchestrator.report.html import Material, render
 from tausweep.orchestrator.stores.failures import group_failures
-from tausweep.storage.errors import InputError
-from tausweep.storage.files.atomic import publish
-from tausweep.storage.files.local_copies import local_copy
+from tausweep.storage.errors import DataError, InputError
+from tausweep.storage.files.atomic import publish_bytes
 from tausweep.storage.layout import StoreLayout
 from tausweep.storage.tables.record_tables import attempts_table
 from tausweep.storage.tables.scan import Bad, read_table
-from tausweep.workers.inputs import open_labels
-
-if TYPE_CHECKING:
-    from tausweep.orchestrator.figures.draw import Drawn
-    from tausweep.orchestrator.figures.style import Format
-from tausweep.orchestrator.analysis.tables import View, read_tables
+from tausweep.workers.inputs import open_images, open_labels, open_spec
 
 
-def read_samples(plan: Plan, layout: StoreLayout, bad: Bad | None = None) -> pa.Table:
-    """Read the generated images that a sweep kept; `bad` as for `storage.tables.scan.read_table`."""
-    return read_table(layout, "samples", [run.run_id for run in plan.runs], bad=bad)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StoredStudy:
+    """What a stored sweep gives to those who draw it.
+
+    Attributes:
+        study: its results and curves.
+        runs: one row per run, those without a measurement included.
+        images: of its runs.
+    """
+
+    study: Study
+    runs: pa.Table
+    images: KeptImages
+
+
+def read_study(
+    plan: Plan, layout: StoreLayout, options: ResolverOptions, bad: Bad | None = None
+) -> StoredStudy:
+    """Read and resolve a stored sweep; `bad` as for `storage.tables.scan.read_table`."""
+    tables = read_tables(plan, layout, bad)
+    samples = read_table(layout, "samples", [run.run_id for run in plan.runs], bad=bad)
+    measured = tables.measured(options.k)
+    return StoredStudy(
+        study=Study(result=fit_sweep(plan.sweep, tables.runs, measured, options), measured=measured),
+        runs=tables.runs,
+        images=KeptImages(
+            samples=samples, neighbours=tables.neighbours, train_images=partial(train_images, layout)
+        ),
+    )
 
 
 def train_images(layout: StoreLayout, run_id: str) -> np.ndarray | None:
     """The training images of a run, float NCHW in 0…1, or None if they are not at hand."""
-    spec = read_spec(layout.run(run_id))
+    run = layout.run(run_id)
+    spec = open_spec(run)
     if not isinstance(spec.data, Images):
         return None
     try:
-        images = np.load(local_copy(layout.images(spec.data.fingerprint)), mmap_mode="r")
-    except FileNotFoundError:
+        images = open_images(run, spec)
+    except DataError:  # a figure shows the samples alone then
         return None
     train = load(spec.data, images, open_labels(layout, spec.data))
     assert train.mean is not None
@@ -50,61 +77,40 @@ def train_images(layout: StoreLayout, run_id: str) -> np.ndarray | None:
     return unit
 
 
-def draw_sweep(
+def report_sweep(
     plan: Plan,
     layout: StoreLayout,
-    folder: Path,
-    form: Format,
-    view: View,
+    options: ResolverOptions,
+    words: Sequence[str] = (),
     bad: Bad | None = None,
-    *,
-    theory: bool = False,
-) -> Drawn:
-    """Draw the figures of a stored sweep into a folder; `bad` as for `storage.tables.scan.read_table`."""
-    from tausweep.orchestrator.figures.draw import draw
-
-    tables = read_tables(plan, layout, bad)
-    samples = read_samples(plan, layout, bad)
-    result = tables.resolve(plan.sweep, view)
-    return draw(result, *tables, samples, partial(train_images, layout), folder, form, theory=theory)
-
-
-def report_sweep(
-    plan: Plan, layout: StoreLayout, view: View, options: Sequence[str] = (), bad: Bad | None = None
 ) -> str:
     """The report of a stored sweep as HTML; `bad` as for `storage.tables.scan.read_table`.
 
     Args:
-        plan: the sweep, or the part of it that is asked for.
+        plan: the sweep, or the part of it that is wanted.
         layout: the store.
-        view: how it is looked at.
-        options: words of the command line that made this view, for the commands that are shown.
+        options: how it is resolved.
+        words: of the command line behind these options, for the commands that are shown.
         bad: collects damaged files.
     """
-    from tausweep.orchestrator.report.html import Material, render
-
+    stored = read_study(plan, layout, options, bad)
     run_ids = [run.run_id for run in plan.runs]
-    tables = read_tables(plan, layout, bad)
-    curves = tables.curves(view)
     store = ["--store", str(layout.root)]
     source = Path(plan.source)
     material = Material(
-        result=tables.resolve(plan.sweep, view, curves=curves),
-        runs=tables.runs,
-        curves=curves,
-        neighbours=tables.neighbours,
-        samples=read_samples(plan, layout, bad),
+        study=stored.study,
+        runs=stored.runs,
+        images=stored.images,
         attempts=attempts_table(layout, run_ids),
         failures=group_failures(layout, run_ids),
-        train_images=partial(train_images, layout),
         commands=[
             ["tausweep", "run", plan.source, *store],
-            ["tausweep", "resolve", plan.sweep, *options, *store],
-            ["tausweep", "figures", plan.sweep, *options, *store],
-            ["tausweep", "report", plan.sweep, *options, "-o", "report.html", *store],
+            ["tausweep", "resolve", plan.sweep, *words, *store],
+            ["tausweep", "figures", plan.sweep, *words, *store],
+            ["tausweep", "report", plan.sweep, *words, "-o", "report.html", *store],
         ],
         source=source.read_text(encoding="utf-8", errors="replace") if source.is_file() else "",
-        made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        date=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     )
     return render(material)
 
@@ -116,6 +122,6 @@ def write_page(text: str, out: Path) -> None:
         InputError: the file can't be written.
     """
     try:
-        publish(out, lambda file: file.write(text.encode()))
+        publish_bytes(out, text.encode())
     except OSError as error:
         raise InputError(f"--out {out}: can't be written ({error.strerror})") from error

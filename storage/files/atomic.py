@@ -91,6 +91,11 @@ def publish(target: Path, write: Callable[[BinaryIO], object]) -> None:
     _sync_renamed(target)
 
 
+def publish_bytes(target: Path, content: bytes) -> None:
+    """Like `publish`, for content that is at hand."""
+    publish(target, lambda file: file.write(content))
+
+
 def publish_path(target: Path, write: Callable[[Path], object]) -> None:
     """Like `publish`, for writers that need a path instead of an open file (memory maps)."""
     if is_object(target):

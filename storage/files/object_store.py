@@ -127,3 +127,11 @@ def each(path: Path, function: Callable[[T], U], items: Iterable[T], *, writes: 
         return
     with ThreadPoolExecutor(threads) as pool:
         yield from pool.map(function, items)
+
+
+def for_each(
+    path: Path, function: Callable[[T], object], items: Iterable[T], *, writes: bool = False
+) -> None:
+    """Like `each`, for calls that are made for their effect; arguments as there."""
+    for _ in each(path, function, items, writes=writes):
+        pass

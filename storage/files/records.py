@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tausweep.storage.errors import CorruptFileError, SchemaError
-from tausweep.storage.files.atomic import publish, publish_new
+from tausweep.storage.files.atomic import publish_bytes, publish_new
 from tausweep.storage.files.object_store import read
 
 SCHEMA_VERSION = 1
@@ -21,7 +21,7 @@ def _dump(record: dict[str, Any]) -> bytes:
 
 def write_record(target: Path, record: dict[str, Any]) -> None:
     """Publish a JSON record with the schema version in it."""
-    publish(target, lambda file: file.write(_dump(record)))
+    publish_bytes(target, _dump(record))
 
 
 def write_new_record(target: Path, record: dict[str, Any]) -> bool:

@@ -28,7 +28,7 @@ from tausweep.orchestrator.analysis.statistics.bootstrap import (
     resample_counts,
     resample_seeds,
 )
-from tausweep.orchestrator.analysis.statistics.boundary_posterior import BoundaryPosterior, Outcome
+from tausweep.orchestrator.analysis.statistics.boundary_posterior import BoundaryPosterior, DecidedRun
 from tausweep.orchestrator.analysis.statistics.censored_regression import (
     Responses,
     fit_censored,
@@ -125,8 +125,8 @@ def width_laws(studies):
                             found = crossing_between(tau, first, last)
                             runs.append(Crossed(f"{W}-{n}-{seed}", n, W, "", found))
                 law = fit_law(runs, widths=True, confidence=0.95)
-                if law["exponent"].low is not None:
-                    hits.append([holds(law["exponent"], 1), holds(law["width_exponent"], 0.5)])
+                if law.exponent.low is not None:
+                    hits.append([holds(law.exponent, 1), holds(law.width_exponent, 0.5)])
                 shares.append([sum(r.crossing.censored == side for r in runs) for side in ("right", "left")])
             right, left = np.mean(shares, axis=0) / len(runs)
             alpha, gamma = np.mean(hits, axis=0)
@@ -198,7 +198,7 @@ def boundary(studies):
                 middle = rng.uniform(math.log(sizes[0] * 1.2), math.log(sizes[-1] / 1.2))
                 slope = steepness or math.exp(rng.uniform(math.log(1.5), math.log(60)))
                 outcomes = [
-                    Outcome(n, bool(rng.random() < 1 / (1 + math.exp(slope * (math.log(n) - middle)))))
+                    DecidedRun(n, bool(rng.random() < 1 / (1 + math.exp(slope * (math.log(n) - middle)))))
                     for n in sizes
                     for _ in range(2)
                 ]

@@ -22,7 +22,7 @@ import numpy as np
 from tausweep.orchestrator.analysis.criteria.crossing import crossing
 from tausweep.orchestrator.analysis.criteria.memorisation import MemorisedFraction
 from tausweep.orchestrator.analysis.runs.curves import Condition
-from tausweep.orchestrator.analysis.statistics.boundary_posterior import BoundaryPosterior, Outcome
+from tausweep.orchestrator.analysis.statistics.boundary_posterior import BoundaryPosterior, DecidedRun
 from tausweep.orchestrator.refinement.proposals import propose
 
 GRID = Path(__file__).parent / "data" / "boundary-grid.json"
@@ -48,14 +48,14 @@ class Replay:
     def __init__(self, grid: Recorded, budget: int, rng: random.Random) -> None:
         self.left = {key: rng.sample(taus, len(taus)) for key, taus in grid.items()}
         self.budget = budget
-        self.outcomes: dict[int, list[Outcome]] = defaultdict(list)
+        self.outcomes: dict[int, list[DecidedRun]] = defaultdict(list)
         self.steps = self.steps_stopped = 0.0
 
     def run(self, W: int, n: float) -> None:
         able = [size for (width, size), taus in self.left.items() if width == W and taus]
         size = min(able, key=lambda candidate: abs(math.log(candidate / n)))
         tau = self.left[W, size].pop()
-        self.outcomes[W].append(Outcome(size, tau <= self.budget))
+        self.outcomes[W].append(DecidedRun(size, tau <= self.budget))
         self.steps += self.budget
         self.steps_stopped += min(tau, self.budget)
 
@@ -94,7 +94,7 @@ def main() -> None:
     widths = sorted({W for W, _ in grid})
     whole = {
         W: BoundaryPosterior.of(
-            [Outcome(n, tau <= budget) for (w, n), taus in grid.items() if w == W for tau in taus]
+            [DecidedRun(n, tau <= budget) for (w, n), taus in grid.items() if w == W for tau in taus]
         )
         for W in widths
     }

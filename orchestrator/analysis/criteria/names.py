@@ -1,4 +1,4 @@
-"""The criteria by name, and how a study is looked at.
+"""The criteria by name.
 
 Called by the resolver and the command line. A criterion's name says all of it (`f_mem=0.1@k1/2`,
 `f_mem_class3=0.1`, `loss_gap=0.1@t150`, `test_loss=min@t150`, `frechet_pca≤1.25·min`), so names are data: they stand in
@@ -7,11 +7,7 @@ results, figures and options, and `parse_criterion` turns them back into values.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import get_args
-
-from tausweep.orchestrator.analysis.criteria.criterion import Criterion, require_threshold
-from tausweep.orchestrator.analysis.criteria.crossing import Smoothing
+from tausweep.orchestrator.analysis.criteria.criterion import Criterion
 from tausweep.orchestrator.analysis.criteria.generalisation import QualityLevel, QualityPlateau
 from tausweep.orchestrator.analysis.criteria.loss import (
     LossGap,
@@ -57,17 +53,3 @@ def parse_criterion(text: str) -> Criterion:
                 raise InputError(f"criterion {text!r}: {error}") from None
     forms = [form for criterion in CRITERIA for form in criterion.forms]
     raise InputError(f"criterion {text!r}: no such criterion; {nearest(text, forms)}")
-
-
-def require_view(k: float, criteria: Sequence[Criterion], smoothing: str) -> None:
-    """Check how a sweep is to be looked at.
-
-    Raises:
-        InputError: k is out of range, a criterion is given twice, or there is no such smoothing.
-    """
-    require_threshold(k, f"{k:g}")
-    if smoothing not in get_args(Smoothing):
-        raise InputError(f"smoothing = {smoothing!r}: {nearest(smoothing, get_args(Smoothing))}")
-    names = [criterion.name for criterion in criteria]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise InputError(f"criterion {twice[0]}: is given twice")

@@ -1,6 +1,6 @@
 """The architectural-regularisation line: n*(p) beyond which memorisation never comes, however long one trains.
 
-Called by the resolver with one crossing a run of one width. Bonnaire et al. (arXiv:2505.17638) find that for n above some
+Called by the resolver with one crossing per run of one width. Bonnaire et al. (arXiv:2505.17638) find that for n above some
 n*(p) a network of p parameters generalises for good. Here the approach to it has the simplest form with a limit,
 
     tau_mem = a · n^alpha / (1 − n/n_star),
@@ -114,19 +114,15 @@ def lines(
         largest = max(run.n for run in group)
         own = {b.budget: b.n_star.estimate for b in bounds if condition_of(b) == condition_of(group[0])}
         seen = sum(run.crossing.tau is not None for run in members)
-        yield ArchitecturalLine.model_validate(
-            {
-                **described(group[0]),
-                "criterion": criterion,
-                "n_star": Estimate(
-                    estimate=limit.estimate if limit.high else None, low=limit.low, high=limit.high
-                ),
-                "converged": limit.high is not None and limit.high <= largest,
-                "growth": _growth(own),
-                "n_points": seen,
-                "n_censored": len(members) - seen,
-                "verdict": _verdict(limit, largest),
-            }
+        yield ArchitecturalLine(
+            **described(group[0]),
+            criterion=criterion,
+            n_star=Estimate(estimate=limit.estimate if limit.high else None, low=limit.low, high=limit.high),
+            converged=limit.high is not None and limit.high <= largest,
+            growth=_growth(own),
+            n_points=seen,
+            n_censored=len(members) - seen,
+            verdict=_verdict(limit, largest),
         )
 
 

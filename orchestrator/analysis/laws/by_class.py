@@ -6,62 +6,65 @@ are memorised, and a sweep's tau_mem is a mean over them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from tausweep.orchestrator.analysis.criteria.criterion import Criterion
-from tausweep.orchestrator.analysis.criteria.crossing import Smoothing
 from tausweep.orchestrator.analysis.criteria.memorisation import MemorisedFraction
 from tausweep.orchestrator.analysis.laws.medians import medians
-from tausweep.orchestrator.analysis.runs.curves import Condition, RunCurves
+from tausweep.orchestrator.analysis.runs.conditions import MeasuredRuns
 from tausweep.orchestrator.analysis.runs.grouping import condition_of, described
+from tausweep.orchestrator.analysis.runs.options import ResolverOptions
 from tausweep.orchestrator.analysis.runs.results import ClassRegime, ClassTimescale, Timescale
-from tausweep.orchestrator.analysis.runs.run_crossings import CONFIDENCE, crossings_of, timescales_of
+from tausweep.orchestrator.analysis.runs.run_crossings import cross_runs
 
 
 def class_timescales(
-    runs: Sequence[RunCurves],
-    of_run: Mapping[str, Condition],
-    criteria: Sequence[Criterion],
-    smoothing: Smoothing,
-    draws: int,
-    rng: np.random.Generator,
+    measured: MeasuredRuns, options: ResolverOptions, rng: np.random.Generator
 ) -> list[ClassTimescale]:
     """The timescale of every class, condition and n.
 
     Args:
-        runs: with their curves; those that were not measured by class are left out.
-        of_run: their conditions.
-        criteria: of the sweep; the first of f_mem over all samples is taken, class by class.
-        smoothing: as for the sweep.
-        draws: bootstrap resamples.
+        measured: runs with their curves; those that were not measured by class are left out.
+        options: of the sweep; the first criterion of f_mem over all samples is taken, class by class.
         rng: source of the resamples.
     """
-    base = next((c for c in criteria if isinstance(c, MemorisedFraction) and c.label is None), None)
-    labels = sorted({label for run in runs for label in run.classes})
+    base = next((c for c in options.criteria if isinstance(c, MemorisedFraction) and c.label is None), None)
+    labels = sorted({label for run in measured.curves for label in run.classes})
     if base is None or not labels:
         return []
     of_class = {label: replace(base, label=label) for label in labels}
-    timescales, drawn = [], {}
-    for run in runs:
-        crossings, resamples = crossings_of(run, of_class.values(), smoothing, draws, rng)
-        timescales.append(timescales_of(run, of_run[run.run_id], crossings))
-        drawn.update({(run.run_id, name): values for name, values in resamples.items()})
+    timescales, drawn = cross_runs(measured, replace(options, criteria=tuple(of_class.values())), rng)
     return [
-        ClassTimescale.model_validate(
-            {**found.model_dump(), "label": label, "images": _images(runs, of_run, found, label)}
-        )
+        _of_class(median, label, images=_images(measured, median, label))
         for label, criterion in of_class.items()
-        for found in medians(timescales, [criterion], drawn, CONFIDENCE, rng)
+        for median in medians(timescales, [criterion], drawn, rng)
     ]
 
 
-def _images(
-    runs: Sequence[RunCurves], of_run: Mapping[str, Condition], found: Timescale, label: int
-) -> float:
-    members = [run for run in runs if run.n == found.n and of_run[run.run_id] == condition_of(found)]
+def _of_class(median: Timescale, label: int, *, images: float) -> ClassTimescale:
+    return ClassTimescale(
+        **described(median),
+        criterion=median.criterion,
+        quantity=median.quantity,
+        n=median.n,
+        tau=median.tau,
+        censored=median.censored,
+        bound=median.bound,
+        n_points=median.n_points,
+        n_censored=median.n_censored,
+        label=label,
+        images=images,
+    )
+
+
+def _images(measured: MeasuredRuns, median: Timescale, label: int) -> float:
+    """Training images of a class: the mean over the runs behind a median."""
+    condition = condition_of(median)
+    members = [
+        run for run in measured.curves if run.n == median.n and measured.of_run[run.run_id] == condition
+    ]
     return float(np.mean([run.classes[label] for run in members if label in run.classes]))
 
 
@@ -71,14 +74,12 @@ def regimes(by_class: Sequence[ClassTimescale]) -> list[ClassRegime]:
 
 
 def _regimes(by_class: Sequence[ClassTimescale]) -> Iterator[ClassRegime]:
-    for condition, n in sorted({(condition_of(found), found.n) for found in by_class}):
-        group = [found for found in by_class if (condition_of(found), found.n) == (condition, n)]
-        yield ClassRegime.model_validate(
-            {
-                **described(group[0]),
-                "criterion": group[0].criterion.replace(f"_class{group[0].label}", ""),
-                "n": n,
-                "memorised": [f.label for f in group if f.tau.estimate is not None or f.censored == "left"],
-                "not_yet": [f.label for f in group if f.censored == "right"],
-            }
+    for condition, n in sorted({(condition_of(median), median.n) for median in by_class}):
+        group = [median for median in by_class if (condition_of(median), median.n) == (condition, n)]
+        yield ClassRegime(
+            **described(group[0]),
+            criterion=group[0].criterion.replace(f"_class{group[0].label}", ""),
+            n=n,
+            memorised=[m.label for m in group if m.tau.estimate is not None or m.censored == "left"],
+            not_yet=[m.label for m in group if m.censored == "right"],
         )

@@ -9,21 +9,26 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression, minimize_scalar
 
 from tausweep.orchestrator.analysis.criteria.first_crossing import Floats
+from tausweep.orchestrator.analysis.runs.conditions import MeasuredRuns
 from tausweep.orchestrator.analysis.runs.curves import Condition, Curve, RunCurves
 from tausweep.orchestrator.analysis.runs.grouping import condition_fields
+from tausweep.orchestrator.analysis.runs.options import ResolverOptions
 from tausweep.orchestrator.analysis.runs.results import Collapse, Estimate
+from tausweep.orchestrator.analysis.runs.run_crossings import CONFIDENCE
 
 _RANGE = (-0.5, 2.5)  # of exponents that are tried
 _COARSE = 13
 _NEAR = 0.5
+_SHARE = 5  # the interval takes so many times fewer resamples than others; each is a search over exponents
 
 
 class Points(NamedTuple):
@@ -57,13 +62,13 @@ def best_exponent(points: Points, near: float | None = None) -> float:
         grid = np.linspace(*_RANGE, _COARSE)
         step = float(grid[1] - grid[0])
         start = float(grid[np.argmax([collapse_score(points, exponent) for exponent in grid])])
-    found = minimize_scalar(
+    best = minimize_scalar(
         lambda exponent: -collapse_score(points, exponent),
         bounds=(start - step, start + step),
         method="bounded",
         options={"xatol": 0.01},
     )
-    return float(found.x)
+    return float(best.x)
 
 
 def resampled(points: Points, n: Sequence[int], rng: np.random.Generator) -> Points:
@@ -84,33 +89,35 @@ def resampled(points: Points, n: Sequence[int], rng: np.random.Generator) -> Poi
 
 
 def collapses(
-    runs: Sequence[RunCurves],
-    of_run: Mapping[str, Condition],
-    k: float,
-    confidence: float,
-    draws: int,
-    rng: np.random.Generator,
+    measured: MeasuredRuns, options: ResolverOptions, rng: np.random.Generator
 ) -> Iterator[Collapse]:
     """The collapse of every condition with neighbours.
 
     Args:
-        runs: with their curves.
-        of_run: the condition of each run id.
-        k: threshold of the gap ratio.
-        confidence: of the interval of the exponent.
-        draws: resamples of the seeds behind it.
-        rng: source of the draws.
+        measured: runs with their curves.
+        options: of the sweep, for the threshold of the gap ratio and the resamples.
+        rng: source of the resamples.
     """
     members: dict[Condition, list[tuple[RunCurves, Curve]]] = defaultdict(list)
-    for run in runs:
-        if curve := run.f_mem(k):
-            members[of_run[run.run_id]].append((run, curve))
+    draws = max(1, options.draws // _SHARE)
+    for run in measured.curves:
+        if curve := run.f_mem(options.k):
+            members[measured.of_run[run.run_id]].append((run, curve))
     for condition in sorted(members):
         own = members[condition]
         sizes = [run.n for run, _ in own]
-        head = condition_fields(condition, own[0][0].p) | {"k": k, "n_values": sorted(set(sizes))}
-        found = _scores(_points([(run.n, curve) for run, curve in own]), sizes, confidence, draws, rng)
-        yield Collapse.model_validate(head | found)
+        points = _points([(run.n, curve) for run, curve in own])
+        scores = _scores(points, sizes, draws, rng)
+        yield Collapse(
+            **condition_fields(condition, own[0][0].p),
+            k=options.k,
+            score=scores.score,
+            unscaled=scores.unscaled,
+            exponent=scores.exponent,
+            best=scores.best,
+            n_values=sorted(set(sizes)),
+            reason=scores.reason,
+        )
 
 
 def _points(curves: Sequence[tuple[int, Curve]]) -> Points:
@@ -122,24 +129,31 @@ def _points(curves: Sequence[tuple[int, Curve]]) -> Points:
     )
 
 
-def _scores(
-    points: Points, sizes: Sequence[int], confidence: float, draws: int, rng: np.random.Generator
-) -> dict[str, Any]:
-    none = {"score": None, "unscaled": None, "exponent": Estimate(), "best": None}
+@dataclass(frozen=True, kw_only=True)
+class _Scores:
+    """Of `Collapse`, which says what they mean; without numbers where there is a reason for that."""
+
+    score: float | None = None
+    unscaled: float | None = None
+    exponent: Estimate = field(default_factory=Estimate)
+    best: float | None = None
+    reason: str | None = None
+
+
+def _scores(points: Points, sizes: Sequence[int], draws: int, rng: np.random.Generator) -> _Scores:
     if len(set(sizes)) < 2:
-        return {**none, "reason": "one n only"}
+        return _Scores(reason="one n only")
     if np.ptp(points.f_mem) == 0:
-        return {**none, "reason": f"f_mem is {points.f_mem[0]:g} at every evaluation"}
+        return _Scores(reason=f"f_mem is {points.f_mem[0]:g} at every evaluation")
     best = best_exponent(points)
     low, high = None, None
     if len(sizes) > len(set(sizes)):  # else there are no seeds to resample
         drawn = [best_exponent(resampled(points, sizes, rng), near=best) for _ in range(draws)]
-        outer = (1 - confidence) / 2
+        outer = (1 - CONFIDENCE) / 2
         low, high = (float(bound) for bound in np.quantile(drawn, [outer, 1 - outer]))
-    return {
-        "score": collapse_score(points, 1.0),
-        "unscaled": collapse_score(points, 0.0),
-        "exponent": Estimate(estimate=best, low=low, high=high),
-        "best": collapse_score(points, best),
-        "reason": None,
-    }
+    return _Scores(
+        score=collapse_score(points, 1.0),
+        unscaled=collapse_score(points, 0.0),
+        exponent=Estimate(estimate=best, low=low, high=high),
+        best=collapse_score(points, best),
+    )

@@ -15,7 +15,7 @@ from tausweep.orchestrator.analysis.criteria.crossing import Crossing
 from tausweep.orchestrator.analysis.runs.curves import Condition
 from tausweep.orchestrator.analysis.runs.grouping import by_condition, condition_of, described
 from tausweep.orchestrator.analysis.runs.results import Boundary, Estimate, PhasePoint, RunTimescales, State
-from tausweep.orchestrator.analysis.statistics.boundary_posterior import BoundaryPosterior, outcome
+from tausweep.orchestrator.analysis.statistics.boundary_posterior import BoundaryPosterior, decide
 
 _BUDGETS = 24
 
@@ -25,8 +25,8 @@ def budgets_of(runs: Sequence[RunTimescales], criterion: str) -> list[int]:
     if not runs:
         return []
     last = max(run.budget for run in runs)
-    found = [c for run in runs if (c := run.crossings.get(criterion))]
-    early = [known for c in found if c.censored != "right" and (known := c.tau or c.bound)]
+    crossings = [crossing for run in runs if (crossing := run.crossings.get(criterion))]
+    early = [known for c in crossings if c.censored != "right" and (known := c.tau or c.bound)]
     if not early or min(early) >= last:
         return [last]
     grid = np.geomspace(max(1.0, 0.8 * min(early)), last, _BUDGETS)
@@ -36,7 +36,7 @@ def budgets_of(runs: Sequence[RunTimescales], criterion: str) -> list[int]:
 def phase_points(
     runs: Sequence[RunTimescales], tau_mem: str, tau_gen: str, budget: int | None = None
 ) -> list[PhasePoint]:
-    """A point a condition and n.
+    """A point per condition and n.
 
     Args:
         runs: of a sweep.
@@ -54,42 +54,41 @@ def _point(runs: Sequence[RunTimescales], tau_mem: str, tau_gen: str, budget: in
     if budget is None:
         budget = max(run.budget for run in runs)
     mem, gen = (_decided(runs, name, budget) for name in (tau_mem, tau_gen))
-    crossed, good = ([c for c, yes in found if yes] for found in (mem, gen))
+    crossed = [crossing for crossing, within in mem if within]
+    good = [crossing for crossing, within in gen if within]
     state: State | None = None
     if mem and 2 * len(crossed) >= len(mem):
         state = "memorises"
     elif mem and gen:
         state = "generalises" if 2 * len(good) >= len(gen) else "not yet good"
-    return PhasePoint.model_validate(
-        {
-            **described(runs[0]),
-            "n": runs[0].n,
-            "state": state,
-            "tau_mem": _geometric_median(crossed),
-            "tau_gen": _geometric_median(good),
-            "budget": budget,
-            "n_runs": len(mem),
-            "n_crossed": len(crossed),
-        }
+    return PhasePoint(
+        **described(runs[0]),
+        n=runs[0].n,
+        state=state,
+        tau_mem=_geometric_median(crossed),
+        tau_gen=_geometric_median(good),
+        budget=budget,
+        n_runs=len(mem),
+        n_crossed=len(crossed),
     )
 
 
 def _decided(runs: Sequence[RunTimescales], criterion: str, budget: int) -> list[tuple[Crossing, bool]]:
     """Crossings of runs that say something about a budget, and whether it was within it."""
-    found = []
+    decided = []
     for run in runs:
         crossing = run.crossings.get(criterion)
         if crossing is None:
             continue
-        if known := outcome(run.n, crossing, budget):
-            found.append((crossing, known.memorises))
+        if known := decide(run.n, crossing, budget):
+            decided.append((crossing, known.memorises))
         elif crossing.censored == "right" and run.budget >= budget:
-            found.append((crossing, False))  # its level was not settled: not seen to be reached
-    return found
+            decided.append((crossing, False))  # its level was not settled: not seen to be reached
+    return decided
 
 
 def _geometric_median(crossings: Iterable[Crossing]) -> float | None:
-    taus = [found.tau for found in crossings if found.tau is not None]
+    taus = [crossing.tau for crossing in crossings if crossing.tau is not None]
     return float(np.exp(np.median(np.log(taus)))) if taus else None
 
 
@@ -101,29 +100,27 @@ def boundaries(
 
 
 def _boundary(runs: Sequence[RunTimescales], criterion: str, budget: int, confidence: float) -> Boundary:
-    outcomes = [found for run in runs if (found := outcome(run.n, run.crossings[criterion], budget))]
-    memorising = sum(found.memorises for found in outcomes)
+    decided = [known for run in runs if (known := decide(run.n, run.crossings[criterion], budget))]
+    memorising = sum(run.memorises for run in decided)
     estimate, reason = Estimate(), None
-    if not outcomes:
+    if not decided:
         reason = f"no run was trained to tau = {budget}"
     else:
-        middle, low, high = BoundaryPosterior.of(outcomes).interval(confidence)
+        middle, low, high = BoundaryPosterior.of(decided).interval(confidence)
         estimate = Estimate(estimate=middle, low=low, high=high)
-        sizes = [found.n for found in outcomes]
-        if memorising == len(outcomes):
+        sizes = [run.n for run in decided]
+        if memorising == len(decided):
             reason = f"all runs memorise: n* lies above the largest n = {max(sizes)}, or near it"
         elif memorising == 0:
             reason = f"no run memorises: n* lies below the smallest n = {min(sizes)}, or near it"
         elif middle is None:
             reason = "n* lies outside of the n that were measured"
-    return Boundary.model_validate(
-        {
-            **described(runs[0]),
-            "criterion": criterion,
-            "budget": budget,
-            "n_star": estimate,
-            "n_runs": len(outcomes),
-            "n_memorising": memorising,
-            "reason": reason,
-        }
+    return Boundary(
+        **described(runs[0]),
+        criterion=criterion,
+        budget=budget,
+        n_star=estimate,
+        n_runs=len(decided),
+        n_memorising=memorising,
+        reason=reason,
     )

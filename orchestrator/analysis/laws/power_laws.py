@@ -1,6 +1,6 @@
 """Laws of tau: tau = a·n^alpha of one condition, and tau = a·n^alpha·W^−gamma over widths and optimizers.
 
-Called by the resolver with one crossing a run; knows neither curves nor tables. Runs that did not cross are censored
+Called by the resolver with one crossing per run; knows neither curves nor tables. Runs that did not cross are censored
 responses of the regression (`orchestrator.analysis.statistics.censored_regression`): leaving them out would bias alpha downwards, because
 they are missing mostly where tau is largest.
 """
@@ -8,7 +8,8 @@ they are missing mostly where tau is largest.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,6 +43,43 @@ def crossed(runs: Sequence[RunTimescales], criterion: str) -> list[Crossed]:
     return [Crossed(run.run_id, run.n, run.W, group_of(run), run.crossings[criterion]) for run in runs]
 
 
+@dataclass(frozen=True, kw_only=True)
+class LawFit:
+    """A fitted law and the runs behind it; what is not known is empty, and `reason` or `interval_note` says why.
+
+    Attributes:
+        n_values: distinct n with a crossing, ascending.
+        n_points: runs with a crossing.
+        censored: ids of those without one.
+        groups: of the runs that crossed; each has an amplitude of its own, in the order of `amplitudes`.
+        exponent: alpha.
+        prefactor: of tau = c·n, for a law of one group and one W.
+        width_exponent: gamma.
+        comparisons: of simpler laws with this one.
+        diagnostics: whether it fits; None without degrees of freedom.
+        reason: why there is no fit; None if there is one.
+        interval_note: why there is no interval, or what is left out.
+    """
+
+    n_values: list[int]
+    n_points: int
+    censored: list[str]
+    groups: list[str]
+    amplitudes: list[float] = field(default_factory=list)
+    exponent: Estimate = field(default_factory=Estimate)
+    prefactor: Estimate = field(default_factory=Estimate)
+    width_exponent: Estimate = field(default_factory=Estimate)
+    comparisons: list[Comparison] = field(default_factory=list)
+    diagnostics: Diagnostics | None = None
+    reason: str | None = None
+    interval_note: str | None = None
+
+    @property
+    def n_censored(self) -> int:
+        """Runs without a crossing."""
+        return len(self.censored)
+
+
 class _Design(NamedTuple):
     X: Floats
     responses: Responses
@@ -52,9 +90,9 @@ class _Design(NamedTuple):
 def responses_of(runs: Sequence[Crossed]) -> Responses:
     """Ln tau of informative runs, or the logarithm of their bounds."""
     codes = {None: 0, "right": RIGHT, "left": LEFT}
-    found = [run.crossing for run in runs]
-    value = np.array([one.tau if one.tau is not None else one.bound for one in found], dtype=np.float64)
-    return Responses(np.log(value), np.array([codes[one.censored] for one in found], dtype=np.int8))
+    crossings = [run.crossing for run in runs]
+    value = np.array([c.tau if c.tau is not None else c.bound for c in crossings], dtype=np.float64)
+    return Responses(np.log(value), np.array([codes[c.censored] for c in crossings], dtype=np.int8))
 
 
 def informative(runs: Sequence[Crossed]) -> list[Crossed]:
@@ -62,56 +100,34 @@ def informative(runs: Sequence[Crossed]) -> list[Crossed]:
     return [run for run in runs if run.crossing.tau is not None or run.crossing.bound is not None]
 
 
-def counted(runs: Sequence[Crossed]) -> dict[str, Any]:
-    """What every law says of its runs: how many crossed at which n, and which did not."""
-    late = [run.run_id for run in runs if run.crossing.tau is None]
-    return {
-        "n_values": sorted({run.n for run in runs if run.crossing.tau is not None}),
-        "n_points": len(runs) - len(late),
-        "n_censored": len(late),
-        "censored": late,
-    }
-
-
-def fit_law(runs: Sequence[Crossed], *, widths: bool, confidence: float) -> dict[str, Any]:
+def fit_law(runs: Sequence[Crossed], *, widths: bool, confidence: float) -> LawFit:
     """Fit ln tau = ln a_group + alpha·ln n [− gamma·ln W] + sigma·error.
 
     Args:
         runs: measured runs, any number; every group has an amplitude of its own.
         widths: whether gamma is fitted; without it all runs should have one W.
         confidence: of the intervals.
-
-    Returns:
-        `exponent`, `prefactor`, `width_exponent`, `groups`, `amplitudes`, `comparisons`, `diagnostics`, `reason`,
-        `interval_note` of the result, and the counts of `counted`.
     """
-    counts = counted(runs)
     seen = [run for run in runs if run.crossing.tau is not None]
     groups, W_values = sorted({run.group for run in seen}), sorted({run.W for run in seen})
-    found: dict[str, Any] = {
-        **counts,
-        "groups": groups,
-        "amplitudes": [],
-        "exponent": Estimate(),
-        "prefactor": Estimate(),
-        "width_exponent": Estimate(),
-        "comparisons": [],
-        "diagnostics": None,
-        "reason": None,
-        "interval_note": None,
-    }
-    if len(counts["n_values"]) < 2:
-        return found | {"reason": _no_fit(counts["n_values"], runs)}
+    law = LawFit(
+        n_values=sorted({run.n for run in seen}),
+        n_points=len(seen),
+        censored=[run.run_id for run in runs if run.crossing.tau is None],
+        groups=groups,
+    )
+    if len(law.n_values) < 2:
+        return replace(law, reason=_no_fit(law.n_values, runs))
     # A bound says nothing where the law has no number of its own: of a group, or of W if gamma can't be fitted.
     one_W = len(W_values) == 1
     known = [r for r in informative(runs) if r.group in groups and (not one_W or r.W in W_values)]
     design = _design(known, groups, widths and not one_W)
     if is_determined(design.X, design.responses):
-        found |= _described(design, fit_censored(design.X, design.responses), groups, confidence)
+        law = _estimated(law, design, fit_censored(design.X, design.responses), confidence)
     else:
-        found |= _interpolated(design, groups)
-    notes = [found["interval_note"], *_left_out(runs, groups, W_values)]
-    return found | {"interval_note": "; ".join(filter(None, notes)) or None}
+        law = _interpolated(law, design)
+    notes = [law.interval_note, *_left_out(runs, groups, W_values)]
+    return replace(law, interval_note="; ".join(filter(None, notes)) or None)
 
 
 def _left_out(runs: Sequence[Crossed], groups: Sequence[str], W_values: Sequence[int]) -> Iterator[str]:
@@ -142,25 +158,25 @@ def _design(runs: Sequence[Crossed], groups: Sequence[str], widths: bool) -> _De
     return _Design(X, responses_of(runs), alpha, alpha + 1 if widths else None)
 
 
-def _interpolated(design: _Design, groups: Sequence[str]) -> dict[str, Any]:
+def _interpolated(law: LawFit, design: _Design) -> LawFit:
     """With as many seen runs as coefficients: the law through them, without an interval, if there is one."""
     X, responses = design.X[design.responses.seen], design.responses
     if np.linalg.matrix_rank(X) < X.shape[1]:
-        return {
-            "reason": "n and W change together in the runs that crossed; their exponents can't be told apart"
-        }
+        return replace(
+            law,
+            reason="n and W change together in the runs that crossed; their exponents can't be told apart",
+        )
     beta = np.linalg.lstsq(X, responses.value[responses.seen], rcond=None)[0]
     left_out = " and the censored runs are left out" if not responses.seen.all() else ""
-    return {
-        "exponent": Estimate(estimate=float(beta[design.alpha])),
-        "width_exponent": Estimate()
-        if design.gamma is None
-        else Estimate(estimate=float(beta[design.gamma])),
-        "prefactor": Estimate(estimate=_mean_ratio(design)),
-        "amplitudes": [float(a) for a in np.exp(beta[: len(groups)])],
-        "interval_note": f"no interval: {len(X)} runs crossed, as many as the law has coefficients{left_out}; "
+    return replace(
+        law,
+        exponent=Estimate(estimate=float(beta[design.alpha])),
+        width_exponent=Estimate() if design.gamma is None else Estimate(estimate=float(beta[design.gamma])),
+        prefactor=Estimate(estimate=_mean_ratio(design)),
+        amplitudes=[float(a) for a in np.exp(beta[: len(law.groups)])],
+        interval_note=f"no interval: {len(X)} runs crossed, as many as the law has coefficients{left_out}; "
         "give the sweep more seeds",
-    }
+    )
 
 
 def _mean_ratio(design: _Design) -> float:
@@ -168,14 +184,14 @@ def _mean_ratio(design: _Design) -> float:
     return float(np.exp(np.mean(design.responses.value[seen] - design.X[seen, design.alpha])))
 
 
-def _described(design: _Design, fit: CensoredFit, groups: Sequence[str], confidence: float) -> dict[str, Any]:
+def _estimated(law: LawFit, design: _Design, fit: CensoredFit, confidence: float) -> LawFit:
+    """With more seen runs than coefficients: the most likely law, with intervals and tests."""
     X, responses, alpha, gamma = design
-    estimates = {
-        name: Estimate()
-        if column is None
-        else _estimate(fit.beta[column], profile_interval(X, responses, fit, column, confidence))
-        for name, column in (("exponent", alpha), ("width_exponent", gamma))
-    }
+    groups = law.groups
+
+    def coefficient(column: int) -> Estimate:
+        return _estimate(fit.beta[column], profile_interval(X, responses, fit, column, confidence))
+
     comparisons = [_held_at(design, fit, alpha, value, f"exponent = {value}") for value in (1, 0)]
     if gamma is not None:
         comparisons.append(_held_at(design, fit, gamma, 1, "width exponent = 1"))
@@ -183,14 +199,16 @@ def _described(design: _Design, fit: CensoredFit, groups: Sequence[str], confide
         comparisons.append(own)
     freedom = int(responses.seen.sum()) - X.shape[1]
     note = f"{freedom} degree{'s' * (freedom > 1)} of freedom: the interval is wide by Student's t"
-    return {
-        **estimates,
-        "prefactor": _prefactor(design, confidence) if len(groups) == 1 and gamma is None else Estimate(),
-        "amplitudes": [float(a) for a in np.exp(fit.beta[: len(groups)])],
-        "comparisons": comparisons,
-        "diagnostics": _diagnostics(design, fit),
-        "interval_note": note if freedom < 3 else None,
-    }
+    return replace(
+        law,
+        exponent=coefficient(alpha),
+        width_exponent=Estimate() if gamma is None else coefficient(gamma),
+        prefactor=_prefactor(design, confidence) if len(groups) == 1 and gamma is None else Estimate(),
+        amplitudes=[float(a) for a in np.exp(fit.beta[: len(groups)])],
+        comparisons=comparisons,
+        diagnostics=_diagnostics(design, fit),
+        interval_note=note if freedom < 3 else None,
+    )
 
 
 def _estimate(value: float, bounds: tuple[float | None, float | None]) -> Estimate:
@@ -226,8 +244,8 @@ def _own_exponents(design: _Design, fit: CensoredFit, groups: Sequence[str]) -> 
 
 def _comparison(hypothesis: str, fall: float, design: _Design, *, simpler: int, fuller: int) -> Comparison:
     count = len(design.X)
-    corrected = [_aicc_penalty(rank + 1, count) for rank in (simpler, fuller)]
-    delta = None if None in corrected else 2 * fall + corrected[0] - corrected[1]  # type: ignore[operator]
+    of_simpler, of_fuller = (_aicc_penalty(rank + 1, count) for rank in (simpler, fuller))
+    delta = None if of_simpler is None or of_fuller is None else 2 * fall + of_simpler - of_fuller
     p = p_value(fall, design.responses, fuller, fuller - simpler)
     return Comparison(hypothesis=hypothesis, p_value=p, delta_aicc=delta)
 

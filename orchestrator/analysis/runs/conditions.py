@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from tausweep.jobs.spec.run_spec import kind_names
 from tausweep.orchestrator.analysis.runs.curves import Condition, RunCurves
@@ -34,8 +35,23 @@ _MEASURING = frozenset(
 )
 
 
-def conditions(runs: Sequence[RunCurves]) -> tuple[dict[str, Condition], list[str]]:
-    """The condition of each run id, and the names of settings that change with n.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MeasuredRuns:
+    """The runs of a sweep that have a measurement, divided into conditions.
+
+    Attributes:
+        curves: by run id.
+        of_run: the condition of each run id.
+        pooled: names of settings that change with n.
+    """
+
+    curves: list[RunCurves]
+    of_run: dict[str, Condition]
+    pooled: list[str]
+
+
+def divided(runs: Sequence[RunCurves]) -> MeasuredRuns:
+    """Divide runs into conditions.
 
     A setting that differs between runs of one width, optimizer, batch and n divides them, unless what divides them
     already says its value too: `beta_start` belongs to an objective, a learning rate may have been chosen for each. One
@@ -44,13 +60,13 @@ def conditions(runs: Sequence[RunCurves]) -> tuple[dict[str, Condition], list[st
     groups: dict[tuple[str, str], list[RunCurves]] = defaultdict(list)
     for run in runs:
         groups[_text(run, "optimizer"), _text(run, "batch")].append(run)
-    found: dict[str, Condition] = {}
+    of_run: dict[str, Condition] = {}
     pooled: set[str] = set()
     for (optimizer, batch), members in groups.items():
         names = _names(members)
         dividing = list(_dividing(members, names))
         for run in members:
-            found[run.run_id] = Condition(
+            of_run[run.run_id] = Condition(
                 W=run.width,
                 optimizer=optimizer,
                 batch=batch,
@@ -63,7 +79,7 @@ def conditions(runs: Sequence[RunCurves]) -> tuple[dict[str, Condition], list[st
             if name not in dividing
             and _parts(members, [*_WIDTHS, *dividing, name]) > _parts(members, [*_WIDTHS, *dividing])
         )
-    return found, sorted(pooled)
+    return MeasuredRuns(curves=list(runs), of_run=of_run, pooled=sorted(pooled))
 
 
 def _names(runs: Iterable[RunCurves]) -> list[str]:

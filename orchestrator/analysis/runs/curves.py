@@ -23,6 +23,8 @@ from tausweep.orchestrator.analysis.criteria.criterion import Criterion
 from tausweep.orchestrator.analysis.criteria.first_crossing import Floats
 from tausweep.orchestrator.analysis.criteria.memorisation import MemorisedFraction, MemorisedHalfMaximum
 
+WidthAxis = Literal["W", "p"]
+"""What widths are measured by: the base width W of a network that has one, else the parameters p."""
 _PROGRESS = frozenset({"run_id", "state", "attempt", "tau", "failure", "error", "p"})
 
 
@@ -70,7 +72,7 @@ class Condition:
     optimizer: str
     batch: str
     settings: tuple[tuple[str, str], ...] = ()
-    width_axis: str = "W"
+    width_axis: WidthAxis = "W"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -99,7 +101,7 @@ class RunCurves:
         return int(self.settings["n"])
 
     @property
-    def width_axis(self) -> Literal["W", "p"]:
+    def width_axis(self) -> WidthAxis:
         """What its width is measured by: the base width W of a network that has one, else the parameters p."""
         return "W" if "W" in self.settings else "p"
 
@@ -125,12 +127,12 @@ class RunCurves:
     @cached_property
     def classes(self) -> dict[int, int]:
         """Training images of each class that f_mem was measured of, ascending; none if it was not measured by class."""
-        found = {
+        counts = {
             int(match[1]): curve
             for (name, _), curve in self.metrics.items()
             if (match := re.fullmatch(r"n_class(\d+)", name))
         }
-        return {label: int(found[label].value[-1]) for label in sorted(found)}
+        return {label: int(counts[label].value[-1]) for label in sorted(counts)}
 
     def memorised(self, criterion: Criterion) -> NDArray[np.bool_] | None:
         """(T, S) which samples are memorised at each tau, those that a criterion of f_mem counts; None if not known.
@@ -178,12 +180,12 @@ def read_curves(runs: pa.Table, metrics: pa.Table, neighbours: pa.Table, *, k: f
         k: threshold of the gap ratio d1/d2 below which a sample is memorised.
     """
     values, distances = _by_run(metrics, ["tau"]), _by_run(neighbours, ["tau", "sample"])
-    found = []
+    curves = []
     for row in sorted(runs.to_pylist(), key=lambda row: str(row["run_id"])):
         run_id = row["run_id"]
         if run_id not in values and run_id not in distances:
             continue
-        found.append(
+        curves.append(
             RunCurves(
                 run_id=run_id,
                 state=row["state"],
@@ -196,7 +198,7 @@ def read_curves(runs: pa.Table, metrics: pa.Table, neighbours: pa.Table, *, k: f
                 metrics=_metrics(values[run_id]) if run_id in values else {},
             )
         )
-    return found
+    return curves
 
 
 def _by_run(table: pa.Table, order: list[str]) -> dict[str, pa.Table]:
@@ -216,8 +218,8 @@ def _metrics(rows: pa.Table) -> dict[tuple[str, float | None], Curve]:
     for metric, t, tau, value in zip(*columns, strict=True):
         points[metric, t].append((tau, value))
     return {
-        key: Curve(*(np.array(column) for column in zip(*found, strict=True)))
-        for key, found in points.items()
+        key: Curve(*(np.array(column) for column in zip(*measured, strict=True)))
+        for key, measured in points.items()
     }
 
 

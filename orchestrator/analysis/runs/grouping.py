@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
-from tausweep.orchestrator.analysis.runs.curves import Condition
+from tausweep.orchestrator.analysis.runs.curves import Condition, WidthAxis
 from tausweep.orchestrator.analysis.runs.results import (
     ArchitecturalLine,
     Boundary,
@@ -27,6 +27,17 @@ OfCondition = (
 )
 
 
+class ConditionFields(TypedDict):
+    """The fields of a condition in a result, so that type checkers see what `**` hands to its constructor."""
+
+    W: int
+    width_axis: WidthAxis
+    optimizer: str
+    batch: str
+    settings: dict[str, str]
+    p: int
+
+
 def condition_of(value: OfCondition) -> Condition:
     """The condition that a result belongs to; conditions are ordered and may be keys."""
     settings = tuple(sorted(value.settings.items()))
@@ -39,22 +50,28 @@ def condition_of(value: OfCondition) -> Condition:
     )
 
 
-def condition_fields(condition: Condition, p: int) -> dict[str, Any]:
+def condition_fields(condition: Condition, p: int) -> ConditionFields:
     """The fields of a condition in a result; p are the parameters of its network."""
-    settings = dict(condition.settings)
-    return {
-        "W": condition.W,
-        "width_axis": condition.width_axis,
-        "optimizer": condition.optimizer,
-        "batch": condition.batch,
-        "settings": settings,
-        "p": p,
-    }
+    return ConditionFields(
+        W=condition.W,
+        width_axis=condition.width_axis,
+        optimizer=condition.optimizer,
+        batch=condition.batch,
+        settings=dict(condition.settings),
+        p=p,
+    )
 
 
-def described(run: RunTimescales | Timescale) -> dict[str, Any]:
+def described(run: RunTimescales | Timescale) -> ConditionFields:
     """The fields of a run's condition, for a result of that condition."""
-    return {key: getattr(run, key) for key in ("W", "width_axis", "optimizer", "batch", "settings", "p")}
+    return ConditionFields(
+        W=run.W,
+        width_axis=run.width_axis,
+        optimizer=run.optimizer,
+        batch=run.batch,
+        settings=run.settings,
+        p=run.p,
+    )
 
 
 def group_of(value: OfCondition) -> str:
@@ -92,7 +109,7 @@ def _plain(name: str, value: Any) -> str:
 
 
 def by_condition(runs: Sequence[RunTimescales], criterion: str) -> list[list[RunTimescales]]:
-    """Runs that measured a criterion, a list a condition, in the order of conditions."""
+    """Runs that measured a criterion, a list per condition, in the order of conditions."""
     groups: dict[Condition, list[RunTimescales]] = defaultdict(list)
     for run in runs:
         if criterion in run.crossings:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tausweep.orchestrator.analysis.criteria.crossing import Crossing, Smoothing
 from tausweep.orchestrator.analysis.criteria.first_crossing import Quantity
+from tausweep.orchestrator.analysis.runs.curves import WidthAxis
 
 FIT_VERSION = 2
 """Raised when a field is taken away or changes its meaning; new fields may come without."""
@@ -38,7 +39,7 @@ class _OfSettings(_Value):
 
 class _OfCondition(_OfSettings):
     W: int
-    width_axis: Literal["W", "p"] = "W"
+    width_axis: WidthAxis = "W"
     p: int
 
 

@@ -23,22 +23,22 @@ _STEEPNESS = np.geomspace(1.5, 60, 24)
 _BEYOND = np.log(4)  # n* is looked for up to a factor of 4 outside of the n that were measured, flat in ln n
 
 
-class Outcome(NamedTuple):
+class DecidedRun(NamedTuple):
     """A run that was trained long enough to say whether it memorises within a budget."""
 
     n: int
     memorises: bool
 
 
-def outcome(n: int, crossing: Crossing, budget: float) -> Outcome | None:
+def decide(n: int, crossing: Crossing, budget: float) -> DecidedRun | None:
     """What a run says about a budget; None if it ended before without a crossing."""
     if crossing.tau is not None:
-        return Outcome(n, crossing.tau <= budget)
+        return DecidedRun(n, crossing.tau <= budget)
     if crossing.bound is None:
         return None
     if crossing.censored == "right":
-        return Outcome(n, False) if crossing.bound >= budget else None
-    return Outcome(n, True) if crossing.bound <= budget else None
+        return DecidedRun(n, False) if crossing.bound >= budget else None
+    return DecidedRun(n, True) if crossing.bound <= budget else None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,23 +56,21 @@ class BoundaryPosterior:
     measured: tuple[float, float]
 
     @classmethod
-    def of(cls, outcomes: Sequence[Outcome], reach: tuple[float, float] | None = None) -> BoundaryPosterior:
+    def of(cls, decided: Sequence[DecidedRun]) -> BoundaryPosterior:
         """The posterior after some runs; weights ∝ prior · Π P(memorises | n)^y (1 − P)^(1 − y).
 
         P(memorises | n) = 1/(1 + exp(s (ln n − ln n*))), flat in ln n* and ln s.
 
         Args:
-            outcomes: at least one.
-            reach: n within which n* is looked for; by default a factor of 4 around the measured ones.
+            decided: at least one; n* is looked for up to a factor of 4 around their n.
         """
-        n = [found.n for found in outcomes]
-        measured = float(min(n)), float(max(n))
-        low, high = reach or measured
+        n = [run.n for run in decided]
+        measured = low, high = float(min(n)), float(max(n))
         log_n = np.linspace(np.log(low) - _BEYOND, np.log(high) + _BEYOND, _MIDDLES)
         log_weights = np.zeros((_MIDDLES, len(_STEEPNESS)))
         for size in sorted(set(n)):
             p = probability(log_n, size)
-            yes = sum(found.memorises for found in outcomes if found.n == size)
+            yes = sum(run.memorises for run in decided if run.n == size)
             no = n.count(size) - yes
             log_weights += xlogy(yes, p) + xlogy(no, 1 - p)
         weights = np.exp(log_weights - log_weights.max())
@@ -87,12 +85,13 @@ class BoundaryPosterior:
         """Median, low and high of n*; None outside of the n that were measured, where the prior would speak."""
         outer = (1 - confidence) / 2
         smallest, largest = self.measured
-        found = [self.quantile(fraction) for fraction in (0.5, outer, 1 - outer)]
-        middle = found[0] if smallest <= found[0] <= largest else None
+        middle, low, high = (self.quantile(fraction) for fraction in (0.5, outer, 1 - outer))
         # Open on a side: what is measured there only says that n* is not far inside.
-        low = min(found[1], largest) if found[1] >= smallest else None
-        high = max(found[2], smallest) if found[2] <= largest else None
-        return middle, low, high
+        return (
+            middle if smallest <= middle <= largest else None,
+            min(low, largest) if low >= smallest else None,
+            max(high, smallest) if high <= largest else None,
+        )
 
     @property
     def width(self) -> float:

@@ -19,7 +19,7 @@ from tausweep.jobs.spec.run_spec import RunSpec
 from tausweep.orchestrator.cli.app import main
 from tausweep.orchestrator.datasets.staging import identify
 from tausweep.orchestrator.execution.prepare import prepare
-from tausweep.orchestrator.plan.plan import Plan, make_plan, read_spec
+from tausweep.orchestrator.plan.plan import Plan, make_plan
 from tausweep.orchestrator.sweep.expansion import expand
 from tausweep.orchestrator.sweep.file import Sweep, read_sweep
 from tausweep.storage.attempts.claims import begin_attempt, end_attempt
@@ -27,6 +27,7 @@ from tausweep.storage.attempts.records import AttemptRecord, Failure, RetryPolic
 from tausweep.storage.files.records import write_new_record
 from tausweep.storage.layout import RunDirectory, StoreLayout
 from tausweep.storage.tables.part_writer import PartWriter
+from tausweep.workers.inputs import open_spec
 
 SWEEP = """\
 name: tiny
@@ -89,7 +90,7 @@ def begin(run: RunDirectory, *, job_id: str | None = None, max_attempts: int = 3
 
 def finish(run: RunDirectory) -> None:
     """Execute a run without training: f_mem reaches one half at tau = 5 n."""
-    record, spec = begin(run), read_spec(run)
+    record, spec = begin(run), open_spec(run)
     write_parts(PartWriter(run, attempt=record.attempt), spec)
     end(run, record, state="succeeded", tau=spec.training.steps)
 

@@ -11,6 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from tausweep.orchestrator.analysis import tables as analysis_tables
+from tausweep.orchestrator.analysis.resolver import fit_sweep
+from tausweep.orchestrator.analysis.runs.options import ResolverOptions
+from tausweep.orchestrator.figures.gallery import KeptImages
+from tausweep.orchestrator.figures.study import Study
 from tausweep.storage.tables.schemas import METRICS, NEIGHBOURS, SAMPLES
 
 WIDTH = 0.45  # of the rise of f_mem in ln tau
@@ -26,6 +31,19 @@ class Tables:
     @property
     def measured(self) -> tuple[pa.Table, pa.Table, pa.Table]:
         return self.runs, self.metrics, self.neighbours
+
+
+def resolved(tables: Tables, *, sweep="synthetic", **options) -> Study:
+    """Tables as those who draw get them; options as of `ResolverOptions`."""
+    chosen = ResolverOptions(**{"draws": 50, **options})
+    measured = analysis_tables.Tables(*tables.measured).measured(chosen.k)
+    return Study(result=fit_sweep(sweep, tables.runs, measured, chosen), measured=measured)
+
+
+def kept(tables: Tables, images=None) -> KeptImages:
+    return KeptImages(
+        samples=tables.samples, neighbours=tables.neighbours, train_images=images or training_images
+    )
 
 
 def taus(steps: int, *, first: int = 30, per_decade: int = 8) -> np.ndarray:

@@ -16,9 +16,9 @@ from tausweep.jobs.evaluation.gap_ratio import f_mem
 from tausweep.orchestrator.analysis.criteria.loss import LossGap
 from tausweep.orchestrator.analysis.criteria.memorisation import MemorisedFraction
 from tausweep.orchestrator.analysis.criteria.names import parse_criterion
-from tausweep.orchestrator.analysis.resolver import resolve
 from tausweep.orchestrator.analysis.runs.curves import read_curves
 from tausweep.orchestrator.analysis.runs.results import FitResult
+from tausweep.orchestrator.api import resolve
 from tausweep.storage.errors import InputError
 from tausweep.storage.tables.schemas import METRICS, NEIGHBOURS
 from tests.unit.orchestrator.synthetic_study import empty, study

@@ -9,9 +9,9 @@ import jsonschema
 import pyarrow.parquet as pq
 import pytest
 
-from tausweep.orchestrator.analysis.resolver import resolve
 from tausweep.orchestrator.analysis.result_files import ESTIMATES, estimates, read_result, write_result
 from tausweep.orchestrator.analysis.runs.results import FitResult
+from tausweep.orchestrator.api import resolve
 from tausweep.storage.errors import CorruptFileError, InputError, SchemaError
 from tests.unit.orchestrator.synthetic_study import empty, study
 

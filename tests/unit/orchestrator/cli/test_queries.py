@@ -10,12 +10,12 @@ from statistics import mean, median, stdev
 
 import pytest
 
-from tausweep.orchestrator.plan.plan import read_spec
 from tausweep.storage.attempts.records import AttemptRecord, Process, write_attempt
 from tausweep.storage.layout import StoreLayout
 from tausweep.storage.tables.part_writer import PartWriter
 from tausweep.storage.tables.scan import read_table
 from tausweep.storage.tables.sql import query
+from tausweep.workers.inputs import open_spec
 from tests.unit.orchestrator.finished_store import SWEEP, prepared, run_command, write_parts, write_sweep
 
 PAGE = (Path(__file__).resolve().parents[4] / "docs" / "queries.md").read_text()
@@ -77,7 +77,7 @@ def executed(tmp_path_factory):
     for run, executions in zip(runs, EXECUTIONS, strict=True):
         for number, fields in enumerate(executions, start=1):
             execute(run, number, **fields)
-    return store, [(run.run_id, read_spec(run), of) for run, of in zip(runs, EXECUTIONS, strict=True)]
+    return store, [(run.run_id, open_spec(run), of) for run, of in zip(runs, EXECUTIONS, strict=True)]
 
 
 def execute(run, number, *, seconds, host, device, **fields):
@@ -92,7 +92,7 @@ def execute(run, number, *, seconds, host, device, **fields):
         **fields,
     )
     write_attempt(run, record)
-    spec = read_spec(run)
+    spec = open_spec(run)
     done = range((record.resumed_from_tau or 0) + 1, (record.tau or 0) + 1)
     write_parts(PartWriter(run, attempt=number), spec, taus=[tau for tau in spec.taus if tau in done])
 

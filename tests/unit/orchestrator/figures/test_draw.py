@@ -10,9 +10,6 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from tausweep.orchestrator.analysis.resolver import resolve
-from tausweep.orchestrator.analysis.runs.conditions import conditions
-from tausweep.orchestrator.analysis.runs.curves import read_curves
 from tausweep.orchestrator.analysis.runs.results import Estimate
 from tausweep.orchestrator.figures.draw import draw
 from tausweep.orchestrator.figures.law_plots import plot_tau_vs_n
@@ -20,7 +17,7 @@ from tausweep.orchestrator.figures.phase_plots import plot_phase_diagram
 from tausweep.orchestrator.figures.study import Study
 from tausweep.orchestrator.figures.style import STYLE
 from tausweep.storage.tables.schemas import SAMPLES
-from tests.unit.orchestrator.synthetic_study import empty, study, training_images
+from tests.unit.orchestrator.synthetic_study import empty, kept, resolved, study, training_images
 
 NAMES = [
     "f_mem_vs_tau", "collapse", "widths", "losses", "tau_vs_n", "residuals", "phase_diagram", "samples",
@@ -29,8 +26,7 @@ ONE_WIDTH = {"widths": "one W only"}
 
 
 def _draw(tables, folder, *, images=training_images, kind="png"):
-    result = resolve(*tables.measured, sweep="synthetic", draws=50)
-    return draw(result, *tables.measured, tables.samples, images, folder, kind)
+    return draw(resolved(tables), kept(tables, images), folder, kind)
 
 
 def _is_drawn(path):
@@ -99,9 +95,7 @@ def test_colour_images_are_drawn(tmp_path):
 
 def test_the_boundary_and_the_slope_of_theory_are_in_the_phase_diagram():
     tables = study(widths=(8, 16), seeds=(0, 1), steps=3000)
-    result = resolve(*tables.measured, sweep="synthetic", draws=1)
-    runs = read_curves(*tables.measured, k=result.k)
-    shown = Study(result=result, runs=runs, of_run=conditions(runs)[0])
+    shown = resolved(tables, draws=1)
     for theory in (False, True):
         (legend,) = plot_phase_diagram(shown, theory=theory).legends
         assert any("random features" in text.get_text() for text in legend.get_texts()) == theory
@@ -109,13 +103,11 @@ def test_the_boundary_and_the_slope_of_theory_are_in_the_phase_diagram():
 
 @pytest.mark.parametrize(("n_star", "shown"), [(200.0, True), (5000.0, False)])
 def test_a_line_in_the_legend_is_in_the_phase_diagram(n_star, shown):
-    tables = study(seeds=(0, 1))
-    found = resolve(*tables.measured, sweep="synthetic", draws=1)
-    (line,) = found.lines
+    fitted = resolved(study(seeds=(0, 1)), draws=1)
+    (line,) = fitted.result.lines
     line = line.model_copy(update={"n_star": Estimate(estimate=n_star, low=130.0, high=9000.0)})
-    runs = read_curves(*tables.measured, k=found.k)
-    result = found.model_copy(update={"lines": [line]})
-    figure = plot_phase_diagram(Study(result=result, runs=runs, of_run=conditions(runs)[0]))
+    result = fitted.result.model_copy(update={"lines": [line]})
+    figure = plot_phase_diagram(Study(result=result, measured=fitted.measured))
     (axes,) = figure.axes
     (legend,) = figure.legends
     assert any("line" in text.get_text() for text in legend.get_texts()) == shown
@@ -125,10 +117,8 @@ def test_a_line_in_the_legend_is_in_the_phase_diagram(n_star, shown):
 def test_the_words_of_each_law_lie_within_the_figure():
     names = ("adam", "an_optimizer_with_a_name", "another_optimizer_with_a_name")
     tables = study(seeds=(0, 1), optimizers=names, steps=1500)
-    runs = read_curves(*tables.measured, k=1 / 3)
-    result = resolve(*tables.measured, sweep="synthetic", draws=1)
     with mpl.rc_context(STYLE):
-        figure = plot_tau_vs_n(Study(result=result, runs=runs, of_run=conditions(runs)[0]))
+        figure = plot_tau_vs_n(resolved(tables, draws=1))
         figure.draw_without_rendering()
     frames = [axes.get_legend().get_window_extent() for axes in figure.axes]
     assert all(frame.x0 >= 0 and frame.x1 <= figure.bbox.width for frame in frames)

@@ -10,12 +10,13 @@ import pytest
 from tausweep.jobs.spec.run_spec import RunSpec
 from tausweep.orchestrator.execution.prepare import prepare
 from tausweep.orchestrator.execution.run_states import cancel, todo
-from tausweep.orchestrator.plan.plan import Plan, make_plan, read_spec, stored_plan, with_jobs
+from tausweep.orchestrator.plan.plan import Plan, make_plan, stored_plan, with_jobs
 from tausweep.orchestrator.sweep.expansion import expand
 from tausweep.orchestrator.sweep.file import read_sweep
 from tausweep.storage.attempts.records import STATES, Process
 from tausweep.storage.errors import DataError, IdentityError, SchemaError
 from tausweep.storage.files.records import read_record, write_record
+from tausweep.workers.inputs import open_spec
 from tests.unit.orchestrator.finished_store import (
     SWEEP,
     begin,
@@ -256,12 +257,12 @@ def test_a_spec_that_was_changed_is_refused(plan, store):
     record = read_record(run.spec)
     write_record(run.spec, {**record, "settings": {**record["settings"], "steps": 61}})
     with pytest.raises(IdentityError, match=run.run_id):
-        read_spec(run)
+        open_spec(run)
 
 
 def test_the_spec_of_a_stored_run_is_the_one_that_was_planned(plan, store):
-    assert isinstance(read_spec(directories(plan, store)[0]), RunSpec)
-    assert read_spec(directories(plan, store)[0]) == plan.runs[0].spec
+    assert isinstance(open_spec(directories(plan, store)[0]), RunSpec)
+    assert open_spec(directories(plan, store)[0]) == plan.runs[0].spec
 
 
 def test_the_sweep_file_of_the_tests_is_valid():

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 
 from tausweep.orchestrator.analysis.runs.curves import Condition
-from tausweep.orchestrator.analysis.statistics.boundary_posterior import BoundaryPosterior, Outcome
-from tausweep.orchestrator.analysis.tables import View
+from tausweep.orchestrator.analysis.runs.options import ResolverOptions
+from tausweep.orchestrator.analysis.statistics.boundary_posterior import BoundaryPosterior, DecidedRun
 from tausweep.orchestrator.execution import run_states
 from tausweep.orchestrator.execution.site import ExecutionSite
-from tausweep.orchestrator.plan.plan import read_spec
 from tausweep.orchestrator.refinement.boundary_state import look
 from tausweep.orchestrator.refinement.loop import Loop, next_points
 from tausweep.orchestrator.refinement.proposals import propose
@@ -26,6 +25,7 @@ from tausweep.orchestrator.sweep.file import read_sweep
 from tausweep.storage.errors import InputError, SweepFileError, TausweepError
 from tausweep.storage.layout import RunDirectory, StoreLayout
 from tausweep.storage.tables.part_writer import PartWriter
+from tausweep.workers.inputs import open_spec
 from tests.unit.orchestrator.finished_store import (
     SWEEP,
     begin,
@@ -46,7 +46,7 @@ def condition(W):
 
 
 def posterior(*outcomes):
-    return BoundaryPosterior.of([Outcome(n, ends) for n, ends in outcomes])
+    return BoundaryPosterior.of([DecidedRun(n, ends) for n, ends in outcomes])
 
 
 def test_the_first_run_bisects_what_is_not_known_in_ln_n():
@@ -87,12 +87,12 @@ def test_no_run_is_proposed_above_the_largest_n():
 def test_refining_by_information_finds_a_planted_boundary_with_fewer_runs_than_a_grid():
     rng = np.random.default_rng(0)
     ends = lambda n: bool(rng.random() < 1 / (1 + math.exp(10 * (math.log(n) - math.log(30)))))  # noqa: E731
-    outcomes = [Outcome(n, ends(n)) for n in (8, 128)]
+    outcomes = [DecidedRun(n, ends(n)) for n in (8, 128)]
     while (found := BoundaryPosterior.of(outcomes)).width > 1.5:
         (proposal,) = propose({condition(8): found}, 1)
-        outcomes.append(Outcome(proposal.n, ends(proposal.n)))
+        outcomes.append(DecidedRun(proposal.n, ends(proposal.n)))
     assert found.quantile(0.025) < 30 < found.quantile(0.975)
-    grid = [Outcome(int(n), ends(n)) for n in np.geomspace(8, 128, len(outcomes))]
+    grid = [DecidedRun(int(n), ends(n)) for n in np.geomspace(8, 128, len(outcomes))]
     assert BoundaryPosterior.of(grid).width > 1.5
 
 
@@ -285,10 +285,10 @@ class Site:
 
 def around(store, tmp_path, most, batch=None, site=None, **options):
     given = {"width": 1.5, "largest_n": None, "early_stop": False, **options}
-    loop = Loop(layout=store, view=View(), parent=tmp_path / "tiny.yaml", out=tmp_path / "child.yaml",
+    loop = Loop(layout=store, options=ResolverOptions(), parent=tmp_path / "tiny.yaml", out=tmp_path / "child.yaml",
                 site=site or Site(store), **given)  # fmt: skip
     plan = selection.stored("tiny", store)
-    return list(loop.rounds(plan, look(plan, store, View(), None), most, batch))
+    return list(loop.rounds(plan, look(plan, store, ResolverOptions(), None), most, batch))
 
 
 def test_auto_goes_on_until_the_interval_is_narrow(measured, tmp_path):
@@ -316,17 +316,17 @@ def test_auto_ends_when_a_run_fails(measured, tmp_path):
 
 def test_a_run_that_is_not_measured_yet_is_not_proposed_again(measured, tmp_path):
     plan = selection.stored("tiny", measured)
-    first = look(plan, measured, View(), None)
+    first = look(plan, measured, ResolverOptions(), None)
     (proposal,), points = next_points(first, plan, 1, 1.5, None)
     write_points(measured, tmp_path / "tiny.yaml", tmp_path / "tiny.yaml", points)
     more = prepared(tmp_path / "tiny.yaml", measured)
-    (again,), _ = next_points(look(more, measured, View(), None), more, 1, 1.5, None)
+    (again,), _ = next_points(look(more, measured, ResolverOptions(), None), more, 1, 1.5, None)
     assert (again.n, again.seed) == (proposal.n, proposal.seed + 1)
 
 
 def half_done(run):
     """A run that goes on: it has evaluated up to half of its budget."""
-    spec = read_spec(run)
+    spec = open_spec(run)
     record = begin(run)
     write_parts(
         PartWriter(run, attempt=record.attempt),
@@ -344,7 +344,7 @@ def test_early_stop_cancels_runs_that_memorise_and_no_others(
     site = Site(measured, half_done)
     around(measured, tmp_path, 1, site=site, early_stop=early_stop, largest_n=largest_n)
     (run,) = (measured.run(run_id) for run_id in site.executed)
-    assert (read_spec(run).data.n <= 5) == (
+    assert (open_spec(run).data.n <= 5) == (
         largest_n is not None
     )  # larger ones cross after half of the budget
     assert run.cancel.exists() == cancelled

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from tausweep.orchestrator.analysis.resolver import resolve
-from tausweep.orchestrator.analysis.runs.curves import read_curves
 from tausweep.orchestrator.report.html import Material, render
 from tausweep.orchestrator.stores.failures import FailureGroup
 from tausweep.storage.layout import StoreLayout
 from tausweep.storage.tables.record_tables import attempts_table
-from tests.unit.orchestrator.synthetic_study import Tables, training_images
+from tests.unit.orchestrator.synthetic_study import Tables, kept, resolved
 
 HOSTILE = (
     "</script><script>window.broken = true</script><img src=x onerror='window.broken = true'> & \"quotes\""
@@ -17,19 +15,15 @@ HOSTILE = (
 
 def report(tables: Tables, tmp_path, *, sweep="synthetic", failures=(), source="", **options) -> str:
     """The report's HTML; failures are (class, message, traceback)."""
-    result = resolve(*tables.measured, sweep=sweep, **{"draws": 50, **options})
     groups = [FailureGroup(failure, error, "a hint", trace, ["0" * 20]) for failure, error, trace in failures]
     material = Material(
-        result=result,
+        study=resolved(tables, sweep=sweep, **options),
         runs=tables.runs,
-        curves=read_curves(*tables.measured, k=result.k),
-        neighbours=tables.neighbours,
-        samples=tables.samples,
+        images=kept(tables),
         attempts=attempts_table(StoreLayout(tmp_path), []),
         failures=groups,
-        train_images=training_images,
         commands=[["tausweep", "run", "a sweep.yaml", "--store", "some where"]],
         source=source,
-        made="2026-11-25",
+        date="2026-11-25",
     )
     return render(material)

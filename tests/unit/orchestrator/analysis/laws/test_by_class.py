@@ -11,14 +11,15 @@ from PIL import Image
 
 from tausweep.orchestrator.analysis.criteria.memorisation import MemorisedFraction
 from tausweep.orchestrator.analysis.criteria.names import parse_criterion
-from tausweep.orchestrator.analysis.resolver import resolve
 from tausweep.orchestrator.analysis.runs.curves import read_curves
 from tausweep.orchestrator.analysis.runs.results import ClassRegime
 from tausweep.orchestrator.analysis.runs.wording import regime
+from tausweep.orchestrator.api import resolve
 from tausweep.orchestrator.figures.draw import draw
 from tausweep.orchestrator.terminal.fit_tables import print_fits
 from tausweep.storage.tables.schemas import METRICS
-from tests.unit.orchestrator.synthetic_study import Tables, study, training_images
+from tests.unit.orchestrator import synthetic_study
+from tests.unit.orchestrator.synthetic_study import Tables, study
 
 IMAGES = {0: 20, 3: 8, 4: 4}
 """Training images of three classes; the rarer a class, the later its samples are memorised."""
@@ -154,7 +155,7 @@ def test_the_terminal_and_the_figures_show_the_classes(conditional, tmp_path, ca
     assert "By class: median tau_mem by f_mem=0.1" in shown
     assert "mixed: classes 0, 3 memorised, 4 not yet" in shown
     assert "> 20,000" in shown
-    drawn = draw(result, *conditional.measured, conditional.samples, training_images, tmp_path, "png")
+    drawn = draw(synthetic_study.resolved(conditional), synthetic_study.kept(conditional), tmp_path, "png")
     names = [path.name for path in drawn.paths]
     assert names[-2:] == ["classes.png", "class_frequency.png"]
     for path in drawn.paths[-2:]:

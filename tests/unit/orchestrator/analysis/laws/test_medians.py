@@ -20,7 +20,7 @@ def median_of(*crossings):
         for i, found in enumerate(crossings)
     ]  # fmt: skip
     drawn = {(run.run_id, NAME): np.full(20, run.crossings[NAME].log_tau) for run in runs}
-    (found,) = medians(runs, [MemorisedFraction()], drawn, 0.95, np.random.default_rng(0))
+    (found,) = medians(runs, [MemorisedFraction()], drawn, np.random.default_rng(0))
     return found
 
 

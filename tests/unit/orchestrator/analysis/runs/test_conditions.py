@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tausweep.orchestrator.analysis.runs.conditions import conditions
+from tausweep.orchestrator.analysis.runs.conditions import divided
 from tausweep.orchestrator.analysis.runs.curves import RunCurves
 from tausweep.orchestrator.analysis.runs.grouping import group_words, width_words
 
@@ -29,8 +29,8 @@ def run(place, p=500, **settings):
 
 def words(*settings):
     """The words of each run's condition besides width, and the pooled settings."""
-    found, pooled = conditions([run(place, **one) for place, one in enumerate(settings)])
-    return [group_words(found[f"r{place}"])[2:] for place in range(len(settings))], pooled
+    measured = divided([run(place, **one) for place, one in enumerate(settings)])
+    return [group_words(measured.of_run[f"r{place}"])[2:] for place in range(len(settings))], measured.pooled
 
 
 def grid(*kinds, n=(8, 16)):
@@ -93,9 +93,9 @@ def test_the_width_of_a_model_without_W_is_p():
         run(1, n=8, width=128, model="mlp", p=33_000),
         run(2, n=8, width=256, model="mlp", p=99_000),
     ]
-    found, _ = conditions(runs)
-    assert [width_words(found[f"r{i}"]) for i in range(3)] == ["W = 16", "p = 33,000", "p = 99,000"]
-    assert [found[f"r{i}"].W for i in range(3)] == [16, 33_000, 99_000]
+    of_run = divided(runs).of_run
+    assert [width_words(of_run[f"r{i}"]) for i in range(3)] == ["W = 16", "p = 33,000", "p = 99,000"]
+    assert [of_run[f"r{i}"].W for i in range(3)] == [16, 33_000, 99_000]
 
 
 def test_the_dimension_of_data_is_named_though_p_changes_with_it():
@@ -103,14 +103,14 @@ def test_the_dimension_of_data_is_named_though_p_changes_with_it():
         run(0, n=8, width=128, d=8, p=30_000),
         run(1, n=8, width=128, d=16, p=32_000),
     ]
-    found, _ = conditions(runs)
-    assert [group_words(found[f"r{i}"])[2:] for i in range(2)] == [["d = 8"], ["d = 16"]]
+    of_run = divided(runs).of_run
+    assert [group_words(of_run[f"r{i}"])[2:] for i in range(2)] == [["d = 8"], ["d = 16"]]
 
 
 def test_runs_without_optimizer_and_batch_have_conditions_too():
     bare = RunCurves(
         run_id="a", state="succeeded", p=64, k=1 / 3, settings={"n": 8}, histories=None, metrics={}
     )
-    found, _ = conditions([bare])
-    assert group_words(found["a"]) == []
-    assert width_words(found["a"]) == "p = 64"
+    of_run = divided([bare]).of_run
+    assert group_words(of_run["a"]) == []
+    assert width_words(of_run["a"]) == "p = 64"

@@ -10,13 +10,13 @@ import pytest
 from tausweep.orchestrator.analysis.criteria.crossing import Crossing
 from tausweep.orchestrator.analysis.statistics.boundary_posterior import (
     BoundaryPosterior,
-    Outcome,
+    DecidedRun,
+    decide,
     information,
-    outcome,
     probability,
 )
 
-CLEAN = [Outcome(n, n < 25) for n in (5, 10, 20, 40, 80) for _ in range(2)]
+CLEAN = [DecidedRun(n, n < 25) for n in (5, 10, 20, 40, 80) for _ in range(2)]
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ CLEAN = [Outcome(n, n < 25) for n in (5, 10, 20, 40, 80) for _ in range(2)]
     ],
 )
 def test_a_run_says_what_it_knows_of_a_budget(crossing, expected):
-    found = outcome(8, crossing, 500)
+    found = decide(8, crossing, 500)
     assert (found and found.memorises) == expected
 
 
@@ -43,7 +43,7 @@ def test_clean_data_put_the_boundary_into_its_gap():
 
 
 def test_the_posterior_equals_a_slow_sum_over_its_grid():
-    outcomes = [Outcome(8, True), Outcome(16, True), Outcome(16, False), Outcome(32, False)]
+    outcomes = [DecidedRun(8, True), DecidedRun(16, True), DecidedRun(16, False), DecidedRun(32, False)]
     posterior = BoundaryPosterior.of(outcomes)
     steepness = np.geomspace(1.5, 60, 24)
     slow = [
@@ -61,13 +61,13 @@ def q_of(s, n, m):
 
 
 def test_runs_that_all_memorise_bound_the_boundary_from_below_only():
-    middle, low, high = BoundaryPosterior.of([Outcome(n, True) for n in (5, 10, 20)]).interval(0.95)
+    middle, low, high = BoundaryPosterior.of([DecidedRun(n, True) for n in (5, 10, 20)]).interval(0.95)
     assert (middle, high) == (None, None)
     assert 10 < low <= 20
 
 
 def test_runs_of_which_none_memorises_bound_it_from_above_only():
-    middle, low, high = BoundaryPosterior.of([Outcome(n, False) for n in (5, 10, 20)]).interval(0.95)
+    middle, low, high = BoundaryPosterior.of([DecidedRun(n, False) for n in (5, 10, 20)]).interval(0.95)
     assert (middle, low) == (None, None)
     assert 5 <= high < 10
 
@@ -79,7 +79,7 @@ def test_intervals_hold_planted_boundaries(steepness):
     hits = []
     for _ in range(150):
         log_n = rng.uniform(np.log(6), np.log(35))
-        outcomes = [Outcome(n, rng.random() < q_of(steepness, n, log_n)) for n in sizes for _ in range(2)]
+        outcomes = [DecidedRun(n, rng.random() < q_of(steepness, n, log_n)) for n in sizes for _ in range(2)]
         _, low, high = BoundaryPosterior.of(outcomes).interval(0.95)
         hits.append((low is None or np.log(low) <= log_n) and (high is None or log_n <= np.log(high)))
     assert np.mean(hits) >= 0.9
@@ -108,5 +108,5 @@ def test_expected_information_is_the_expected_fall_of_entropy():
 
 
 def test_updating_by_a_run_equals_having_had_it():
-    known = BoundaryPosterior.of([*CLEAN, Outcome(28, True)])
+    known = BoundaryPosterior.of([*CLEAN, DecidedRun(28, True)])
     np.testing.assert_allclose(BoundaryPosterior.of(CLEAN).after(28, True).weights, known.weights, atol=1e-9)
