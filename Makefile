@@ -5,6 +5,8 @@ STORE ?= runs
 PYTHON ?= python3
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+# As many tests at once; 0: all in one process. Those on SLURM are one after the other, and so are those on Ray.
+PYTEST_WORKERS ?= 2
 
 .PHONY: quickstart test lint types bench faults schema clean
 
@@ -19,7 +21,7 @@ quickstart: $(BIN)/.installed
 	@$(BIN)/tausweep report quickstart --store $(STORE) --out $(STORE)/figures/quickstart/report.html
 
 test: $(BIN)/.installed-dev
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
 
 lint: $(BIN)/.installed-dev
 	$(BIN)/ruff check .

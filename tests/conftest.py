@@ -81,8 +81,8 @@ RAY_CLUSTER = Path(__file__).parents[1] / "deploy" / "ray" / "dev-cluster"
 
 
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[Callable[..., str]]:
-    """A Ray cluster of three nodes, started now; `ray_cluster("kill", "n1")` calls the script that manages it."""
+def _ray_daemons() -> Iterator[tuple[Callable[..., str], dict[str, str]]]:
+    """A Ray cluster of three nodes, started now: the script that manages it, and the variables by which it is found."""
     folder = tempfile.mkdtemp(prefix="ts-")  # short: Ray's sockets lie below it, and may have 107 characters
     variables = {
         "RAY_DEV_CLUSTER": f"{folder}/r",
@@ -94,21 +94,56 @@ def ray_cluster() -> Iterator[Callable[..., str]]:
     def manage(*arguments: str) -> str:
         command = [RAY_CLUSTER, *arguments]
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=500, stdin=subprocess.DEVNULL
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=500,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | variables,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in variables.items():
-            patch.setenv(name, value)
-        try:
-            for word in shlex.split(manage("up"))[1:]:
-                patch.setenv(*word.split("=", 1))
-            yield manage
-        finally:
-            manage("down")
-            shutil.rmtree(folder, ignore_errors=True)
+    try:
+        answer = [word.split("=", 1) for word in shlex.split(manage("up"))[1:]]
+        yield manage, variables | {name: value for name, value in answer}
+    finally:
+        manage("down")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def ray_cluster(
+    _ray_daemons: tuple[Callable[..., str], dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., str]:
+    """A Ray cluster of three nodes; `ray_cluster("kill", "n1")` calls the script that manages it.
+
+    It runs until the tests end, but only tests that ask for it find it by their environment.
+    """
+    manage, variables = _ray_daemons
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return manage
+
+
+def _group(item: pytest.Item) -> tuple[int, str]:
+    """What runs one after the other on one worker of pytest-xdist, and when it begins: the longest first."""
+    if item.get_closest_marker("slurm"):
+        return 0, "slurm"
+    if item.get_closest_marker("ray"):
+        return 1, "ray"
+    return 2 if item.get_closest_marker("slow") else 3, str(item.path)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Spread tests over the workers by module, which shares the module's stores, and by the daemons that they share."""
+    if not hasattr(config, "workerinput"):
+        return
+    groups = {item: _group(item) for item in items}
+    items.sort(key=lambda item: groups[item][0])
+    for item, (rank, name) in groups.items():
+        item.add_marker(pytest.mark.xdist_group(f"{rank} {name}"))
 
 
 def pytest_runtest_setup(item):
