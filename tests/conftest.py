@@ -107,7 +107,7 @@ def _ray_daemons() -> Iterator[tuple[Callable[..., str], dict[str, str]]]:
 
     try:
         answer = [word.split("=", 1) for word in shlex.split(manage("up"))[1:]]
-        yield manage, variables | {name: value for name, value in answer}
+        yield manage, variables | dict(answer)
     finally:
         manage("down")
         shutil.rmtree(folder, ignore_errors=True)

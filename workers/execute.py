@@ -25,7 +25,6 @@ from tausweep.storage.errors import ClaimLostError, StoreError
 from tausweep.storage.files.local_copies import growing_log
 from tausweep.storage.files.object_store import io_errors
 from tausweep.storage.layout import RunDirectory
-from tausweep.storage.maintenance.compaction import compact
 from tausweep.workers.checkpointing import CheckpointPolicy
 from tausweep.workers.context import AttemptContext
 from tausweep.workers.failures import describe
@@ -93,6 +92,8 @@ def work(
 
 
 def _merge_parts(runs: Sequence[RunDirectory]) -> None:
+    from tausweep.storage.maintenance.compaction import compact  # loads DuckDB and pandas, for few workers
+
     expected: tuple[type[Exception], ...] = (StoreError, *io_errors())
     # Questions must not slow down with the sweep's length until somebody thinks of `tausweep compact`.
     try:

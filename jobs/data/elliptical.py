@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy  # its parts are loaded where they are called: most runs draw no elliptical data
 from numpy.typing import NDArray
-from scipy.special import chdtri, gammaincinv, gammaln, logsumexp
 
 from tausweep.storage.errors import SettingError
 
@@ -82,9 +82,9 @@ def student_t(variances: Floats, nu: float) -> Elliptical:
     if nu <= 2:
         raise SettingError("nu", nu, "above 2 is needed, or the data have no covariance")
     a = nu / 2
-    edges = np.log(gammaincinv(a, 1e-14)), np.log(chdtri(nu, 1e-17) / 2)
+    edges = np.log(scipy.special.gammaincinv(a, 1e-14)), np.log(scipy.special.chdtri(nu, 1e-17) / 2)
     log_u = np.linspace(*edges, _SCALES)
-    weights = np.exp(a * log_u - np.exp(log_u) - gammaln(a))
+    weights = np.exp(a * log_u - np.exp(log_u) - scipy.special.gammaln(a))
     return Elliptical(
         variances=variances,
         nu=nu,
@@ -125,13 +125,13 @@ def _radial_score_square(gamma: Floats, weights: Floats, d: int) -> float:
     """
     nodes, node_weights = np.polynomial.legendre.leggauss(_RADII)
     # Each component's |x|² is γ_s χ²_d; between its far quantiles the density is smooth in ln |x|².
-    low, high = np.log(2 * gammaincinv(d / 2, 1e-16)), np.log(chdtri(d, 1e-18))
+    low, high = np.log(2 * scipy.special.gammaincinv(d / 2, 1e-16)), np.log(scipy.special.chdtri(d, 1e-18))
     log_q = low + (nodes + 1) / 2 * (high - low)
-    density = np.exp(d / 2 * log_q - np.exp(log_q) / 2 - d / 2 * math.log(2) - gammaln(d / 2))
+    density = np.exp(d / 2 * log_q - np.exp(log_q) / 2 - d / 2 * math.log(2) - scipy.special.gammaln(d / 2))
     probability = density * node_weights * (high - low) / 2  # (R,)
     squares = gamma[:, None] * np.exp(log_q)  # (S, R) |x|² drawn from component s
     log_p = np.log(weights)[:, None, None] - d / 2 * np.log(gamma)[:, None, None]
     log_p = log_p - squares / (2 * gamma[:, None, None])  # (S', S, R): of component s' at that radius
-    posterior = np.exp(log_p - logsumexp(log_p, axis=0))
+    posterior = np.exp(log_p - scipy.special.logsumexp(log_p, axis=0))
     inverse = (posterior / gamma[:, None, None]).sum(axis=0)  # (S, R)
     return float(weights @ ((squares * inverse**2) @ probability) / d)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import scipy.integrate
+import scipy
 import torch
 from torch import Tensor
 

@@ -1,7 +1,7 @@
 """The network: diffusers' UNet2DModel, its channels given by the base width W.
 
 Called by `jobs.models.build`. Knows nothing of diffusion; importing it loads torch and
-diffusers (seconds), so layers above import it only where a model is needed.
+what it needs of diffusers (seconds), so layers above import it only where a model is needed.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor, nn
 
+from tausweep.jobs.models.light_diffusers import UNet2DModel
 from tausweep.jobs.spec import model as spec_model
 
 _HEAD_CHANNELS = 8

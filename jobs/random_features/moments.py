@@ -20,15 +20,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import scipy  # scipy.special is loaded where it is called: most runs have no random features
 from numpy.typing import NDArray
-from scipy.special import erf
 
 from tausweep.jobs.data.elliptical import Elliptical
 from tausweep.storage.errors import SettingError, nearest
 
 Floats = NDArray[np.float64]
 
-ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {"tanh": np.tanh, "erf": erf}
+
+def _erf(x: Floats) -> Floats:
+    values: Floats = scipy.special.erf(x)
+    return values
+
+
+ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {"tanh": np.tanh, "erf": _erf}
 
 _ORDERS = 100  # of Hermite polynomials at most
 _REACH = 13.0  # standard deviations to which quadratures go

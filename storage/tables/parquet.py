@@ -167,12 +167,6 @@ def _batches(path: Path, table: TableName) -> Iterator[pa.RecordBatch]:
         raise CorruptFileError(f"{path}: damaged ({error})") from error
 
 
-def write_table(rows: pa.Table, file: BinaryIO) -> None:
-    """Write the rows of a part."""
-    # zstd data carries no checksum of its own: without the pages' a flipped bit would be read as another value.
-    pq.write_table(rows, file, compression="zstd", write_page_checksum=True)
-
-
 def write_merged(
     table: TableName, runs: Mapping[str, MergedRun], chunks: Iterable[pa.Table], file: BinaryIO
 ) -> None:

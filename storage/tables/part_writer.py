@@ -1,24 +1,31 @@
 """Writes the tables of one attempt as immutable Parquet parts.
 
 A worker publishes what an evaluation measured; each call makes one new file, `<attempt>-<sequence>.parquet`, that is
-never written again.
+never written again. Reads nothing, and so does without `storage.tables.parquet`, which loads pandas.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from tausweep.storage.attempts.claims import require_ownership
 from tausweep.storage.errors import StoreError
 from tausweep.storage.files.atomic import publish_new
 from tausweep.storage.layout import PartName, RunDirectory, TableName
-from tausweep.storage.tables.parquet import write_table
 from tausweep.storage.tables.schemas import KEYS, SCHEMAS
+
+
+def write_table(rows: pa.Table, file: BinaryIO) -> None:
+    """Write the rows of a part."""
+    # zstd data carries no checksum of its own: without the pages' a flipped bit would be read as another value.
+    pq.write_table(rows, file, compression="zstd", write_page_checksum=True)
 
 
 class PartWriter:

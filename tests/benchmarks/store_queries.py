@@ -25,7 +25,7 @@ from tausweep.jobs.spec.run_spec import RunSpec
 from tausweep.storage.attempts.records import AttemptRecord, Process
 from tausweep.storage.files.records import SCHEMA_VERSION, write_record
 from tausweep.storage.layout import PartName, StoreLayout
-from tausweep.storage.tables.parquet import write_table
+from tausweep.storage.tables.part_writer import write_table
 from tausweep.storage.tables.scan import read_table
 from tausweep.storage.tables.schemas import METRICS
 from tausweep.storage.tables.sql import query

@@ -126,7 +126,16 @@ def test_what_is_installed_from_the_sdist_runs(python, tmp_path):
     where = run(python, "-P", "-c", "import tausweep; print(tausweep.__file__)", cwd=tmp_path).stdout
     assert Path(where.strip()).is_relative_to(python.parents[1]), "the installed one is tested"
     assert "16 runs" in command(python, "plan", "quickstart", folder=tmp_path).stdout
-    arguments = ("quickstart", "n=5", "W=16", "seed=0", "steps=3", "samples=8", "frechet_dims=4", "eval_first=3")
+    arguments = (
+        "quickstart",
+        "n=5",
+        "W=16",
+        "seed=0",
+        "steps=3",
+        "samples=8",
+        "frechet_dims=4",
+        "eval_first=3",
+    )
     command(python, "run", *arguments, folder=tmp_path)
     assert "1 succeeded" in command(python, "plan", *arguments, folder=tmp_path).stdout
     command(python, "report", "quickstart", "--out", "report.html", folder=tmp_path)

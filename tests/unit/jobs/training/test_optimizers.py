@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -80,3 +81,29 @@ def test_adamw_without_decay_is_adam() -> None:
     np.testing.assert_array_equal(
         torch_path(AdamW(optimizer="adamw", lr=0.05, weight_decay=0)), torch_path(Adam(lr=0.05))
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "plain"),
+    [
+        (Adam(lr=0.05), partial(torch.optim.Adam, lr=0.05)),
+        (
+            AdamW(optimizer="adamw", lr=0.05, weight_decay=0.3),
+            partial(torch.optim.AdamW, lr=0.05, weight_decay=0.3),
+        ),
+        (SGD(optimizer="sgd", lr=0.01, momentum=0.9), partial(torch.optim.SGD, lr=0.01, momentum=0.9)),
+    ],
+    ids=["adam", "adamw", "sgd"],
+)
+def test_updates_and_state_are_those_of_torch_to_the_bit(
+    settings: Adam | AdamW | SGD, plain: Callable[..., torch.optim.Optimizer]
+) -> None:
+    ours, theirs = (nn.Parameter(torch.from_numpy(START.copy())) for _ in range(2))
+    optimizer, reference = build_optimizer(settings, [ours]), plain([theirs], fused=True)
+    for _ in range(STEPS):
+        for theta in (ours, theirs):
+            theta.grad = torch.from_numpy(gradient(theta.detach().numpy()))
+        optimizer.step()
+        reference.step()
+        assert torch.equal(ours, theirs)
+    assert str(optimizer.state_dict()) == str(reference.state_dict())
