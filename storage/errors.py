@@ -97,17 +97,29 @@ class NotFiniteError(RunError):
     """The training loss is not finite."""
 
 
+_LISTED = 12  # names that one still reads; of more the nearest are shown
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str:
-    """Words for the end of an error: the valid names, the closest one first.
+    """Words for the end of an error's sentence: the valid names, or those of many that are nearest.
 
     Args:
         word: what the user wrote.
         allowed: the valid names.
 
     Returns:
-        `did you mean 'lr'? Allowed: batch, lr, …`, or only the second sentence where nothing is close.
+        `did you mean 'lr'? Allowed: batch, lr, …`, of many names `did you mean 'lr'? The nearest of 68: lr, clip, W`; only
+        the second sentence where nothing is close.
     """
     names = sorted(set(allowed))
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}Allowed: {', '.join(names)}"
+    if not names:
+        return "there is none"
+    close = difflib.get_close_matches(word, names, n=3, cutoff=0.0)
+    listed = (
+        f"allowed: {', '.join(names)}"
+        if len(names) <= _LISTED
+        else f"the nearest of {len(names)}: {', '.join(close)}"
+    )
+    if likely := difflib.get_close_matches(word, names, n=1, cutoff=0.6):
+        return f"did you mean {likely[0]!r}? {listed[0].upper()}{listed[1:]}"
+    return listed

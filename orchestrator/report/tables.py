@@ -13,13 +13,12 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from tausweep.orchestrator.analysis.runs.grouping import condition_of, group_of
-from tausweep.orchestrator.analysis.runs.results import Comparison, Estimate, Fit, Law
-from tausweep.orchestrator.analysis.runs.wording import regime
+from tausweep.orchestrator.analysis.runs.results import Comparison, Fit, Law, Timescale
+from tausweep.orchestrator.analysis.runs.wording import SIGNS, no_fit, number, regime, with_interval
 from tausweep.orchestrator.figures.study import Study
 from tausweep.orchestrator.report.plot_data import label
 
 _LONGEST = 160  # characters of a provenance
-_SIGNS = {"right": ">", "left": "≤", None: ""}
 
 
 class Table(NamedTuple):
@@ -30,24 +29,8 @@ class Table(NamedTuple):
     empty: str = ""
 
 
-def number(value: float | None) -> str:
-    """Three digits, or a dash."""
-    if value is None:
-        return "–"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def estimate(value: Estimate) -> str:
-    """Such as `0.64 [0.38, 0.91]`; `[40, ∞)` where only a bound is known."""
-    if value.low is None and value.high is None:
-        return number(value.estimate)
-    low = f"[{number(value.low)}" if value.low is not None else "(−∞"
-    high = f"{number(value.high)}]" if value.high is not None else "∞)"
-    return f"{number(value.estimate) + ' ' if value.estimate is not None else ''}{low}, {high}"
-
-
 def headline(study: Study, tau_mem: str, tau_gen: str) -> Table:
-    """One row a condition: its exponents and its boundary."""
+    """One row per condition: its exponents and its boundary."""
     result, rows = study.result, []
     for condition in sorted({condition_of(run) for run in result.runs}):
         exponents = [
@@ -57,14 +40,14 @@ def headline(study: Study, tau_mem: str, tau_gen: str) -> Table:
         bounds = [
             b for b in result.boundaries if condition_of(b) == condition and b.budget == result.budgets[-1]
         ]
-        line = [found for found in result.lines if condition_of(found) == condition]
+        ends = [line for line in result.lines if condition_of(line) == condition]
         rows.append(
             [
                 label(study, condition),
                 *(_exponent(fit) if fit else "–" for fit in exponents),
-                estimate(bounds[0].n_star) if bounds else "–",
-                (estimate(line[0].n_star) + ("" if line[0].converged else " (not converged)"))
-                if line
+                with_interval(bounds[0].n_star) if bounds else "–",
+                (with_interval(ends[0].n_star) + ("" if ends[0].converged else " (not converged)"))
+                if ends
                 else "–",
             ]
         )
@@ -79,13 +62,19 @@ def headline(study: Study, tau_mem: str, tau_gen: str) -> Table:
     return Table(heads, rows)
 
 
-def _exponent(fit: Fit | Law) -> str:
-    return estimate(fit.exponent) if fit.reason is None else f"no fit: {fit.reason}"
+def _exponent(law: Fit | Law) -> str:
+    return no_fit(law) or with_interval(law.exponent)
+
+
+def _median(timescale: Timescale) -> str:
+    if timescale.censored is None:
+        return with_interval(timescale.tau)
+    return f"{SIGNS[timescale.censored]} {number(timescale.bound)}"
 
 
 def _compared(comparisons: Sequence[Comparison], hypothesis: str) -> list[str]:
-    found = next((one for one in comparisons if one.hypothesis == hypothesis), None)
-    return ["–", "–"] if found is None else [number(found.p_value), number(found.delta_aicc)]
+    of_it = next((comparison for comparison in comparisons if comparison.hypothesis == hypothesis), None)
+    return ["–", "–"] if of_it is None else [number(of_it.p_value), number(of_it.delta_aicc)]
 
 
 def fits(study: Study) -> Table:
@@ -94,7 +83,7 @@ def fits(study: Study) -> Table:
                "p(=1)", "ΔAICc(=1)", "p(=0)", "ΔAICc(=0)", "p(straight)", "note"]  # fmt: skip
     rows = [
         [
-            fit.criterion, label(study, condition_of(fit)), f"{fit.p:,}", _exponent(fit), estimate(fit.prefactor),
+            fit.criterion, label(study, condition_of(fit)), f"{fit.p:,}", _exponent(fit), with_interval(fit.prefactor),
             str(fit.n_points), str(fit.n_censored), number(fit.diagnostics.sigma if fit.diagnostics else None),
             *_compared(fit.comparisons, "exponent = 1"), *_compared(fit.comparisons, "exponent = 0"),
             number(fit.diagnostics.curvature_p_value if fit.diagnostics else None), fit.interval_note or "",
@@ -110,7 +99,7 @@ def laws(study: Study) -> Table:
                "p(=1)", "p(width = 1)", "p(one exponent for all)"]  # fmt: skip
     rows = [
         [
-            law.criterion, "; ".join(law.groups), _exponent(law), estimate(law.width_exponent),
+            law.criterion, "; ".join(law.groups), _exponent(law), with_interval(law.width_exponent),
             ", ".join(map(number, law.amplitudes)), str(law.n_points), str(law.n_censored),
             *(_compared(law.comparisons, name)[0] for name in ("exponent = 1", "width exponent = 1", "one exponent for all")),
         ]
@@ -122,7 +111,7 @@ def laws(study: Study) -> Table:
 def collapses(study: Study) -> Table:
     """The collapse of each condition."""
     rows = [
-        [label(study, condition_of(c)), number(c.score), number(c.unscaled), estimate(c.exponent), number(c.best), c.reason or ""]
+        [label(study, condition_of(c)), number(c.score), number(c.unscaled), with_interval(c.exponent), number(c.best), c.reason or ""]
         for c in study.result.collapses
     ]  # fmt: skip
     return Table(["runs", "score in τ/n", "in τ", "best exponent", "score there", "note"], rows)
@@ -133,8 +122,7 @@ def medians(study: Study) -> Table:
     rows = [
         [
             t.criterion, label(study, condition_of(t)), str(t.n),
-            estimate(t.tau) if t.censored is None else f"{_SIGNS[t.censored]} {number(t.bound)}",
-            str(t.n_points), str(t.n_censored),
+            _median(t), str(t.n_points), str(t.n_censored),
         ]
         for t in study.result.timescales
     ]  # fmt: skip
@@ -143,12 +131,11 @@ def medians(study: Study) -> Table:
 
 def classes(study: Study) -> Table:
     """tau_mem of each class, and what regime that is."""
-    of = {(condition_of(found), found.n): regime(found) for found in study.result.regimes}
+    regimes = {(condition_of(classes), classes.n): regime(classes) for classes in study.result.regimes}
     rows = [
         [
             label(study, condition_of(t)), str(t.n), str(t.label), number(t.images),
-            estimate(t.tau) if t.censored is None else f"{_SIGNS[t.censored]} {number(t.bound)}",
-            str(t.n_points), str(t.n_censored), of[condition_of(t), t.n],
+            _median(t), str(t.n_points), str(t.n_censored), regimes[condition_of(t), t.n],
         ]
         for t in sorted(study.result.by_class, key=lambda t: (condition_of(t), t.n, t.label))
     ]  # fmt: skip
@@ -159,13 +146,13 @@ def lines(study: Study) -> Table:
     """The architectural line of each condition."""
     rows = [
         [
-            label(study, condition_of(found)),
-            f"{found.p:,}",
-            estimate(found.n_star),
-            number(found.growth),
-            found.verdict,
+            label(study, condition_of(line)),
+            f"{line.p:,}",
+            with_interval(line.n_star),
+            number(line.growth),
+            line.verdict,
         ]
-        for found in study.result.lines
+        for line in study.result.lines
     ]
     return Table(["runs", "p", "n* without end of training", "d ln n* / d ln τ at the end", "verdict"], rows)
 
@@ -214,13 +201,13 @@ def run_rows(study: Study, runs: pa.Table, tau_mem: str) -> tuple[list[str], lis
         if name not in {"run_id", "state", "attempt", "tau", "failure", "error"}
         and len({str(value) for value in runs[name].to_pylist()}) > 1
     ]
-    found = {run.run_id: run.crossings.get(tau_mem) for run in study.result.runs}
+    crossings = {run.run_id: run.crossings.get(tau_mem) for run in study.result.runs}
     rows = []
     for row in runs.to_pylist():
-        crossing = found.get(row["run_id"])
+        crossing = crossings.get(row["run_id"])
         tau = "–"
         if crossing is not None:
-            tau = _SIGNS[crossing.censored] + number(
+            tau = SIGNS[crossing.censored] + number(
                 crossing.tau if crossing.tau is not None else crossing.bound
             )
         cells = [

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from tausweep.orchestrator.analysis.runs.grouping import condition_of, group_of, width_axis, width_words
 from tausweep.orchestrator.analysis.runs.results import Fit, FitResult, Law
-from tausweep.orchestrator.analysis.runs.wording import interval, median, regime
+from tausweep.orchestrator.analysis.runs.wording import interval, median, no_fit, regime
 from tausweep.orchestrator.terminal import console
 
 
 def print_fits(result: FitResult) -> None:
-    """Print the laws, the boundary, the phase diagram and what is to be known about them."""
+    """Print the laws, the boundary, the phase diagram and their caveats."""
     if not result.runs:
         console.console.print(f"{result.sweep}: no run has a measurement yet, there is nothing to fit")
         _print_notes(result)
@@ -68,7 +68,7 @@ def _print_phases(result: FitResult) -> None:
         ],
         title=f"Phase diagram by {result.criteria[0]}" if result.criteria else "Phase diagram",
     )  # fmt: skip
-    last = [found for found in result.boundaries if found.budget == result.budgets[-1]]
+    last = [boundary for boundary in result.boundaries if boundary.budget == result.budgets[-1]]
     if not last:
         return
     console.console.print()
@@ -96,15 +96,15 @@ def _print_classes(result: FitResult) -> None:
         ],
         title=f"By class: median tau_mem by {result.regimes[0].criterion} of the samples of each class",
     )  # fmt: skip
-    for found in result.regimes:
-        where = ", ".join([f"n = {found.n}, {width_words(found)}", group_of(found)])
-        console.console.print(f"{where}: {regime(found)}")
+    for classes in result.regimes:
+        where = ", ".join([f"n = {classes.n}, {width_words(classes)}", group_of(classes)])
+        console.console.print(f"{where}: {regime(classes)}")
 
 
-def _exponent(fit: Fit | Law) -> float | str | None:
-    return fit.exponent.estimate if fit.reason is None else f"no fit: {fit.reason}"
+def _exponent(law: Fit | Law) -> float | str | None:
+    return no_fit(law) or law.exponent.estimate
 
 
 def _p_values(fit: Fit) -> list[float | None]:
-    found = {comparison.hypothesis: comparison.p_value for comparison in fit.comparisons}
-    return [found.get("exponent = 1"), found.get("exponent = 0")]
+    p_values = {comparison.hypothesis: comparison.p_value for comparison in fit.comparisons}
+    return [p_values.get("exponent = 1"), p_values.get("exponent = 0")]

@@ -35,23 +35,6 @@ VIEWS: tuple[View, ...] = ("runs", "attempts", "sweeps", "metrics", "neighbours"
 _HELP = f"Views: {', '.join(VIEWS)}"
 
 
-def connect(
-    layout: StoreLayout, *, run_ids: Iterable[str] | None = None, views: Iterable[View] = VIEWS
-) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection with the store's views, which can reach nothing else.
-
-    It sees the files of one moment: after a compaction connect again.
-
-    Args:
-        layout: the store.
-        run_ids: restricts every view but sweeps to these runs; all by default.
-        views: the views that are needed; the others are not made, and their files not looked at.
-    """
-    connection = closed_connection()
-    _make_views(connection, layout, _Wanted.of(layout, views, run_ids))
-    return connection
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Wanted:
     """The views that are to be made, the runs they are restricted to, and the files of their tables."""

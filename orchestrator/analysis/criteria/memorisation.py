@@ -23,19 +23,31 @@ from tausweep.storage.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemorisedFraction:
-    """tau_mem: f_mem reaches a level, at a threshold k of the gap ratio; None for that of the whole study.
+class OfSamples:
+    """What criteria on f_mem have in common: their curve is counted from a run's samples, and their interval by resampling these.
 
-    With a label, f_mem is that of the samples of one class.
+    Attributes:
+        k: threshold of the gap ratio; None for that of the whole study.
     """
 
-    level: float = 0.1
     k: float | None = None
-    label: int | None = None
     quantity: Quantity = "tau_mem"
     measure: str = "f_mem"
     t: None = None
     rises: ClassVar[bool] = True
+
+    @property
+    def label(self) -> int | None:
+        """The class whose samples count; None for all samples."""
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemorisedFraction(OfSamples):
+    """tau_mem: f_mem reaches a level; with a label, f_mem is that of the samples of one class."""
+
+    level: float = 0.1
+    label: int | None = None
     forms: ClassVar[tuple[str, ...]] = ("f_mem=0.1", "f_mem=0.1@k1/2", "f_mem_class3=0.1")
     pattern: ClassVar[re.Pattern[str]] = re.compile(
         rf"f_mem(?:_class(?P<label>0|[1-9][0-9]{{0,5}}))?=(?P<level>{NUMBER}){THRESHOLD}"
@@ -62,7 +74,7 @@ class MemorisedFraction:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemorisedHalfMaximum:
+class MemorisedHalfMaximum(OfSamples):
     """tau_mem: f_mem reaches half of the run's own maximum.
 
     Undefined, and counted as right-censored, where that maximum is below `floor`, or where f_mem still rises: not yet
@@ -71,11 +83,6 @@ class MemorisedHalfMaximum:
     """
 
     floor: float = 0.1
-    k: float | None = None
-    quantity: Quantity = "tau_mem"
-    measure: str = "f_mem"
-    t: None = None
-    rises: ClassVar[bool] = True
     forms: ClassVar[tuple[str, ...]] = ("f_mem=half_max",)
     pattern: ClassVar[re.Pattern[str]] = re.compile(rf"f_mem=half_max{THRESHOLD}")
 

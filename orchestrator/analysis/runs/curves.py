@@ -1,4 +1,4 @@
-"""Tables of the store as one value a run: what it was, and its curves over tau.
+"""Tables of the store as one value per run: what it was, and its curves over tau.
 
 The resolver and the figures read their tables through this and so agree on what was measured. What a run did not
 measure is None here; it knows neither criteria nor fits.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tausweep.jobs.evaluation.gap_ratio import GAP_THRESHOLD, memorised
 from tausweep.orchestrator.analysis.criteria.criterion import Criterion
 from tausweep.orchestrator.analysis.criteria.first_crossing import Floats
-from tausweep.orchestrator.analysis.criteria.memorisation import MemorisedFraction, MemorisedHalfMaximum
+from tausweep.orchestrator.analysis.criteria.memorisation import OfSamples
 
 WidthAxis = Literal["W", "p"]
 """What widths are measured by: the base width W of a network that has one, else the parameters p."""
@@ -140,15 +140,14 @@ class RunCurves:
         Samples of a conditional run have a class of their own, see `jobs.diffusion.guidance.classes_of_samples`; those of others
         change theirs along tau, and only the fraction is known.
         """
-        if self.histories is None or not isinstance(criterion, MemorisedFraction | MemorisedHalfMaximum):
+        if self.histories is None or not isinstance(criterion, OfSamples):
             return None
         flags = self.histories.memorised(criterion.k or self.k)
-        label = getattr(criterion, "label", None)
-        if label is None:
+        if criterion.label is None:
             return flags
-        if label not in self.classes or not self.settings.get("conditional"):
+        if criterion.label not in self.classes or not self.settings.get("conditional"):
             return None
-        place = list(self.classes).index(label)
+        place = list(self.classes).index(criterion.label)
         return flags[:, self.histories.sample % len(self.classes) == place]
 
     def f_mem(self, k: float) -> Curve | None:
@@ -159,14 +158,13 @@ class RunCurves:
 
     def curve_of(self, criterion: Criterion) -> Curve | None:
         """The curve a criterion looks at."""
-        if isinstance(criterion, MemorisedFraction | MemorisedHalfMaximum):
+        if isinstance(criterion, OfSamples):
             flags = self.memorised(criterion)
             if flags is not None and self.histories is not None:
                 return Curve(self.histories.tau, flags.mean(axis=1))
-            label, k = getattr(criterion, "label", None), criterion.k or self.k
-            if label is None or not math.isclose(k, GAP_THRESHOLD):
+            if criterion.label is None or not math.isclose(criterion.k or self.k, GAP_THRESHOLD):
                 return None  # the metric was taken at that threshold
-            return self.metrics.get((f"f_mem_class{label}", None))
+            return self.metrics.get((f"f_mem_class{criterion.label}", None))
         return self.curve(criterion.measure, criterion.t)
 
 

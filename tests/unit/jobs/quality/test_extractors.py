@@ -120,7 +120,7 @@ def test_a_class_that_is_none_is_refused(name, problem):
 
 @pytest.mark.parametrize(
     ("name", "hint"), [("incepton", "did you mean 'inception'"), ("random-conv", "did you mean 'random_conv'"),
-                       ("vgg", "Allowed: inception, random_conv"), ("a.b:", "package.module:Class")]
+                       ("vgg", "allowed: inception, random_conv"), ("a.b:", "package.module:Class")]
 )  # fmt: skip
 def test_an_unknown_extractor_is_refused_with_the_nearest_name(name, hint):
     with pytest.raises(SettingError) as raised:

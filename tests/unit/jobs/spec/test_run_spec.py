@@ -152,8 +152,8 @@ def test_the_tests_know_every_setting():
     [
         ("precision", "bf61", "did you mean 'bf16'"),
         ("precision", 16, "Allowed: bf16"),
-        ("compile", 1.5, "Allowed: True"),
-        ("channels_last", "yes", "Allowed: True"),
+        ("compile", 1.5, "allowed: True"),
+        ("channels_last", "yes", "allowed: True"),
     ],
 )
 def test_how_a_network_computes_is_one_of_few_words(name, value, words):
@@ -366,9 +366,9 @@ WRONG = [
     ("seed", -1, "greater than or equal to 0"),
     ("seed", 2**63, "less than"),
     ("fingerprint", 5, "string"),
-    ("experiment", "autoregressive", "Allowed: diffusion"),
+    ("experiment", "autoregressive", "allowed: diffusion"),
     ("data", "digit", "did you mean 'digits'? Allowed: celeba, digits, folder"),
-    ("data", 3, "Allowed: celeba, digits, folder"),
+    ("data", 3, "allowed: celeba, digits, folder"),
     ("model", "unett", "did you mean 'unet'?"),
     ("objective", "score", "Allowed: ddpm"),
     ("optimizer", "adams", "did you mean 'adam'? Allowed: adam, adamw, gd, sgd"),

@@ -74,7 +74,7 @@ FOLDER = {"data": "folder", "size": 8}
         ({"guidance": -1}, "guidance", "greater than or equal to 0"),
         ({"multipliers": [1, 1]}, "conditional", "does not see the class"),
         ({"samples": 9}, "samples", "at least one of each class, 10"),
-        ({"conditional": "yes"}, "conditional", "Allowed: True"),
+        ({"conditional": "yes"}, "conditional", "allowed: True"),
     ],
 )
 def test_what_does_not_go_together_is_refused(changes: dict[str, Any], field: str, words: str) -> None:

@@ -80,7 +80,7 @@ def test_a_folder_of_images_is_no_table(tmp_path):
 
 @pytest.mark.parametrize("name", ["splits", "hub"])
 def test_a_split_must_be_chosen_where_there_are_several(saved, name):
-    with pytest.raises(InputError, match=rf"{name} has several splits; give --split; Allowed: test, train"):
+    with pytest.raises(InputError, match=rf"{name} has several splits; give --split; allowed: test, train"):
         opened(saved / name)
     with pytest.raises(InputError, match=r"--split tran: no such split .* did you mean 'train'"):
         opened(saved / name, "tran")

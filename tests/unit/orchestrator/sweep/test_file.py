@@ -226,7 +226,7 @@ def test_a_folder_in_the_file_is_relative_to_the_file_and_on_the_command_line_to
         ("name=", ["name has an empty value"]),
         ("name=a/b", ["'name=a/b': letters, digits"]),
         ("name=a,b", ["'name=a,b': letters, digits"]),
-        ("lrr=1", ["'lrr=1': no such setting; did you mean 'lr'?", "resources.threads"]),
+        ("lrr=1", ["'lrr=1': no such setting; did you mean 'lr'? The nearest of "]),
         ("fingerprint=x", ["no such setting"]),
         ("lr=-1", ["command line: lr = -1: ", "greater than 0"]),
         ("n=4,many", ["command line: n = 'many': ", "integer", "(at n=many"]),

@@ -27,7 +27,7 @@ def test_numbers_may_be_written_as_yaml_reads_1e2():
     ("name", "value", "words"),
     [
         ("threds", 1, "no such resource; did you mean 'threads'"),
-        ("gpus", 1, "no such resource; .*Allowed: checkpoint_seconds, checkpoint_steps, device"),
+        ("gpus", 1, "no such resource; the nearest of 14: "),
         ("processes", 0, "greater than or equal to 1"),
         ("rank_timeout_seconds", 0, "greater than 0"),
         ("threads", 0, "greater than or equal to 1"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tausweep.storage.errors import InputError
-from tausweep.storage.tables.sql import VIEWS, connect, query
+from tausweep.storage.tables.sql import VIEWS, query
 
 HOSTILE = [
     "",
@@ -141,13 +141,13 @@ def test_a_question_to_a_store_that_is_not_there_does_not_make_it(store):
 
 
 def test_a_big_sort_has_nowhere_to_spill(store):
-    with connect(store) as connection:
-        assert connection.execute("SELECT current_setting('temp_directory')").fetchone() == ("",)
+    answer = query(store, "SELECT current_setting('temp_directory') AS folder")
+    assert answer.to_pylist() == [{"folder": ""}]
 
 
 def test_a_slow_answer_shows_no_progress_bar_which_would_be_mixed_with_json(store):
-    with connect(store) as connection:
-        assert connection.execute("SELECT current_setting('enable_progress_bar')").fetchone() == (False,)
+    answer = query(store, "SELECT current_setting('enable_progress_bar') AS shown")
+    assert answer.to_pylist() == [{"shown": False}]
 
 
 def test_one_question_leaves_nothing_to_the_next(full_store):
