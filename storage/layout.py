@@ -263,7 +263,7 @@ class StoreLayout:
         return self.jobs / f"{job_id}.json"
 
     def job_runs(self, job_id: str) -> Path:
-        """The run directories handed to a job, one a line."""
+        """The run directories handed to a job, one per line."""
         return self.jobs / f"{job_id}.runs"
 
     def job_log(self, job_id: str) -> Path:

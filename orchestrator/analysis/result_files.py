@@ -79,7 +79,7 @@ def read_result(path: Path) -> FitResult:
     Raises:
         FileNotFoundError: there is none.
         SchemaError: it has another version.
-        CorruptFileError: it is no result.
+        CorruptFileError: it is not a result.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -24,7 +24,7 @@ from tausweep.orchestrator.figures.style import COLOURS, F_MEM, MARKERS, TAU, pl
 
 
 def plot_classes(study: Study) -> Figure:
-    """f_mem of each class against tau, a row an n, a column a condition; ticks below are the medians of tau_mem.
+    """f_mem of each class against tau, a row per n, a column per condition; ticks below are the medians of tau_mem.
 
     A line is the mean over seeds. Dotted: classes that are not memorised within the budget.
     """
@@ -48,7 +48,7 @@ def plot_classes(study: Study) -> Figure:
 
 
 def _labels(study: Study) -> list[int]:
-    return sorted({found.label for found in study.result.by_class})
+    return sorted({median.label for median in study.result.by_class})
 
 
 def _colour(labels: Sequence[int], label: int) -> str:
@@ -58,20 +58,20 @@ def _colour(labels: Sequence[int], label: int) -> str:
 def _class_panel(axes: Axes, study: Study, condition: Condition, n: int) -> None:
     labels = _labels(study)
     runs = [run for run in study.runs if run.n == n and study.of_run[run.run_id] == condition]
-    found = {f.label: f for f in study.result.by_class if f.n == n and condition_of(f) == condition}
-    for label, timescale in found.items():
+    medians = {f.label: f for f in study.result.by_class if f.n == n and condition_of(f) == condition}
+    for label, median in medians.items():
         tau, mean = _mean_curve(runs, label)
-        line = ":" if timescale.censored == "right" else "-"
+        line = ":" if median.censored == "right" else "-"
         axes.plot(tau, mean, color=_colour(labels, label), linestyle=line, linewidth=1.1)
-        if timescale.tau.estimate is not None:
-            axes.plot(timescale.tau.estimate, -0.04, "|", color=_colour(labels, label), markersize=7)
+        if median.tau.estimate is not None:
+            axes.plot(median.tau.estimate, -0.04, "|", color=_colour(labels, label), markersize=7)
     words = [
         regime(r).split(":")[0] for r in study.result.regimes if r.n == n and condition_of(r) == condition
     ]
     reached = [len(r.memorised) for r in study.result.regimes if r.n == n and condition_of(r) == condition]
     if words:
         head = words[0].split(" (")[0]
-        axes.set_title(f"{head}, {reached[0]} of {len(found)} classes", color="0.3", fontsize=7)
+        axes.set_title(f"{head}, {reached[0]} of {len(medians)} classes", color="0.3", fontsize=7)
 
 
 def _mean_curve(runs: Sequence[RunCurves], label: int) -> tuple[list[int], list[float]]:
@@ -86,7 +86,7 @@ def _mean_curve(runs: Sequence[RunCurves], label: int) -> tuple[list[int], list[
 
 
 def plot_class_frequency(study: Study) -> Figure:
-    """tau_mem of a class against the number of its training images, a panel an n; censored ones as arrows at their bound."""
+    """tau_mem of a class against the number of its training images, a panel per n; censored ones as arrows at their bound."""
     figure = Figure(figsize=(max(4.4, 1.0 + 2.6 * len(study.n_values)), 3.4))
     grid = figure.subplots(1, len(study.n_values), sharey=True, squeeze=False)[0]
     middle = (len(study.conditions) - 1) / 2
@@ -95,9 +95,9 @@ def plot_class_frequency(study: Study) -> Figure:
         for place, condition in enumerate(study.conditions):
             members = [f for f in study.result.by_class if f.n == n and condition_of(f) == condition]
             colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
-            for found in members:
-                aside = found.images * 1.05 ** (place - middle)  # conditions do not cover each other
-                _frequency_point(axes, found, aside, colour, marker)
+            for median in members:
+                aside = median.images * 1.05 ** (place - middle)  # conditions do not cover each other
+                _frequency_point(axes, median, aside, colour, marker)
         axes.margins(x=0.1, y=0.1)
         plain_log(axes.xaxis, decades=0.8)
     grid[0].set(ylabel=r"$\tau_\mathrm{mem}$ of the class")
@@ -120,12 +120,12 @@ def plot_class_frequency(study: Study) -> Figure:
     return figure
 
 
-def _frequency_point(axes: Axes, found: ClassTimescale, x: float, colour: str, marker: str) -> None:
-    tau = found.tau
+def _frequency_point(axes: Axes, median: ClassTimescale, x: float, colour: str, marker: str) -> None:
+    tau = median.tau
     if tau.estimate is not None:
         low, high = (end if end is not None else tau.estimate for end in (tau.low, tau.high))
         axes.plot([x, x], [low, high], color=colour, linewidth=0.7, alpha=0.6)
         axes.plot(x, tau.estimate, marker, color=colour, alpha=0.8, markeredgewidth=0)
-    elif found.bound is not None:
-        arrow = r"$\uparrow$" if found.censored == "right" else r"$\downarrow$"
-        axes.plot(x, found.bound, color=colour, marker=arrow, markersize=8)
+    elif median.bound is not None:
+        arrow = r"$\uparrow$" if median.censored == "right" else r"$\downarrow$"
+        axes.plot(x, median.bound, color=colour, marker=arrow, markersize=8)

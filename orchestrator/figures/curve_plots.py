@@ -36,12 +36,12 @@ _UNIT: dict[Scale, Callable[[RunCurves], float]] = {
 
 def quality_of(study: Study) -> str:
     """The distance to held-out images that is drawn: in a network's features where a run measured it."""
-    found = {name for run in study.runs for name, t in run.metrics if t is None and is_quality(name)}
-    return min(found, key=lambda name: (name == "frechet_pca", name), default="frechet_pca")
+    names = {name for run in study.runs for name, t in run.metrics if t is None and is_quality(name)}
+    return min(names, key=lambda name: (name == "frechet_pca", name), default="frechet_pca")
 
 
 def plot_curves(study: Study, scale: Scale) -> Figure | str:
-    """f_mem above the quality of samples, a column a condition, a colour an n: seeds thin, their mean thick."""
+    """f_mem above the quality of samples, a column per condition, a colour per n: seeds thin, their mean thick."""
     quality = quality_of(study)
     measures = ("f_mem", quality)
     if not any(run.curve(measure) for run in study.runs for measure in measures):
@@ -78,7 +78,7 @@ def _n_handles(study: Study) -> list[Line2D]:
 
 def _with_scores(study: Study) -> str:
     """The title, with how well f_mem collapses in each column."""
-    scores = [f"{found.score:.2f}" for found in study.result.collapses if found.score is not None]
+    scores = [f"{collapse.score:.2f}" for collapse in study.result.collapses if collapse.score is not None]
     return study.title() + (f"\ncollapse score of {F_MEM}: {', '.join(scores)}" if scores else "")
 
 
@@ -149,7 +149,7 @@ def plot_widths(study: Study) -> Figure | str:
 
 
 def plot_losses(study: Study) -> Figure | str:
-    """Train (dashed) and test loss against tau: a row a diffusion timestep, a column a condition, a colour an n."""
+    """Train (dashed) and test loss against tau: a row per diffusion timestep, a column per condition, a colour per n."""
     at = sorted({t for run in study.runs for name, t in run.metrics if name == "test_loss" and t is not None})
     if not at:
         return "no losses were measured"

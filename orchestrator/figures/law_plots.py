@@ -24,7 +24,7 @@ _SYMBOLS = {"tau_mem": r"$\tau_\mathrm{mem}$", "tau_gen": r"$\tau_\mathrm{gen}$"
 
 
 def plot_tau_vs_n(study: Study) -> Figure | str:
-    """A panel a criterion: every run as a point, censored ones as arrows at their bound, and the fits."""
+    """A panel per criterion: every run as a point, censored ones as arrows at their bound, and the fits."""
     names = [
         name for name in study.result.criteria if any(fit.criterion == name for fit in study.result.fits)
     ]
@@ -63,12 +63,12 @@ def _tau_panel(axes: Axes, study: Study, fits: Sequence[Fit]) -> None:
             place - (len(study.conditions) - 1) / 2
         )  # so that conditions do not cover each other
         for run in study.result.runs:
-            found = run.crossings.get(fit.criterion) if condition_of(run) == condition else None
-            if found and found.tau is not None:
-                axes.plot(run.n * aside, found.tau, **look, alpha=0.7, linestyle="", markeredgewidth=0)
-            elif found and found.bound is not None:
-                arrow = r"$\uparrow$" if found.censored == "right" else r"$\downarrow$"
-                axes.plot(run.n * aside, found.bound, color=look["color"], marker=arrow, markersize=8)
+            crossing = run.crossings.get(fit.criterion) if condition_of(run) == condition else None
+            if crossing and crossing.tau is not None:
+                axes.plot(run.n * aside, crossing.tau, **look, alpha=0.7, linestyle="", markeredgewidth=0)
+            elif crossing and crossing.bound is not None:
+                arrow = r"$\uparrow$" if crossing.censored == "right" else r"$\downarrow$"
+                axes.plot(run.n * aside, crossing.bound, color=look["color"], marker=arrow, markersize=8)
         if fit.amplitude is not None and fit.exponent.estimate is not None:
             axes.plot(span, fit.amplitude * span**fit.exponent.estimate, color=look["color"], linestyle=line)
         handles.append(Line2D([], [], **look, linestyle=line, label=_law(fit, study, condition)))
@@ -140,14 +140,14 @@ def _residual_panel(axes: Axes, study: Study, fits: Sequence[Fit]) -> None:
         place = study.conditions.index(condition_of(fit))
         colour = COLOURS[place % len(COLOURS)]
         for run in study.result.runs:
-            found = run.crossings.get(fit.criterion) if condition_of(run) == condition_of(fit) else None
-            tau = None if found is None else found.tau if found.tau is not None else found.bound
-            if found is None or tau is None or fit.amplitude is None or fit.exponent.estimate is None:
+            crossing = run.crossings.get(fit.criterion) if condition_of(run) == condition_of(fit) else None
+            tau = None if crossing is None else crossing.tau if crossing.tau is not None else crossing.bound
+            if crossing is None or tau is None or fit.amplitude is None or fit.exponent.estimate is None:
                 continue
             assert fit.diagnostics is not None
             law = np.log(fit.amplitude) + fit.exponent.estimate * np.log(run.n)
             residual = (np.log(tau) - law) / fit.diagnostics.sigma
-            if found.censored is None:
+            if crossing.censored is None:
                 axes.plot(
                     run.n,
                     residual,
@@ -157,5 +157,5 @@ def _residual_panel(axes: Axes, study: Study, fits: Sequence[Fit]) -> None:
                     markeredgewidth=0,
                 )
             else:
-                arrow = r"$\uparrow$" if found.censored == "right" else r"$\downarrow$"
+                arrow = r"$\uparrow$" if crossing.censored == "right" else r"$\downarrow$"
                 axes.plot(run.n, residual, color=colour, marker=arrow, markersize=8)

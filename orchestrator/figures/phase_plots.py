@@ -31,7 +31,7 @@ _FAR = 4.0  # times the largest n: a line extrapolated beyond is left to the tab
 
 
 def plot_phase_diagram(study: Study, *, theory: bool = False) -> Figure | str:
-    """The (n, p) plane, a marker a state, tau_mem beside it, n*(p; tau) at the largest tau; a column for all but W.
+    """The (n, p) plane, a marker per state, tau_mem beside it, n*(p; tau) at the largest tau; a column for all but W.
 
     Args:
         study: with at least one run.
@@ -79,13 +79,15 @@ def plot_phase_diagram(study: Study, *, theory: bool = False) -> Figure | str:
 def _boundary(axes: Axes, study: Study, column: Condition, *, theory: bool) -> None:
     """n* of each width with its interval, an arrow where it is open, and the limit in tau where there is one."""
     last = [
-        found
-        for found in study.result.boundaries
-        if found.budget == study.result.budgets[-1] and replace(condition_of(found), W=0) == column
+        boundary
+        for boundary in study.result.boundaries
+        if boundary.budget == study.result.budgets[-1] and replace(condition_of(boundary), W=0) == column
     ]
-    for found in last:
-        _interval(axes, found.n_star, found.p, "#000000", "D", _ABOVE)
-    known = sorted((found.p, found.n_star.estimate) for found in last if found.n_star.estimate is not None)
+    for boundary in last:
+        _interval(axes, boundary.n_star, boundary.p, "#000000", "D", _ABOVE)
+    known = sorted(
+        (boundary.p, boundary.n_star.estimate) for boundary in last if boundary.n_star.estimate is not None
+    )
     if known:
         p, n_star = np.array(known).T
         axes.plot(n_star, p, color="#000000", linewidth=1, zorder=1, transform=_above(axes, _ABOVE))

@@ -54,20 +54,20 @@ def draw_spectrum(
     if form not in get_args(Format):
         raise InputError(f"{path}: {nearest(form, get_args(Format))}")
     densities, deltas = densities or {}, deltas or {}
-    for what, given in (("densities", densities), ("deltas", deltas)):
-        if unknown := sorted(set(given) - set(spectra)):
+    for what, by_title in (("densities", densities), ("deltas", deltas)):
+        if unknown := sorted(set(by_title) - set(spectra)):
             raise InputError(f"{what}: {unknown[0]!r} has no spectrum; {nearest(unknown[0], spectra)}")
-    found = {title: _checked(title, values) for title, values in spectra.items()}
-    if not found:
+    checked = {title: _checked(title, values) for title, values in spectra.items()}
+    if not checked:
         raise InputError("spectra: at least one is needed")
-    columns = min(_COLUMNS, len(found))
-    rows = -(-len(found) // columns)
+    columns = min(_COLUMNS, len(checked))
+    rows = -(-len(checked) // columns)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(3.4 * columns, 2.4 * rows))
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axes, (title, values) in zip(panels, found.items(), strict=False):
+        for axes, (title, values) in zip(panels, checked.items(), strict=False):
             _panel(axes, title, values, densities.get(title), deltas.get(title))
-        for axes in panels[len(found) :]:
+        for axes in panels[len(checked) :]:
             axes.remove()
         save = partial(figure.savefig, format=form, metadata=UNDATED[cast("Format", form)])
         publish(path, save)

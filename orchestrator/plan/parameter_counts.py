@@ -41,17 +41,17 @@ def parameter_counts(specs: Iterable[RunSpec], layout: StoreLayout) -> dict[str,
         TausweepError: counting failed.
     """
     counts: dict[str, int] = {}
-    asked: set[str] = set()
+    wanted: set[str] = set()
     for spec in specs:
         key = network_key(spec)
         stored = layout.run(spec.run_id).spec
         if key not in counts and stored.exists():
             counts[key] = read_record(stored, "p")["p"]
-        asked.add(key)
-    for key in asked - counts.keys():
+        wanted.add(key)
+    for key in wanted - counts.keys():
         if (p := _remembered(key)) is not None:
             counts[key] = p
-    missing = sorted(asked - counts.keys())
+    missing = sorted(wanted - counts.keys())
     if missing:
         counted = dict(zip(missing, count_parameters(missing), strict=True))
         for key, p in counted.items():

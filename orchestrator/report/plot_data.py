@@ -44,7 +44,7 @@ def payload(study: Study, tau_mem: str, tau_gen: str) -> dict[str, Any]:
         "criteria": [name for name in result.criteria if any(name in run.crossings for run in result.runs)],
         "measures": list(dict.fromkeys(name for run in study.runs for name, _ in _measures(run))),
         "runs": runs,
-        "taus": [list(found) for found in taus],
+        "taus": [list(grid) for grid in taus],
         "fits": [
             {
                 "condition": conditions.index(condition_of(fit)),
@@ -71,10 +71,10 @@ def _run(
     conditions: list[Condition],
     taus: dict[tuple[int, ...], int],
 ) -> dict[str, Any]:
-    found = {}
+    measured = {}
     for name, curve in _measures(curves):
         key = tuple(curve.tau.tolist())
-        found[name] = {
+        measured[name] = {
             "x": taus.setdefault(key, len(taus)),
             "y": [_short(value) for value in curve.value.tolist()],
         }
@@ -88,7 +88,7 @@ def _run(
         "seed": run.seed,
         "group": group_of(run),
         "condition": conditions.index(condition_of(run)),
-        "curves": found,
+        "curves": measured,
         "crossings": [_crossing(run.crossings.get(name)) for name in present],
     }
 
@@ -109,8 +109,8 @@ def _measures(run: RunCurves) -> Iterator[tuple[str, Curve]]:
         ("loss gap", "loss_gap"),
     ):
         for t in at:
-            if found := run.curve(measure, t):
-                yield f"{words} at t = {t:g}", found
+            if curve := run.curve(measure, t):
+                yield f"{words} at t = {t:g}", curve
 
 
 def _short(value: float) -> float:
@@ -118,20 +118,20 @@ def _short(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def _crossing(found: Crossing | None) -> tuple[float | None, str] | None:
-    if found is None:
+def _crossing(crossing: Crossing | None) -> tuple[float | None, str] | None:
+    if crossing is None:
         return None
-    known = found.tau if found.tau is not None else found.bound
-    return None if known is None else _short(known), found.censored or ""
+    known = crossing.tau if crossing.tau is not None else crossing.bound
+    return None if known is None else _short(known), crossing.censored or ""
 
 
 def _budget(study: Study, budget: int, tau_mem: str, tau_gen: str) -> dict[str, Any]:
     points = phase_points(study.result.runs, tau_mem, tau_gen, budget)
-    bounds = [found for found in study.result.boundaries if found.budget == budget]
+    bounds = [boundary for boundary in study.result.boundaries if boundary.budget == budget]
     return {
         "tau": budget,
         "points": [_point(point) for point in points],
-        "boundaries": [_n_star(found, found.reason or "") for found in bounds],
+        "boundaries": [_n_star(boundary, boundary.reason or "") for boundary in bounds],
     }
 
 
@@ -140,5 +140,5 @@ def _point(point: PhasePoint) -> dict[str, Any]:
     return {"group": group_of(point), **{name: getattr(point, name) for name in fields}}
 
 
-def _n_star(found: Boundary | ArchitecturalLine, words: str) -> dict[str, Any]:
-    return {"group": group_of(found), "W": found.W, "p": found.p, "words": words, **found.n_star.model_dump()}
+def _n_star(end: Boundary | ArchitecturalLine, words: str) -> dict[str, Any]:
+    return {"group": group_of(end), "W": end.W, "p": end.p, "words": words, **end.n_star.model_dump()}

@@ -54,8 +54,8 @@ def print_log(layout: StoreLayout, target: str, *, as_json: bool) -> None:
     content = log.read_text(errors="replace") if log.exists() else ""
     beside = [str(path) for path in job_logs(layout, record.job_id)]
     if as_json:
-        told = {"run_id": run.run_id, "attempt": record.attempt, "path": str(log), "job_logs": beside}
-        print_json({**told, "log": content})
+        document = {"run_id": run.run_id, "attempt": record.attempt, "path": str(log), "job_logs": beside}
+        print_json({**document, "log": content})
         return
     console.print(f"{log} (attempt {record.attempt} of {len(run.attempt_numbers())})", soft_wrap=True)
     console.print(content or "nothing was printed", soft_wrap=True)

@@ -40,8 +40,8 @@ def print_plan(plan: Plan, layout: StoreLayout, *, as_json: bool) -> None:
 
 def print_remarks(plan: Plan) -> None:
     """Say what of the plan's runs may not be as expected."""
-    for told in plan.remarks:
-        console.print(told, soft_wrap=True)
+    for remark in plan.remarks:
+        console.print(remark, soft_wrap=True)
 
 
 def print_sweeps(plans: Sequence[Plan], layout: StoreLayout, *, as_json: bool) -> None:

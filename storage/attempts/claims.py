@@ -1,6 +1,6 @@
 """Attempts, claims and the state of a run, all read from files.
 
-One writer a run: an attempt is begun by making `attempts/<k>.json`, which of many racing workers exactly one can do.
+One writer per run: an attempt is begun by making `attempts/<k>.json`, which of many racing workers exactly one can do.
 The `claim` beside it carries the heartbeat. An attempt whose heartbeat stopped may be followed by attempt k + 1; the
 existence of that file is the fence that keeps the older writer from publishing any more. The scheduler is not asked:
 truth is on disk.

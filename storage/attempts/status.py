@@ -85,7 +85,7 @@ def run_status(run: RunDirectory, watch: Watch | None = None) -> RunStatus:
         state = "cancelled"
     elif wait is not None and state != "preempted":
         state = "pending"
-    told = state == "failed" or (state == "pending" and not record.retry)
+    shown = state == "failed" or (state == "pending" and not record.retry)
     error = record.error
     if state == "failed" and record.failure == "lost_worker":
         lost_tries = lost_in_a_row(history)
@@ -96,8 +96,8 @@ def run_status(run: RunDirectory, watch: Watch | None = None) -> RunStatus:
         attempt=record.attempt,
         tau=(claim.tau if claim else 0) or record.tau or record.resumed_from_tau or 0,
         steps_per_second=claim.steps_per_second if claim else None,
-        failure=record.failure if told else None,
-        error=error if told else None,
+        failure=record.failure if shown else None,
+        error=error if shown else None,
         retry_in=wait if state == "pending" and not record.retry else None,
         started=record.started,
         ended=record.ended,

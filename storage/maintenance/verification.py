@@ -144,14 +144,14 @@ def _check_checkpoints(run: RunDirectory) -> Iterator[Finding]:
         path, digest = run.checkpoint(tau), run.checkpoint_digest(tau)
         try:
             with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+                actual = hashlib.file_digest(file, "sha256").hexdigest()
             expected = digest.read_text()
         except FileNotFoundError:
             if not path.exists():  # removed meanwhile for a newer one
                 continue
             expected = "missing"
-        if found != expected:
-            message = f"its sha256 is {found}, its digest file says {expected or 'nothing'}"
+        if actual != expected:
+            message = f"its sha256 is {actual}, its digest file says {expected or 'nothing'}"
             yield Finding(kind="damaged", path=path, message=message, remedy="quarantine")
 
 

@@ -92,15 +92,15 @@ def open_part(path: Path, table: TableName) -> pds.ParquetFileFragment:
     fragment = FORMAT.make_fragment(key(path), filesystem=_filesystem(path))
     schema = SCHEMAS[table]
     try:
-        found = fragment.physical_schema
+        physical = fragment.physical_schema
     except FileNotFoundError:
         raise
     except (pa.ArrowInvalid, OSError) as error:
         raise CorruptFileError(f"{path}: not a whole Parquet file ({error})") from error
-    version = (found.metadata or {}).get(VERSION_KEY)
-    if not found.equals(schema, check_metadata=False) or version != schema.metadata[VERSION_KEY]:
+    version = (physical.metadata or {}).get(VERSION_KEY)
+    if not physical.equals(schema, check_metadata=False) or version != schema.metadata[VERSION_KEY]:
         raise SchemaError(
-            f"{path}: has another schema than table {table!r} of this version; found {found.names}, "
+            f"{path}: has another schema than table {table!r} of this version; found {physical.names}, "
             f"version {None if version is None else version.decode()}"
         )
     return fragment

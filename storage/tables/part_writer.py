@@ -65,8 +65,8 @@ class PartWriter:
             raise ValueError(f"table {table}: columns missing or unknown: {', '.join(sorted(wrong))}")
         count = len(next(iter(columns.values())))
         constant = {"run_id": [self.run.run_id] * count, "attempt": [self.attempt] * count}
-        given = {**constant, **columns}
-        rows = pa.table(given, schema=schema)
+        complete = {**constant, **columns}
+        rows = pa.table(complete, schema=schema)
         for field in schema:
             values = rows[field.name]
             nulls = values.null_count
@@ -82,7 +82,7 @@ class PartWriter:
             # Arrow cuts 1.5 to 1 where it is given Python floats.
             if (
                 pa.types.is_integer(field.type)
-                and (np.asarray(values) != np.asarray(given[field.name])).any()
+                and (np.asarray(values) != np.asarray(complete[field.name])).any()
             ):
                 raise ValueError(f"table {table}: {field.name} must be whole numbers")
         return rows.sort_by([(key, "ascending") for key in KEYS[table]])

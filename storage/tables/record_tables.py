@@ -65,7 +65,7 @@ def _table(rows: Sequence[dict[str, Any]], known: dict[str, pa.DataType]) -> pa.
 
 
 def runs_table(layout: StoreLayout, run_ids: Iterable[str] | None = None) -> pa.Table:
-    """One row a run: id, state, p and the flat settings as columns (null where a run has no such setting)."""
+    """One row per run: id, state, p and the flat settings as columns (null where a run has no such setting)."""
 
     def row(run_id: str) -> dict[str, Any] | None:
         run = layout.run(run_id)
@@ -143,7 +143,7 @@ def cuts_table(layout: StoreLayout, run_ids: Iterable[str]) -> pa.Table:
                 lowest = resumed if lowest is None else min(lowest, resumed)
         return cuts
 
-    cuts = {key: tau for found in each(layout.root, cuts_of, run_ids) for key, tau in found.items()}
+    cuts = {key: tau for of_run in each(layout.root, cuts_of, run_ids) for key, tau in of_run.items()}
     columns = {
         "run_id": [run_id for run_id, _ in cuts],
         "attempt": [attempt for _, attempt in cuts],

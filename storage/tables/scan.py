@@ -77,14 +77,14 @@ def _opened(
         except StoreError as error:
             return error
 
-    found = {}
+    files = {}
     for path, file in zip(paths, each(layout.root, opened, paths), strict=True):
         if isinstance(file, StoreError):
             assert bad is not None
             bad.append(file)
         else:
-            found[path] = file
-    return found
+            files[path] = file
+    return files
 
 
 def _look(layout: StoreLayout, table: TableName, run_ids: set[str], skip_bad: bool) -> Snapshot:

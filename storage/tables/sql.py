@@ -78,9 +78,11 @@ def _make_views(connection: duckdb.DuckDBPyConnection, layout: StoreLayout, want
 
 def _create_evaluations(connection: duckdb.DuckDBPyConnection) -> None:
     """One row a run and tau, one column a metric (`test_loss_t150`), the run's columns joined."""
-    found = connection.execute("SELECT DISTINCT metric, t FROM metrics ORDER BY metric, t").fetchall()
+    measured_metrics = connection.execute(
+        "SELECT DISTINCT metric, t FROM metrics ORDER BY metric, t"
+    ).fetchall()
     columns = []
-    for metric, t in found:
+    for metric, t in measured_metrics:
         name = str(metric).replace('"', '""')
         at = "t IS NULL" if t is None else f"t = {t}"
         suffix = "" if t is None else f"_t{t:g}"

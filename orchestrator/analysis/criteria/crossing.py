@@ -57,17 +57,17 @@ class Crossing:
         return np.inf if self.censored == "right" else -np.inf
 
 
-def extended(found: Crossings) -> Floats:
+def extended(crossings: Crossings) -> Floats:
     """(...,) ln tau with +∞ for right-censored and −∞ for left-censored curves, so that quantiles keep their order."""
-    outside = np.where(found.censored == RIGHT, np.inf, -np.inf)
-    result: Floats = np.where(found.censored == 0, found.log_tau, outside)
+    outside = np.where(crossings.censored == RIGHT, np.inf, -np.inf)
+    result: Floats = np.where(crossings.censored == 0, crossings.log_tau, outside)
     return result
 
 
 def crossing(criterion: Criterion, tau: NDArray[np.integer], values: Floats) -> Crossing:
     """Apply a criterion to one curve: values (T,) evaluated at tau (T,), T at least 1."""
-    found = criterion.cross(tau, values)
-    if found.censored == 0:
-        return Crossing(float(np.exp(found.log_tau)), None, None)
-    bound = None if np.isnan(found.bound) else float(found.bound)
-    return Crossing(None, "right" if found.censored == RIGHT else "left", bound)
+    crossings = criterion.cross(tau, values)
+    if crossings.censored == 0:
+        return Crossing(float(np.exp(crossings.log_tau)), None, None)
+    bound = None if np.isnan(crossings.bound) else float(crossings.bound)
+    return Crossing(None, "right" if crossings.censored == RIGHT else "left", bound)

@@ -56,13 +56,13 @@ def first_crossing(tau: NDArray[np.integer], values: Floats, level: Floats | flo
     return Crossings(log[before] + fraction * (log[first] - log[before]), censored, bound)
 
 
-def provisional(found: Crossings, settled: NDArray[np.bool_]) -> Crossings:
+def provisional(crossings: Crossings, settled: NDArray[np.bool_]) -> Crossings:
     """Right-censor where a level is not settled: it can only move up, so its crossing now is a lower bound."""
-    reached = np.where(found.censored == RIGHT, found.bound, np.exp(found.log_tau))
+    reached = np.where(crossings.censored == RIGHT, crossings.bound, np.exp(crossings.log_tau))
     return Crossings(
-        np.where(settled, found.log_tau, np.nan),
-        np.where(settled, found.censored, RIGHT).astype(np.int8),
-        np.where(settled, found.bound, reached),
+        np.where(settled, crossings.log_tau, np.nan),
+        np.where(settled, crossings.censored, RIGHT).astype(np.int8),
+        np.where(settled, crossings.bound, reached),
     )
 
 

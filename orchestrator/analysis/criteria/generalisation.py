@@ -30,7 +30,7 @@ class QualityPlateau:
 
     Relative to the run's own minimum, because the plateau depends on the number of samples and on n. Right-censored
     where no evaluation in the first half of the budget is that close: the distance is still falling, and its smallest
-    value so far is no plateau.
+    value so far is not a plateau.
     Interpolated logarithmically in both tau and the distance.
     """
 

@@ -114,10 +114,10 @@ class SpectralTime:
         """See `Criterion.read`."""
         return cls(quantity="tau_mem" if given["quantity"] == "tau_mem" else "tau_gen", t=float(given["t"]))
 
-    def cross(self, tau: NDArray[np.integer], found: Floats) -> Crossings:  # noqa: ARG002 - the same at every tau
-        """The timescale in updates, found (..., T), above 0; it may lie beyond the budget."""
-        shape = found.shape[:-1]
-        return Crossings(np.log(found[..., -1]), np.zeros(shape, dtype=np.int8), np.full(shape, np.nan))
+    def cross(self, tau: NDArray[np.integer], timescale: Floats) -> Crossings:  # noqa: ARG002 - the same at every tau
+        """The timescale in updates, timescale (..., T), above 0; it may lie beyond the budget."""
+        shape = timescale.shape[:-1]
+        return Crossings(np.log(timescale[..., -1]), np.zeros(shape, dtype=np.int8), np.full(shape, np.nan))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -172,7 +172,7 @@ def read_curves(runs: pa.Table, metrics: pa.Table, neighbours: pa.Table, *, k: f
     """Every run that has any measurement, by run id.
 
     Args:
-        runs: one row a run, settings as columns.
+        runs: one row per run, settings as columns.
         metrics: rows of `storage.tables.schemas.METRICS`, the attempt rule applied.
         neighbours: rows of `storage.tables.schemas.NEIGHBOURS`, the attempt rule applied.
         k: threshold of the gap ratio d1/d2 below which a sample is memorised.
