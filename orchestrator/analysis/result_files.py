@@ -43,7 +43,7 @@ ESTIMATES = pa.schema(
     ],
     metadata={b"tausweep.fit_version": str(FIT_VERSION).encode()},
 )
-"""One row an estimate."""
+"""One row per estimate."""
 
 
 def require_form(path: Path) -> None:

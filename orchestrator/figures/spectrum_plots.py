@@ -36,7 +36,7 @@ def draw_spectrum(
     densities: Mapping[str, Density] | None = None,
     deltas: Mapping[str, tuple[float, float]] | None = None,
 ) -> None:
-    """Draw eigenvalues over ln λ, a panel a spectrum: a fraction of them per unit of ln λ, λρ(λ).
+    """Draw eigenvalues over ln λ, a panel per spectrum: a fraction of them per unit of ln λ, λρ(λ).
 
     Eigenvalues of 0 have no place on the axis; their share is written into the panel.
 

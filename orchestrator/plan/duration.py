@@ -57,7 +57,7 @@ def estimate(runs: Sequence[PlannedRun], layout: StoreLayout) -> TimeLeft:
 
 
 def _rates(layout: StoreLayout) -> dict[tuple[int, int], list[float]]:
-    """(p, batch) → steps a second of attempts that ended by themselves."""
+    """(p, batch) → steps per second of attempts that ended by themselves."""
     rates = defaultdict(list)
     for run_id in layout.run_ids()[:_LOOKED_AT]:
         run = layout.run(run_id)

@@ -97,7 +97,7 @@ def _attempts(layout: StoreLayout, run_ids: Iterable[str]) -> Iterator[tuple[str
 
 
 def attempts_table(layout: StoreLayout, run_ids: Iterable[str]) -> pa.Table:
-    """One row an attempt: its record without the traceback, and the plain values of its provenance."""
+    """One row per attempt: its record without the traceback, and the plain values of its provenance."""
     rows = []
     for run_id, record in _attempts(layout, run_ids):
         row = record.model_dump(mode="json", exclude={"process", "provenance", "traceback", "retries"})
@@ -114,7 +114,7 @@ def attempts_table(layout: StoreLayout, run_ids: Iterable[str]) -> pa.Table:
 
 
 def sweeps_table(layout: StoreLayout) -> pa.Table:
-    """One row a sweep and run."""
+    """One row per sweep and run."""
     rows = [
         {"sweep": name, "run_id": run_id, "updated": record["updated"]}
         for name in layout.sweep_names()

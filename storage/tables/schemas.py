@@ -36,7 +36,7 @@ METRICS = _schema(
     ("value", pa.float64(), False, "the measurement; what could not be measured has no row"),
     ("wall_time", pa.float64(), False, "when it was measured, seconds since 1970-01-01 UTC"),
 )
-"""Tidy metrics, one value a row; (run_id, tau, metric, t) is the key."""
+"""Tidy metrics, one value per row; (run_id, tau, metric, t) is the key."""
 
 NEIGHBOURS = _schema(
     _RUN,

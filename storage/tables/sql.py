@@ -77,7 +77,7 @@ def _make_views(connection: duckdb.DuckDBPyConnection, layout: StoreLayout, want
 
 
 def _create_evaluations(connection: duckdb.DuckDBPyConnection) -> None:
-    """One row a run and tau, one column a metric (`test_loss_t150`), the run's columns joined."""
+    """One row per run and tau, one column per metric (`test_loss_t150`), the run's columns joined."""
     measured_metrics = connection.execute(
         "SELECT DISTINCT metric, t FROM metrics ORDER BY metric, t"
     ).fetchall()

@@ -40,7 +40,7 @@ def first_crossing(tau: NDArray[np.integer], values: Floats, level: Floats | flo
     Args:
         tau: (T,) evaluated steps, at least 1, ascending; T at least 1.
         values: (..., T) curves at these steps.
-        level: one level, or (...,) one a curve.
+        level: one level, or (...,) one per curve.
     """
     level = np.asarray(level, dtype=np.float64)
     reached = values >= level[..., None]

@@ -120,7 +120,7 @@ def information(weights: Floats, p: Floats) -> Floats:
         p: (M, S) probability that the run memorises.
 
     Returns:
-        (...) one number a posterior.
+        (...) one number per posterior.
     """
     middle = weights.sum(axis=-1)
     yes = np.einsum("...ms,ms->...m", weights, p)

@@ -15,13 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tausweep.storage.errors import CorruptFileError, SchemaError
-from tausweep.storage.files.atomic import publish, publish_folder, publish_new, publish_path
+from tausweep.storage.files.atomic import publish, publish_bytes, publish_folder, publish_new, publish_path
 from tausweep.storage.files.records import read_record, write_new_record, write_record
 from tausweep.storage.layout import StoreLayout
 
 OLD, NEW = b"old" * 50_000, b"new" * 50_000
 PUBLISHERS = {
     "publish": lambda target, content: publish(target, lambda file: file.write(content)),
+    "publish_bytes": publish_bytes,
     "publish_path": lambda target, content: publish_path(target, lambda path: path.write_bytes(content)),
     "publish_new": lambda target, content: publish_new(target, lambda file: file.write(content)),
 }
