@@ -21,35 +21,21 @@ from tausweep.jobs.data.split import Labels, Split
 from tausweep.jobs.diffusion.ddpm import Model
 from tausweep.jobs.diffusion.guidance import Guided, classes_of_samples
 from tausweep.jobs.diffusion.objective import Clip, Objective
-from tausweep.jobs.evaluation.by_class import class_metrics
-from tausweep.jobs.evaluation.gap_ratio import GAP_THRESHOLD, f_mem
+from tausweep.jobs.evaluation import metrics
+from tausweep.jobs.evaluation.measurement import Generated, Measurement, Row
 from tausweep.jobs.evaluation.nearest_neighbours import Neighbours, nearest_two
 from tausweep.jobs.evaluation.population import population_of
 from tausweep.jobs.quality.build import build_qualities
 from tausweep.jobs.quality.pixel_pca import Quality
 from tausweep.jobs.ranks import Ranks
 from tausweep.jobs.seeds import derive
+from tausweep.jobs.spec.metrics import EXCESS_LOSS, SCORE_ERROR, TEST_LOSS, TRAIN_LOSS
 from tausweep.jobs.spec.run_spec import RunSpec
 
 if TYPE_CHECKING:
     from tausweep.jobs.quality.feature_distance import FeatureInputs
 
 _CHUNK = 256  # samples generated at once; bounds memory, and their seeds keep it out of the result
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measurement:
-    """One evaluation.
-
-    Attributes:
-        metrics: (metric, diffusion timestep or None, value); what could not be measured is not in it.
-        neighbours: each generated sample's two nearest training samples; None if nothing is generated.
-        gallery: the first samples as images in 0…1, float32 (gallery, C, H, W); None of vectors.
-    """
-
-    metrics: list[tuple[str, float | None, float]]
-    neighbours: Neighbours | None = None
-    gallery: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -80,13 +66,13 @@ class Evaluator:
         self.objective = objective
         self.train = torch.from_numpy(split.train).to(device)  # (n, C, H, W) or (n, d)
         self.probes = [
-            self._probe("train_loss", split.train, split.train_labels, device),
-            self._probe("test_loss", split.test, split.test_labels, device),
+            self._probe(TRAIN_LOSS, split.train, split.train_labels, device),
+            self._probe(TEST_LOSS, split.test, split.test_labels, device),
         ]
         self.starts = torch.stack(
             [self._noise(derive(spec.seed, "sample", i)) for i in range(spec.evaluation.samples)]
         ).to(device)  # (samples, C, H, W) or (samples, d)
-        self.asked = self._classes_of_samples(device)
+        self.classes = self._classes_of_samples(device)
         self.clip = self._pixel_range(split.mean, device)
         self.qualities: list[Quality] = build_qualities(spec, split, features, device, ranks)
         self.population = population_of(spec, objective)
@@ -121,12 +107,12 @@ class Evaluator:
         pairs = self.spec.evaluation.loss_pairs
         which = np.arange(pairs) % len(images)
         noise = self._noise(derive(self.spec.seed, name), pairs)
-        told = None if labels is None or self.spec.classes is None else torch.from_numpy(labels[which])
+        shown = None if labels is None or self.spec.classes is None else torch.from_numpy(labels[which])
         return _LossProbe(
             name,
             torch.from_numpy(images[which]).to(device),
             noise.to(device),
-            None if told is None else told.to(device),
+            None if shown is None else shown.to(device),
         )
 
     @torch.no_grad()
@@ -137,29 +123,26 @@ class Evaluator:
             RunError: the samples are not finite.
         """
         model.eval()
-        metrics: list[tuple[str, float | None, float]] = [
+        rows: list[Row] = [
             (probe.name, t, self._loss(model, probe, t))
             for probe in self.probes
             for t in self.spec.evaluation.loss_t
         ]
-        metrics += self._against_population(model, metrics)
+        rows += self._against_population(model, rows)
         samples = self._samples(model)
+        generated = Generated(
+            spec=self.spec,
+            split=self.split,
+            network=model,
+            samples=samples.cpu().numpy(),
+            classes=None if self.classes is None else self.classes.cpu().numpy(),
+            neighbours=self._neighbours(samples),
+        )
+        rows += [row for metric in metrics.METRICS for row in metric(generated)]
         model.train()
-        neighbours = self._neighbours(samples)
-        metrics.append(("f_mem", None, f_mem(neighbours.d1, neighbours.d2, GAP_THRESHOLD)))
-        metrics += self._by_class(neighbours)
-        made = samples.cpu().numpy()
-        metrics += [
-            (name, None, value) for quality in self.qualities for name, value in quality(made).items()
-        ]
-        return Measurement(metrics=metrics, neighbours=neighbours, gallery=self._gallery(made))
-
-    def _by_class(self, neighbours: Neighbours) -> list[tuple[str, float | None, float]]:
-        labels = self.split.train_labels
-        if labels is None or not (self.asked is not None or self.spec.evaluation.by_class):
-            return []
-        asked = None if self.asked is None else self.asked.cpu().numpy()
-        return [*class_metrics(neighbours, labels, asked)]
+        images = generated.samples
+        rows += [(name, None, value) for quality in self.qualities for name, value in quality(images).items()]
+        return Measurement(metrics=rows, neighbours=generated.neighbours, gallery=self._gallery(images))
 
     def _gallery(self, samples: np.ndarray) -> np.ndarray | None:
         if self.split.mean is None:
@@ -169,31 +152,29 @@ class Evaluator:
 
     def _loss(self, model: nn.Module, probe: _LossProbe, t: float) -> float:
         def loss(rows: Tensor) -> Tensor:
-            told = model if probe.labels is None else partial(model, labels=probe.labels[rows])
+            network = model if probe.labels is None else partial(model, labels=probe.labels[rows])
             at = torch.full((len(rows),), t, device=rows.device)
-            return self.objective.loss(told, probe.images[rows], probe.noise[rows], at)
+            return self.objective.loss(network, probe.images[rows], probe.noise[rows], at)
 
         return self._mean(probe, loss)
 
-    def _against_population(
-        self, model: nn.Module, losses: list[tuple[str, float | None, float]]
-    ) -> list[tuple[str, float | None, float]]:
+    def _against_population(self, model: nn.Module, losses: list[Row]) -> list[Row]:
         """`score_error` and `excess_loss` at each timestep; nothing where the population is not known exactly."""
         population = self.population
         if population is None:
             return []
-        probe = next(probe for probe in self.probes if probe.name == "test_loss")
+        probe = next(probe for probe in self.probes if probe.name == TEST_LOSS)
 
         def error(t: float, rows: Tensor) -> Tensor:
             return population.score_errors(model, probe.images[rows], probe.noise[rows], int(t))
 
         errors = {t: self._mean(probe, partial(error, t)) for t in self.spec.evaluation.loss_t}
         excess = [
-            ("excess_loss", t, loss - population.optimal_loss(int(t)))
+            (EXCESS_LOSS, t, loss - population.optimal_loss(int(t)))
             for name, t, loss in losses
-            if name == "test_loss" and t is not None
+            if name == TEST_LOSS and t is not None
         ]
-        return [*(("score_error", t, error) for t, error in errors.items()), *excess]
+        return [*((SCORE_ERROR, t, error) for t, error in errors.items()), *excess]
 
     def _mean(self, probe: _LossProbe, loss: Callable[[Tensor], Tensor]) -> float:
         """Mean over the pairs of a loss, rows (N,) → (N,), computed in the ranks' shares."""
@@ -201,8 +182,8 @@ class Evaluator:
         losses = [
             loss(rows) for rows in _chunks(torch.arange(len(probe.images), device=probe.images.device)[mine])
         ]
-        found = torch.cat([probe.images.new_empty(0), *losses])
-        return float(self.ranks.gather(found, len(probe.images)).double().mean())
+        own = torch.cat([probe.images.new_empty(0), *losses])
+        return float(self.ranks.gather(own, len(probe.images)).double().mean())
 
     def _samples(self, model: nn.Module) -> Tensor:
         mine = self.ranks.share(len(self.starts))
@@ -212,22 +193,22 @@ class Evaluator:
             )
             for rows in _chunks(torch.arange(len(self.starts), device=self.starts.device)[mine])
         ]
-        made = torch.cat([self.starts[:0], *chunks])
-        return self.ranks.gather(made, len(self.starts))  # (samples, C, H, W)
+        own = torch.cat([self.starts[:0], *chunks])
+        return self.ranks.gather(own, len(self.starts))  # (samples, C, H, W)
 
     def _guided(self, model: nn.Module, rows: Tensor) -> Model:
         """The model as it generates these samples."""
         weight, null = self.spec.evaluation.guidance, self.spec.classes
-        if self.asked is None or weight is None or null is None:
+        if self.classes is None or weight is None or null is None:
             return model
-        return Guided(model, self.asked[rows], null, weight)
+        return Guided(model, self.classes[rows], null, weight)
 
     def _neighbours(self, samples: Tensor) -> Neighbours:
-        found = nearest_two(samples[self.ranks.share(len(samples))], self.train)
+        own = nearest_two(samples[self.ranks.share(len(samples))], self.train)
         return Neighbours(
             **{
                 name: self.ranks.gather(torch.from_numpy(column), len(samples)).numpy()
-                for name, column in vars(found).items()
+                for name, column in vars(own).items()
             }
         )
 

@@ -17,6 +17,7 @@ from tausweep.jobs.quality.frechet import Gaussian, distance
 from tausweep.jobs.quality.pixel_pca import Quality, pixel_quality
 from tausweep.jobs.ranks import Ranks
 from tausweep.jobs.spec.data import GaussianMixture
+from tausweep.jobs.spec.metrics import FRECHET_POPULATION
 from tausweep.jobs.spec.run_spec import RunSpec
 
 if TYPE_CHECKING:
@@ -39,16 +40,16 @@ def build_qualities(
         return [_frechet_population(spec.data)]
     if split.pool is None:
         return []
-    found: list[Quality] = [pixel_quality(split, spec.evaluation.frechet_dims)]
+    qualities: list[Quality] = [pixel_quality(split, spec.evaluation.frechet_dims)]
     if spec.evaluation.extractor is not None:
         from tausweep.jobs.quality.feature_distance import FeatureDistance, FeatureInputs
 
-        found.append(FeatureDistance(spec.evaluation, split, features or FeatureInputs(), device, ranks))
-    return found
+        qualities.append(FeatureDistance(spec.evaluation, split, features or FeatureInputs(), device, ranks))
+    return qualities
 
 
 def _frechet_population(data: GaussianMixture) -> Quality:
     """The distance to the exact mean 0 and covariance variance·I + mu²·1 of the mixture; it sees no other moments."""
     covariance = data.variance * np.eye(data.d) + data.mu**2
     population = Gaussian(mean=np.zeros(data.d), factor=scipy.linalg.cholesky(covariance))
-    return lambda samples: {"frechet_population": distance(Gaussian.of(samples), population)}
+    return lambda samples: {FRECHET_POPULATION: distance(Gaussian.of(samples), population)}

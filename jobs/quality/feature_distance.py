@@ -1,6 +1,6 @@
 """The Fréchet distance between generated and held-out images in the features of a network: FID with Inception's.
 
-Built by `jobs.quality.pixel_pca` for runs that name an extractor, and called at every evaluation. Images reach the network from
+Built by `jobs.quality.build` for runs that name an extractor, and called at every evaluation. Images reach the network from
 memory, as bytes.
 """
 
@@ -27,7 +27,8 @@ from tausweep.jobs.quality.reference_sets import (
 )
 from tausweep.jobs.ranks import Ranks
 from tausweep.jobs.spec.evaluation import Evaluation
-from tausweep.jobs.spec.extractor import INCEPTION, metric_name, spread_name, used_extractor
+from tausweep.jobs.spec.extractor import INCEPTION, metric_name, used_extractor
+from tausweep.jobs.spec.metrics import spread_name
 
 _extractor = functools.lru_cache(maxsize=2)(
     build_extractor
@@ -74,11 +75,13 @@ class FeatureDistance:
         Args:
             samples: (M, C, H, W) as the model makes them, finite, M at least 2.
         """
-        made = Gaussian.of(extract(to_bytes(samples, self.split), self.extractor, self.device, self.ranks))
-        found = [distance(made, reference) for reference in self.references]
-        metrics = {self.name: float(np.mean(found))}
-        if len(found) > 1:
-            metrics[spread_name(self.name)] = float(np.std(found, ddof=1))
+        generated = Gaussian.of(
+            extract(to_bytes(samples, self.split), self.extractor, self.device, self.ranks)
+        )
+        distances = [distance(generated, reference) for reference in self.references]
+        metrics = {self.name: float(np.mean(distances))}
+        if len(distances) > 1:
+            metrics[spread_name(self.name)] = float(np.std(distances, ddof=1))
         return metrics
 
 

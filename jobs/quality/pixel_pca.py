@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tausweep.jobs.data.split import Split
 from tausweep.jobs.quality.frechet import Gaussian, distance, finite_rows
+from tausweep.jobs.spec.metrics import FRECHET_PCA
 from tausweep.storage.errors import DataError
 
 Floats = NDArray[np.float64]
@@ -34,7 +35,7 @@ def pixel_quality(split: Split, dims: int) -> Quality:
     assert split.pool is not None
     pca = PixelPCA.fit(split.pool, dims)
     reference = pca.transform(split.test)
-    return lambda samples: {"frechet_pca": frechet_distance(pca.transform(samples), reference)}
+    return lambda samples: {FRECHET_PCA: frechet_distance(pca.transform(samples), reference)}
 
 
 @dataclass(frozen=True, kw_only=True)

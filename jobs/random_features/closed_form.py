@@ -6,7 +6,7 @@ At one diffusion time t, with the expectations U, V of `jobs.random_features.mom
 
 the mean squared error of the predicted noise a component: 1 at A = 0, where training starts. It is quadratic, so
 full-batch gradient descent A ← A − lr ∇L goes its own way along each eigenvector of U: with eigenvalue λ, the distance
-to the minimum shrinks by 1 − R λ an update, R = 2 lr Δ_t/(d p), or by e^{−Rλτ} in time τ under gradient flow.
+to the minimum shrinks by 1 − R λ per update, R = 2 lr Δ_t/(d p).
 
 Time: τ counts updates. The paper's training time is lr·τ/d², in which the rate is 2 Δ_t λ/ψ_p; its timescales
 ψ_p/(Δ_t λ) leave the factor 2 out, ours 1/(Rλ) do not. Called by the trainee and by analyses; torch-free.
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,6 @@ from scipy.linalg import eigh
 from tausweep.jobs.random_features.moments import Moments, noise_variance
 
 Floats = NDArray[np.float64]
-Dynamics = Literal["descent", "flow"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,16 +71,7 @@ class ScoreMatching:
 
     def losses(self, A: Floats) -> Losses:
         """What is measured of a (d, p) matrix."""
-        return self._named(self.loss(A, self.train), self.loss(A, self.population))
-
-    def gradient(self, A: Floats) -> Floats:
-        """∇L of the training loss, (d, p)."""
-        d, p = A.shape
-        linear = 2 * math.sqrt(self.delta / p) / d * self.train.V.T
-        gradient: Floats = 2 * self.delta / (d * p) * A @ self.train.U + linear
-        return gradient
-
-    def _named(self, train: float, test: float) -> Losses:
+        train, test = self.loss(A, self.train), self.loss(A, self.population)
         # By Stein's lemma E[σ ∇log Pᵀ] = −V/√Δ, so the test loss is Δ times the score error plus what no A can mend.
         least = 1 - self.delta * self.score_square
         return Losses(train_loss=train, test_loss=test, score_error=(test - least) / self.delta)
@@ -91,25 +80,22 @@ class ScoreMatching:
 class ClosedForm:
     """Gradient descent on a `ScoreMatching` loss from A = 0, at any τ without the steps before.
 
-    In the eigenbasis Q of U, A(τ) Q = −√(p/Δ_t) Vᵀ Q g(λ, τ), with g = (1 − (1 − Rλ)^τ)/λ or (1 − e^{−Rλτ})/λ.
-    Making it costs O(p³), an evaluation O(p²).
+    In the eigenbasis Q of U, A(τ) Q = −√(p/Δ_t) Vᵀ Q g(λ, τ), with g = (1 − (1 − Rλ)^τ)/λ.
+    Making it costs O(p³), weights O(d p²).
 
     Attributes:
         problem: the loss.
-        rate: R, the rate of an eigenvalue 1 an update.
+        rate: R, the rate of an eigenvalue 1 per update.
         eigenvalues: (p,) of the training U, ascending, at least 0.
     """
 
-    def __init__(self, problem: ScoreMatching, lr: float, dynamics: Dynamics = "descent") -> None:
+    def __init__(self, problem: ScoreMatching, lr: float) -> None:
         p, d = problem.train.V.shape
         self.problem = problem
-        self.dynamics = dynamics
         self.rate = 2 * lr * problem.delta / (d * p)
-        found, self._basis = eigh(problem.train.U)
-        self.eigenvalues: Floats = np.maximum(found, 0)  # below 0 by rounding only
+        eigenvalues, self._basis = eigh(problem.train.U)
+        self.eigenvalues: Floats = np.maximum(eigenvalues, 0)  # below 0 by rounding only
         self._v = self._basis.T @ problem.train.V  # (p, d)
-        self._population_v = np.einsum("ij,ij->i", self._v, self._basis.T @ problem.population.V)
-        self._population_u = (self._basis.T @ problem.population.U @ self._basis) * (self._v @ self._v.T)
 
     @property
     def largest_lr(self) -> float:
@@ -123,22 +109,13 @@ class ClosedForm:
         A: Floats = -math.sqrt(p / self.problem.delta) * (self._v.T * self._gain(tau)) @ self._basis.T
         return A
 
-    def losses(self, tau: float) -> Losses:
-        """The losses after τ updates."""
-        g, d = self._gain(tau), self._v.shape[1]
-        own = np.einsum("ij,ij->i", self._v, self._v)
-        train = 1 + (own @ (self.eigenvalues * g**2 - 2 * g)) / d
-        test = 1 + (g @ self._population_u @ g - 2 * self._population_v @ g) / d
-        return self.problem._named(float(train), float(test))
-
     def _gain(self, tau: float) -> Floats:
         x = self.rate * self.eigenvalues
         with np.errstate(divide="ignore"):  # ln 0 where one update reaches the minimum: 0^τ is 0
-            log = -x if self.dynamics == "flow" else np.log1p(-np.minimum(x, 1))
+            log = np.log1p(-np.minimum(x, 1))
         shrunk = np.expm1(tau * log) if tau else np.zeros_like(x)  # (1 − x)^τ − 1, exact also where x ≪ 1
-        if self.dynamics == "descent":
-            beyond = x > 1  # alternates in sign: only whole τ have a meaning
-            shrunk[beyond] = (1 - x[beyond]) ** round(tau) - 1
+        beyond = x > 1  # alternates in sign: only whole τ have a meaning
+        shrunk[beyond] = (1 - x[beyond]) ** round(tau) - 1
         gain: Floats = np.divide(
             -shrunk, self.eigenvalues, out=self.rate * tau + 0 * x, where=self.eigenvalues > 0
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from tausweep.jobs.spec.metrics import FID, FRECHET
 from tausweep.storage.errors import SettingError, nearest
 
 INCEPTION = "inception"
@@ -36,14 +37,9 @@ def used_extractor(extractor: str, weights: str | None) -> str:
 def metric_name(used: str) -> str:
     """What the distance is called: `fid` for Inception alone, else `frechet_` and the extractor's name."""
     if used == INCEPTION:
-        return "fid"
+        return FID
     match = _DOTTED.fullmatch(used)
-    return f"frechet_{match['name'] if match else used}"
-
-
-def spread_name(metric: str) -> str:
-    """What the standard deviation of a distance over its reference sets is called."""
-    return f"{metric}_sd"
+    return f"{FRECHET}{match['name'] if match else used}"
 
 
 def substitution(extractor: str, weights: str | None) -> str | None:

@@ -18,7 +18,8 @@ from torch import nn
 from tausweep.jobs.data.load import load
 from tausweep.jobs.data.split import Labels
 from tausweep.jobs.diffusion.objective import build_objective
-from tausweep.jobs.evaluation.evaluator import Evaluator, Measurement
+from tausweep.jobs.evaluation.evaluator import Evaluator
+from tausweep.jobs.evaluation.measurement import Measurement
 from tausweep.jobs.ranks import Ranks
 from tausweep.jobs.spec.model import RandomFeatures
 from tausweep.jobs.spec.run_spec import RunSpec

@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from tausweep.jobs.data.split import Split
 from tausweep.jobs.data.vectors import elliptical
-from tausweep.jobs.evaluation.evaluator import Measurement
+from tausweep.jobs.evaluation.measurement import Measurement, Row
 from tausweep.jobs.models.score_matrix import ScoreMatrix, build_score_matrix
 from tausweep.jobs.random_features.closed_form import ClosedForm, ScoreMatching, spectral_timescales
 from tausweep.jobs.random_features.moments import noise_variance, population_moments, train_moments
 from tausweep.jobs.seeds import derive
 from tausweep.jobs.spec.data import Gaussian, StudentT
+from tausweep.jobs.spec.metrics import SPECTRAL_TAU_GEN, SPECTRAL_TAU_MEM
 from tausweep.jobs.spec.model import RandomFeatures, features
 from tausweep.jobs.spec.objective import ScoreAtT
 from tausweep.jobs.spec.optimizer import GradientDescent
@@ -115,7 +116,7 @@ def score_trainee(
     """
     assert isinstance(spec.model, RandomFeatures)
     problem, model = score_matching(spec, split), build_score_matrix(spec.model, spec.data.shape)
-    times: list[tuple[str, float | None, float]] = []
+    times: list[Row] = []
     if not isinstance(spec.optimizer, GradientDescent):
         trainee: ClosedFormTrainee | ExactGradientTrainee = ExactGradientTrainee(
             model=model,
@@ -129,11 +130,11 @@ def score_trainee(
         if spec.optimizer.lr >= form.largest_lr:
             limit = f"gradient descent diverges from {form.largest_lr:.6g} on (2 over the largest curvature); lower lr"
             raise SettingError("lr", spec.optimizer.lr, limit)
-        found = spectral_timescales(form.eigenvalues, form.rate, n=spec.data.n, d=spec.data.shape[0])
-        if found is not None:
+        scales = spectral_timescales(form.eigenvalues, form.rate, n=spec.data.n, d=spec.data.shape[0])
+        if scales is not None:
             times = [
-                ("spectral_tau_gen", problem.t, found.tau_gen),
-                ("spectral_tau_mem", problem.t, found.tau_mem),
+                (SPECTRAL_TAU_GEN, problem.t, scales.tau_gen),
+                (SPECTRAL_TAU_MEM, problem.t, scales.tau_mem),
             ]
         trainee = ClosedFormTrainee(model=model, form=form)
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
+from tausweep.jobs.spec.metrics import TEST_LOSS, is_quality
 from tausweep.orchestrator.analysis.criteria.criterion import Criterion
-from tausweep.orchestrator.analysis.criteria.names import is_quality
 from tausweep.orchestrator.analysis.runs.conditions import MeasuredRuns
 from tausweep.orchestrator.analysis.runs.curves import RunCurves
 
@@ -48,7 +48,7 @@ def _measured_instead(runs: Sequence[RunCurves], criterion: Criterion) -> str:
     """What a criterion that no run knows could have asked for."""
     curves = {key for run in runs for key in run.metrics}
     if criterion.t is not None:
-        at = sorted({t for name, t in curves if name == "test_loss" and t is not None})
+        at = sorted({t for name, t in curves if name == TEST_LOSS and t is not None})
         return f"; measured are the losses at t = {', '.join(f'{t:g}' for t in at)}" if at else ""
     if not is_quality(criterion.measure):
         return ""

@@ -15,7 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from tausweep.orchestrator.analysis.criteria.names import is_quality
+from tausweep.jobs.spec import metrics
+from tausweep.jobs.spec.metrics import FRECHET_PCA, TEST_LOSS, TRAIN_LOSS, is_quality
 from tausweep.orchestrator.analysis.runs.curves import Condition, RunCurves
 from tausweep.orchestrator.analysis.runs.grouping import width_axis
 from tausweep.orchestrator.figures.study import Study
@@ -37,13 +38,13 @@ _UNIT: dict[Scale, Callable[[RunCurves], float]] = {
 def quality_of(study: Study) -> str:
     """The distance to held-out images that is drawn: in a network's features where a run measured it."""
     names = {name for run in study.runs for name, t in run.metrics if t is None and is_quality(name)}
-    return min(names, key=lambda name: (name == "frechet_pca", name), default="frechet_pca")
+    return min(names, key=lambda name: (name == FRECHET_PCA, name), default=FRECHET_PCA)
 
 
 def plot_curves(study: Study, scale: Scale) -> Figure | str:
     """f_mem above the quality of samples, a column per condition, a colour per n: seeds thin, their mean thick."""
     quality = quality_of(study)
-    measures = ("f_mem", quality)
+    measures = (metrics.F_MEM, quality)
     if not any(run.curve(measure) for run in study.runs for measure in measures):
         return "neither neighbours nor a distance to held-out images were measured"
     columns = study.conditions
@@ -64,7 +65,7 @@ def plot_curves(study: Study, scale: Scale) -> Figure | str:
 
 def _label_rows(study: Study, above: Axes, below: Axes, quality: str) -> None:
     above.set(ylabel=f"{F_MEM}  ($k$ = {study.k})")
-    if any(run.curve("f_mem") for run in study.runs):
+    if any(run.curve(metrics.F_MEM) for run in study.runs):
         above.set_ylim(bottom=-0.02, top=max(0.2, above.get_ylim()[1]))
     below.set(ylabel=quality)
     if any(run.curve(quality) for run in study.runs):
@@ -119,7 +120,7 @@ def plot_widths(study: Study) -> Figure | str:
     """f_mem against tau·W/n, all widths of an optimizer in one panel: they lie on each other if tau_mem ∝ n/W."""
     if len({condition.W for condition in study.conditions}) < 2:
         return f"one {width_axis(study.conditions)} only"
-    if not any(run.curve("f_mem") for run in study.runs):
+    if not any(run.curve(metrics.F_MEM) for run in study.runs):
         return "no neighbours were measured"
     columns = sorted({replace(condition, W=0) for condition in study.conditions})
     widths = sorted({condition.W for condition in study.conditions})
@@ -135,7 +136,7 @@ def plot_widths(study: Study) -> Figure | str:
             for n in study.n_values:
                 runs = [run for run in members if run.n == n]
                 _seeds_and_mean(
-                    axes, runs, "f_mem", None, study.colour(n), "tau·W/n", LINES[place % len(LINES)]
+                    axes, runs, metrics.F_MEM, None, study.colour(n), "tau·W/n", LINES[place % len(LINES)]
                 )
         axes.set_title(study.column_label(column))
     grid[0].set(ylabel=f"{F_MEM}  ($k$ = {study.k})")
@@ -150,7 +151,7 @@ def plot_widths(study: Study) -> Figure | str:
 
 def plot_losses(study: Study) -> Figure | str:
     """Train (dashed) and test loss against tau: a row per diffusion timestep, a column per condition, a colour per n."""
-    at = sorted({t for run in study.runs for name, t in run.metrics if name == "test_loss" and t is not None})
+    at = sorted({t for run in study.runs for name, t in run.metrics if name == TEST_LOSS and t is not None})
     if not at:
         return "no losses were measured"
     columns = study.conditions
@@ -161,8 +162,8 @@ def plot_losses(study: Study) -> Figure | str:
             axes.set(xscale="log", yscale="log")
             for n in study.n_values:
                 runs = [r for r in study.runs if r.n == n and study.of_run[r.run_id] == condition]
-                _seeds_and_mean(axes, runs, "train_loss", t, study.colour(n), "tau", "--")
-                _seeds_and_mean(axes, runs, "test_loss", t, study.colour(n), "tau")
+                _seeds_and_mean(axes, runs, TRAIN_LOSS, t, study.colour(n), "tau", "--")
+                _seeds_and_mean(axes, runs, TEST_LOSS, t, study.colour(n), "tau")
         row[0].set(ylabel=f"loss at $t$ = {t:g}")
         plain_log(row[0].yaxis)
     for axes, condition in zip(grid[0], columns, strict=True):

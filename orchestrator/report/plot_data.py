@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from tausweep.jobs.spec.metrics import TEST_LOSS, TRAIN_LOSS, is_quality
 from tausweep.orchestrator.analysis.criteria.criterion import written
 from tausweep.orchestrator.analysis.criteria.crossing import Crossing
-from tausweep.orchestrator.analysis.criteria.names import is_quality
 from tausweep.orchestrator.analysis.laws.phase_diagram import phase_points
 from tausweep.orchestrator.analysis.runs.curves import Condition, Curve, RunCurves
 from tausweep.orchestrator.analysis.runs.default_criteria import THRESHOLDS
@@ -102,10 +102,10 @@ def _measures(run: RunCurves) -> Iterator[tuple[str, Curve]]:
     for name, t in sorted(run.metrics, key=lambda key: (key[0], key[1] or 0)):
         if t is None and is_quality(name):
             yield name, run.metrics[name, t]
-    at = sorted({t for name, t in run.metrics if name in ("train_loss", "test_loss") and t is not None})
+    at = sorted({t for name, t in run.metrics if name in (TRAIN_LOSS, TEST_LOSS) and t is not None})
     for words, measure in (
-        ("test loss", "test_loss"),
-        ("train loss", "train_loss"),
+        ("test loss", TEST_LOSS),
+        ("train loss", TRAIN_LOSS),
         ("loss gap", "loss_gap"),
     ):
         for t in at:

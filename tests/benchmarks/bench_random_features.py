@@ -35,7 +35,7 @@ def main() -> None:
     began = time.perf_counter()
     form = ClosedForm(problem, LR)
     for tau in np.geomspace(1, TAU, 90).round():
-        form.losses(tau)
+        problem.losses(form.weights(tau))
     closed = time.perf_counter() - began
 
     U, V = torch.from_numpy(problem.train.U), torch.from_numpy(problem.train.V)

@@ -13,6 +13,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tausweep.jobs.spec.metrics import FRECHET_PCA, QUALITY_PATTERN, SCORE_ERROR
 from tausweep.orchestrator.analysis.criteria.criterion import NUMBER
 from tausweep.orchestrator.analysis.criteria.first_crossing import (
     Crossings,
@@ -36,13 +37,13 @@ class QualityPlateau:
 
     factor: float = 1.25
     quantity: Quantity = "tau_gen"
-    measure: str = "frechet_pca"
+    measure: str = FRECHET_PCA
     t: float | None = None
     rises: ClassVar[bool] = False
     forms: ClassVar[tuple[str, ...]] = ("frechet_pca<=1.25*min", "score_error<=1.25*min@t0.1")
     pattern: ClassVar[re.Pattern[str]] = re.compile(
-        rf"(?:(?P<measure>frechet_\w+|fid)(?:≤|<=)(?P<factor>{NUMBER})[·*]min"
-        rf"|(?P<error>score_error)(?:≤|<=)(?P<error_factor>{NUMBER})[·*]min@t(?P<t>{NUMBER}))"
+        rf"(?:(?P<measure>{QUALITY_PATTERN})(?:≤|<=)(?P<factor>{NUMBER})[·*]min"
+        rf"|(?P<error>{SCORE_ERROR})(?:≤|<=)(?P<error_factor>{NUMBER})[·*]min@t(?P<t>{NUMBER}))"
     )
 
     @property
@@ -82,7 +83,7 @@ class QualityLevel:
     rises: ClassVar[bool] = False
     forms: ClassVar[tuple[str, ...]] = ("frechet_pca<=0.8",)
     pattern: ClassVar[re.Pattern[str]] = re.compile(
-        rf"(?P<measure>frechet_\w+|fid)(?:≤|<=)(?P<level>{NUMBER})"
+        rf"(?P<measure>{QUALITY_PATTERN})(?:≤|<=)(?P<level>{NUMBER})"
     )
 
     @property

@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tausweep.jobs.spec.metrics import SPECTRAL_TAU_GEN, SPECTRAL_TAU_MEM, TEST_LOSS
 from tausweep.orchestrator.analysis.criteria.criterion import NUMBER
 from tausweep.orchestrator.analysis.criteria.first_crossing import (
     LEFT,
@@ -102,7 +103,7 @@ class SpectralTime:
     @property
     def measure(self) -> str:
         """The metric: `spectral_tau_mem` or `spectral_tau_gen`."""
-        return f"spectral_{self.quantity}"
+        return SPECTRAL_TAU_MEM if self.quantity == "tau_mem" else SPECTRAL_TAU_GEN
 
     @property
     def name(self) -> str:
@@ -131,15 +132,15 @@ class LossMinimum:
     t: float
     rise: float = 0.05
     quantity: Quantity = "tau_mem"
-    measure: str = "test_loss"
+    measure: str = TEST_LOSS
     rises: ClassVar[bool] = False
     forms: ClassVar[tuple[str, ...]] = ("test_loss=min@t150",)
-    pattern: ClassVar[re.Pattern[str]] = re.compile(rf"test_loss=min@t(?P<t>{NUMBER})")
+    pattern: ClassVar[re.Pattern[str]] = re.compile(rf"{TEST_LOSS}=min@t(?P<t>{NUMBER})")
 
     @property
     def name(self) -> str:
         """Such as `test_loss=min@t150`."""
-        return f"test_loss=min@t{self.t:g}"
+        return f"{TEST_LOSS}=min@t{self.t:g}"
 
     @classmethod
     def read(cls, given: Mapping[str, str]) -> Self:

@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tausweep.jobs.spec.metrics import F_MEM, of_class
 from tausweep.orchestrator.analysis.criteria.criterion import NUMBER, THRESHOLD, own_threshold, written
 from tausweep.orchestrator.analysis.criteria.first_crossing import (
     Crossings,
@@ -32,7 +33,7 @@ class OfSamples:
 
     k: float | None = None
     quantity: Quantity = "tau_mem"
-    measure: str = "f_mem"
+    measure: str = F_MEM
     t: None = None
     rises: ClassVar[bool] = True
 
@@ -50,14 +51,14 @@ class MemorisedFraction(OfSamples):
     label: int | None = None
     forms: ClassVar[tuple[str, ...]] = ("f_mem=0.1", "f_mem=0.1@k1/2", "f_mem_class3=0.1")
     pattern: ClassVar[re.Pattern[str]] = re.compile(
-        rf"f_mem(?:_class(?P<label>0|[1-9][0-9]{{0,5}}))?=(?P<level>{NUMBER}){THRESHOLD}"
+        rf"{F_MEM}(?:_class(?P<label>0|[1-9][0-9]{{0,5}}))?=(?P<level>{NUMBER}){THRESHOLD}"
     )
 
     @property
     def name(self) -> str:
         """Such as `f_mem=0.1`, `f_mem=0.1@k1/2` at a threshold of its own, or `f_mem_class3=0.1` of one class."""
-        of_class = "" if self.label is None else f"_class{self.label}"
-        return f"f_mem{of_class}={self.level:g}" + (f"@k{written(self.k)}" if self.k is not None else "")
+        metric = F_MEM if self.label is None else of_class(F_MEM, self.label)
+        return f"{metric}={self.level:g}" + (f"@k{written(self.k)}" if self.k is not None else "")
 
     @classmethod
     def read(cls, given: Mapping[str, str]) -> Self:
@@ -84,12 +85,12 @@ class MemorisedHalfMaximum(OfSamples):
 
     floor: float = 0.1
     forms: ClassVar[tuple[str, ...]] = ("f_mem=half_max",)
-    pattern: ClassVar[re.Pattern[str]] = re.compile(rf"f_mem=half_max{THRESHOLD}")
+    pattern: ClassVar[re.Pattern[str]] = re.compile(rf"{F_MEM}=half_max{THRESHOLD}")
 
     @property
     def name(self) -> str:
         """`f_mem=half_max`, or `f_mem=half_max@k1/2` at a threshold of its own."""
-        return "f_mem=half_max" + (f"@k{written(self.k)}" if self.k is not None else "")
+        return f"{F_MEM}=half_max" + (f"@k{written(self.k)}" if self.k is not None else "")
 
     @classmethod
     def read(cls, given: Mapping[str, str]) -> Self:

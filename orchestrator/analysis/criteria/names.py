@@ -31,14 +31,6 @@ CRITERIA: list[type[Criterion]] = [
 """A criterion is registered by its line here."""
 
 
-def is_quality(metric: str) -> bool:
-    """Whether a metric is a distance between generated and held-out images; "fid" is said of Inception features only.
-
-    Its spread over several sets of held-out images (`_sd`) is none.
-    """
-    return (metric == "fid" or metric.startswith("frechet_")) and not metric.endswith("_sd")
-
-
 def parse_criterion(text: str) -> Criterion:
     """A criterion from its name; `<=` and `*` may be written for `≤` and `·`.
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from tausweep.jobs.spec.metrics import F_MEM, of_class
 from tausweep.orchestrator.analysis.criteria.memorisation import MemorisedFraction
 from tausweep.orchestrator.analysis.laws.medians import medians
 from tausweep.orchestrator.analysis.runs.conditions import MeasuredRuns
@@ -78,7 +79,7 @@ def _regimes(by_class: Sequence[ClassTimescale]) -> Iterator[ClassRegime]:
         group = [median for median in by_class if (condition_of(median), median.n) == (condition, n)]
         yield ClassRegime(
             **described(group[0]),
-            criterion=group[0].criterion.replace(f"_class{group[0].label}", ""),
+            criterion=group[0].criterion.replace(of_class(F_MEM, group[0].label), F_MEM),
             n=n,
             memorised=[m.label for m in group if m.tau.estimate is not None or m.censored == "left"],
             not_yet=[m.label for m in group if m.censored == "right"],

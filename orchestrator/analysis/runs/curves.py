@@ -7,7 +7,6 @@ measure is None here; it knows neither criteria nor fits.
 from __future__ import annotations
 
 import math
-import re
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tausweep.jobs.evaluation.gap_ratio import GAP_THRESHOLD, memorised
+from tausweep.jobs.spec.metrics import F_MEM, TEST_LOSS, TRAIN_LOSS, TRAINING_IMAGES, class_of, of_class
 from tausweep.orchestrator.analysis.criteria.criterion import Criterion
 from tausweep.orchestrator.analysis.criteria.first_crossing import Floats
 from tausweep.orchestrator.analysis.criteria.memorisation import OfSamples
@@ -118,21 +118,21 @@ class RunCurves:
 
     def curve(self, measure: str, t: float | None = None) -> Curve | None:
         """`f_mem` from the neighbours, `loss_gap` at t, or a metric by its name; None if not measured."""
-        if measure == "f_mem":
+        if measure == F_MEM:
             return self.f_mem(self.k)
         if measure == "loss_gap":
-            return _difference(self.metrics.get(("test_loss", t)), self.metrics.get(("train_loss", t)))
+            return _difference(self.metrics.get((TEST_LOSS, t)), self.metrics.get((TRAIN_LOSS, t)))
         return self.metrics.get((measure, t))
 
     @cached_property
     def classes(self) -> dict[int, int]:
         """Training images of each class that f_mem was measured of, ascending; none if it was not measured by class."""
         counts = {
-            int(match[1]): curve
+            label: int(curve.value[-1])
             for (name, _), curve in self.metrics.items()
-            if (match := re.fullmatch(r"n_class(\d+)", name))
+            if (label := class_of(TRAINING_IMAGES, name)) is not None
         }
-        return {label: int(counts[label].value[-1]) for label in sorted(counts)}
+        return dict(sorted(counts.items()))
 
     def memorised(self, criterion: Criterion) -> NDArray[np.bool_] | None:
         """(T, S) which samples are memorised at each tau, those that a criterion of f_mem counts; None if not known.
@@ -164,7 +164,7 @@ class RunCurves:
                 return Curve(self.histories.tau, flags.mean(axis=1))
             if criterion.label is None or not math.isclose(criterion.k or self.k, GAP_THRESHOLD):
                 return None  # the metric was taken at that threshold
-            return self.metrics.get((f"f_mem_class{criterion.label}", None))
+            return self.metrics.get((of_class(F_MEM, criterion.label), None))
         return self.curve(criterion.measure, criterion.t)
 
 

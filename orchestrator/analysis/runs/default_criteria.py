@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tausweep.jobs.spec.metrics import FRECHET_PCA, SCORE_ERROR, TEST_LOSS, is_quality
 from tausweep.orchestrator.analysis.criteria.criterion import Criterion
 from tausweep.orchestrator.analysis.criteria.generalisation import QualityPlateau
 from tausweep.orchestrator.analysis.criteria.loss import (
@@ -13,7 +14,6 @@ from tausweep.orchestrator.analysis.criteria.loss import (
     SpectralTime,
 )
 from tausweep.orchestrator.analysis.criteria.memorisation import MemorisedFraction, MemorisedHalfMaximum
-from tausweep.orchestrator.analysis.criteria.names import is_quality
 from tausweep.orchestrator.analysis.runs.curves import RunCurves
 
 THRESHOLDS = (1 / 2, 1 / 4)
@@ -28,17 +28,17 @@ def criteria_for(runs: Sequence[RunCurves]) -> tuple[Criterion, ...]:
     generate no samples have no f_mem: then half of the loss gap's maximum, the error of the score and the spectrum.
     """
     at = [
-        {t for name, t in run.metrics if name == "test_loss" and t is not None} for run in runs if run.metrics
+        {t for name, t in run.metrics if name == TEST_LOSS and t is not None} for run in runs if run.metrics
     ]
     common = sorted(set.intersection(*at)) if at else []
     middle = common[(len(common) - 1) // 2] if common else None
     losses: list[Criterion] = [] if middle is None else [LossGap(t=middle), LossMinimum(t=middle)]
     measured = {name for run in runs for name, t in run.metrics if t is None and is_quality(name)}
-    qualities = sorted(measured, key=lambda name: (name == "frechet_pca", name))  # a network's features first
+    qualities = sorted(measured, key=lambda name: (name == FRECHET_PCA, name))  # a network's features first
     sampled = any(run.histories is not None for run in runs)
-    if middle is not None and not sampled and any(("score_error", middle) in run.metrics for run in runs):
+    if middle is not None and not sampled and any((SCORE_ERROR, middle) in run.metrics for run in runs):
         return (*losses, LossGapHalfMaximum(t=middle), SpectralTime(quantity="tau_mem", t=middle),
-                QualityPlateau(measure="score_error", t=middle), SpectralTime(quantity="tau_gen", t=middle))  # fmt: skip
+                QualityPlateau(measure=SCORE_ERROR, t=middle), SpectralTime(quantity="tau_gen", t=middle))  # fmt: skip
     own = {run.k for run in runs}
     further = [MemorisedFraction(k=k) for k in THRESHOLDS if k not in own]
     return (
@@ -46,5 +46,5 @@ def criteria_for(runs: Sequence[RunCurves]) -> tuple[Criterion, ...]:
         *further,
         MemorisedHalfMaximum(),
         *losses,
-        *(QualityPlateau(measure=name) for name in qualities or ["frechet_pca"]),
+        *(QualityPlateau(measure=name) for name in qualities or [FRECHET_PCA]),
     )

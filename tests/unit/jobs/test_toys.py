@@ -1,4 +1,4 @@
-"""Adding a data set or a model takes one file and one line: a toy of each is registered, trained and removed again."""
+"""A data set, a model or a metric is one file and one line: a toy of each is registered, trained and removed again."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from tausweep.jobs.data.load import load
+from tausweep.jobs.evaluation import metrics
 from tausweep.jobs.models.build import build_model, count_parameters
 from tausweep.jobs.spec import kinds
 from tausweep.jobs.spec.run_spec import RunSpec, setting_names
 from tausweep.jobs.training.loop import Outcome, train
 from tausweep.storage.errors import SettingError
+from tests.unit.jobs.toys.centre import distance_of_centres
 from tests.unit.jobs.toys.perceptron import Perceptron
 from tests.unit.jobs.training.test_loop import Recorder
 
@@ -35,9 +37,20 @@ def registered(monkeypatch):
 def test_a_toy_data_set_and_a_toy_model_are_trained_and_measured():
     spec, recorder = RunSpec.from_settings(TOY), Recorder()
     assert train(spec, None, recorder, CPU) == Outcome(tau=20, finished=True)
-    metrics = recorder.values("metrics", "tau", "metric")
-    assert {tau for tau, _ in metrics} == {10, 20}
-    assert {name for _, name in metrics} == {"train_loss", "test_loss", "f_mem"}
+    rows = recorder.values("metrics", "tau", "metric")
+    assert {tau for tau, _ in rows} == {10, 20}
+    assert {name for _, name in rows} == {"train_loss", "test_loss", "f_mem"}
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_toy_metric_is_a_row_of_every_evaluation(monkeypatch):
+    monkeypatch.setattr(metrics, "METRICS", [*metrics.METRICS, distance_of_centres])
+    recorder = Recorder()
+    train(RunSpec.from_settings(TOY), None, recorder, CPU)
+    rows = recorder.values("metrics", "tau", "t", "metric", "value")
+    toy = [row for row in rows if row[2] == "centre_distance"]
+    assert [(tau, t) for tau, t, *_ in toy] == [(10, None), (20, None)]
+    assert all(0 < value < 100 for *_, value in toy)
 
 
 @pytest.mark.usefixtures("registered")

@@ -12,6 +12,7 @@ import torch
 from tausweep.jobs.data.load import load
 from tausweep.jobs.models.build import count_parameters
 from tausweep.jobs.models.score_matrix import ScoreMatrix
+from tausweep.jobs.random_features.closed_form import ScoreMatching
 from tausweep.jobs.spec.run_spec import RunSpec
 from tausweep.jobs.training.score_trainee import (
     ClosedFormTrainee,
@@ -102,6 +103,11 @@ def test_the_closed_form_jumps_to_what_single_steps_reach() -> None:
     assert names == [(name, 0.1) for name in metrics]
 
 
+def residual(problem: ScoreMatching, A: np.ndarray) -> np.ndarray:
+    """E[(√Δ s + z) σᵀ], (d, p), of which the gradient is made."""
+    return np.sqrt(problem.delta / A.shape[1]) * A @ problem.train.U + problem.train.V.T
+
+
 def test_adam_is_adam_on_the_exact_gradient() -> None:
     run = spec(optimizer="adam", lr=0.01, psi_p=2)
     trainee, _ = score_trainee(run, load(run.data, None))
@@ -109,7 +115,7 @@ def test_adam_is_adam_on_the_exact_gradient() -> None:
     A, m, v = (np.zeros((5, 10)) for _ in range(3))
     for step in range(1, 31):
         trainee.advance(step - 1, 400)
-        g = problem.gradient(A)
+        g = 2 / 5 * np.sqrt(problem.delta / 10) * residual(problem, A)
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
         A = A - 0.01 * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)
     np.testing.assert_allclose(trainee.model.A.detach(), A, atol=1e-10)

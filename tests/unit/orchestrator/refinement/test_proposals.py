@@ -199,7 +199,7 @@ def test_refine_writes_a_child_that_has_the_parents_runs_too(measured, tmp_path)
     sweep = read_sweep(child)
     assert sweep.name == "child"
     specs, parents = expand(sweep), expand(read_sweep(tmp_path / "tiny.yaml"))
-    assert {spec.run_id for spec in parents} < {spec.run_id for spec in specs}
+    assert {spec.provisional_id for spec in parents} < {spec.provisional_id for spec in specs}
     new = specs[len(parents) :]
     assert len(new) == 3
     assert all(
