@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tausweep.jobs.arrays import Bytes, Labels
 from tausweep.jobs.data.images import prepared_split
-from tausweep.jobs.data.split import Bytes, Labels, Split
+from tausweep.jobs.data.split import Split
 from tausweep.jobs.spec.data import Digits
 from tausweep.storage.errors import DataError
 

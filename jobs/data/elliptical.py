@@ -14,11 +14,10 @@ from typing import Literal
 
 import numpy as np
 import scipy  # its parts are loaded where they are called: most runs draw no elliptical data
-from numpy.typing import NDArray
 
+from tausweep.jobs.arrays import Floats
 from tausweep.storage.errors import SettingError
 
-Floats = NDArray[np.float64]
 Covariance = Literal["identity", "two_point", "power_law"]
 
 _SCALES = 96  # nodes of the quadrature over r

@@ -11,8 +11,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from tausweep.jobs.arrays import Bytes, Floats32, Labels
 from tausweep.jobs.data.long_tail import long_tailed_indices
-from tausweep.jobs.data.split import Bytes, Floats, Labels, Split
+from tausweep.jobs.data.split import Split
 from tausweep.jobs.spec.data import Images, Labelled
 from tausweep.storage.errors import DataError
 
@@ -87,7 +88,7 @@ def split(images: Bytes, data: Images, labels: Labels | None = None) -> Split:
     )
 
 
-def training_pool(images: Bytes, data: Images, mean: NDArray[np.float64], limit: int = 10_000) -> Floats:
+def training_pool(images: Bytes, data: Images, mean: NDArray[np.float64], limit: int = 10_000) -> Floats32:
     """Images that no run of this test_images holds out, evenly spaced over all of them.
 
     Args:
@@ -104,12 +105,12 @@ def training_pool(images: Bytes, data: Images, mean: NDArray[np.float64], limit:
     return _to_model(images[chosen], mean, data.pixel_scale)
 
 
-def to_unit(x: Floats, mean: NDArray[np.float64], pixel_scale: float) -> Floats:
+def to_unit(x: Floats32, mean: NDArray[np.float64], pixel_scale: float) -> Floats32:
     """Undo the centring and scaling of `split`: (M, C, H, W) → pixels in the range 0…1 of images, not clipped."""
     return (x / np.float32(pixel_scale) + mean.astype(np.float32)[:, None, None]).astype(np.float32)
 
 
-def _to_model(images: Bytes, mean: NDArray[np.float64], pixel_scale: float) -> Floats:
+def _to_model(images: Bytes, mean: NDArray[np.float64], pixel_scale: float) -> Floats32:
     x = images.astype(np.float32)
     x /= 255
     x -= mean.astype(np.float32)[:, None, None]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tausweep.jobs.data.split import Labels, Split
+from tausweep.jobs.arrays import Labels
+from tausweep.jobs.data.split import Split
 from tausweep.jobs.spec.data import Images, Vectors
 from tausweep.jobs.spec.kinds import builder_of
 from tausweep.storage.errors import DataError

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tausweep.jobs.data.split import Labels
+from tausweep.jobs.arrays import Labels
 from tausweep.storage.errors import DataError
 
 

@@ -8,12 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from tausweep.jobs.arrays import Floats, Floats32, Labels
 
-Bytes = NDArray[np.uint8]
-Floats = NDArray[np.float32]
-Labels = NDArray[np.int64]
 Color = Literal["grey", "rgb"]
 
 
@@ -33,10 +29,10 @@ class Split:
         test_labels: the same of the test samples.
     """
 
-    train: Floats
-    test: Floats
-    mean: NDArray[np.float64] | None = None
+    train: Floats32
+    test: Floats32
+    mean: Floats | None = None
     pixel_scale: float = 1.0
-    pool: Floats | None = None
+    pool: Floats32 | None = None
     train_labels: Labels | None = None
     test_labels: Labels | None = None

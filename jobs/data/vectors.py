@@ -9,8 +9,9 @@ import math
 
 import numpy as np
 
+from tausweep.jobs.arrays import Floats32, Labels
 from tausweep.jobs.data.elliptical import Elliptical, gaussian, spectrum, student_t
-from tausweep.jobs.data.split import Floats, Labels, Split
+from tausweep.jobs.data.split import Split
 from tausweep.jobs.seeds import Purpose, derive
 from tausweep.jobs.spec.data import Gaussian, GaussianMixture, StudentT
 
@@ -22,7 +23,7 @@ def mixture_split(data: GaussianMixture) -> Split:
     return Split(train=train, test=test, train_labels=train_labels, test_labels=test_labels)
 
 
-def _mixture(data: GaussianMixture, purpose: Purpose, start: int, count: int) -> tuple[Floats, Labels]:
+def _mixture(data: GaussianMixture, purpose: Purpose, start: int, count: int) -> tuple[Floats32, Labels]:
     """Samples start … start + count − 1 of an endless sequence: (count, d) and their components (count,)."""
     labels = _stream(purpose, 0).integers(2, size=start + count)[start:]
     noise = _stream(purpose, 1).standard_normal((start + count, data.d))[start:]

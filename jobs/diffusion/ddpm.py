@@ -18,6 +18,9 @@ from tausweep.jobs.spec import objective as spec_objective
 Model = Callable[[Tensor, Tensor], Tensor]
 """x_t (N, C, H, W) and timesteps (N,) int64 → prediction (N, C, H, W)."""
 
+Clip = tuple[Tensor, Tensor]
+"""Lowest and highest value of x_0, each broadcastable to a sample."""
+
 Prediction = Literal["epsilon", "v"]
 
 
@@ -129,7 +132,7 @@ def sample_ddim(
     noise: Tensor,
     steps: int,
     prediction: Prediction,
-    clip: tuple[Tensor, Tensor] | None = None,
+    clip: Clip | None = None,
 ) -> Tensor:
     """Generate images with DDIM at η = 0, a deterministic map from noise (Song et al. 2021, arXiv:2010.02502, eq. 12).
 

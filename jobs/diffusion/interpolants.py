@@ -17,15 +17,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tausweep.jobs.diffusion.ddpm import Model
+from tausweep.jobs.diffusion.ddpm import Clip, Model
 from tausweep.jobs.spec.objective import FLOW_TIME
 
 TIME_SCALE = float(FLOW_TIME)
 """The network sees TIME_SCALE·t."""
 
 Method = Literal["euler", "heun"]
-Clip = tuple[Tensor, Tensor]
-"""Lowest and highest value of x_0, broadcast against a sample."""
 
 
 @dataclass(frozen=True)

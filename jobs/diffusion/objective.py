@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from tausweep.jobs.diffusion.ddpm import Model, Schedule, denoising_loss, sample_ddim
+from tausweep.jobs.diffusion.ddpm import Clip, Model, Schedule, denoising_loss, sample_ddim
 from tausweep.jobs.diffusion.interpolants import (
     PATHS,
     TIME_SCALE,
@@ -23,9 +23,6 @@ from tausweep.jobs.diffusion.interpolants import (
 )
 from tausweep.jobs.spec import objective
 from tausweep.jobs.spec.kinds import builder_of
-
-Clip = tuple[Tensor, Tensor]
-"""Lowest and highest value of a sample, each broadcastable to it."""
 
 
 class Objective(Protocol):

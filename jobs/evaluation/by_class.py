@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tausweep.jobs.data.split import Labels
+from tausweep.jobs.arrays import Labels
 from tausweep.jobs.evaluation.gap_ratio import GAP_THRESHOLD, memorised
 from tausweep.jobs.evaluation.measurement import Generated, Row
 from tausweep.jobs.evaluation.nearest_neighbours import Neighbours

@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tausweep.jobs.arrays import Labels
 from tausweep.jobs.data.images import to_unit
-from tausweep.jobs.data.split import Labels, Split
-from tausweep.jobs.diffusion.ddpm import Model
+from tausweep.jobs.data.split import Split
+from tausweep.jobs.diffusion.ddpm import Clip, Model
 from tausweep.jobs.diffusion.guidance import Guided, classes_of_samples
-from tausweep.jobs.diffusion.objective import Clip, Objective
+from tausweep.jobs.diffusion.objective import Objective
 from tausweep.jobs.evaluation import metrics
 from tausweep.jobs.evaluation.measurement import Generated, Measurement, Row
 from tausweep.jobs.evaluation.nearest_neighbours import Neighbours, nearest_two

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from tausweep.jobs.data.split import Labels, Split
+from tausweep.jobs.arrays import Labels
+from tausweep.jobs.data.split import Split
 from tausweep.jobs.evaluation.nearest_neighbours import Neighbours
 from tausweep.jobs.spec.run_spec import RunSpec
 

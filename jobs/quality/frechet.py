@@ -12,9 +12,8 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from tausweep.jobs.arrays import Floats
 from tausweep.storage.errors import RunError
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)

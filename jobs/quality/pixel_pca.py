@@ -14,12 +14,11 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from tausweep.jobs.arrays import Floats
 from tausweep.jobs.data.split import Split
 from tausweep.jobs.quality.frechet import Gaussian, distance, finite_rows
 from tausweep.jobs.spec.metrics import FRECHET_PCA
 from tausweep.storage.errors import DataError
-
-Floats = NDArray[np.float64]
 
 Quality = Callable[[NDArray[np.float32]], dict[str, float]]
 """Samples (M, C, H, W) or (M, d) → metrics by name; what could not be measured is not among them."""

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tausweep.jobs.arrays import Bytes
 from tausweep.jobs.quality.extractors import Extractor
 from tausweep.jobs.quality.frechet import Gaussian
 from tausweep.jobs.ranks import Ranks
 
-Bytes = NDArray[np.uint8]
 _HEX_DIGITS = 32
 
 

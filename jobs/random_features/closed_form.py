@@ -18,16 +18,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import eigh
 
+from tausweep.jobs.arrays import Floats
 from tausweep.jobs.random_features.moments import Moments, noise_variance
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Losses:
+class ScoreLosses:
     """Of one A.
 
     Attributes:
@@ -69,12 +67,12 @@ class ScoreMatching:
         linear = np.einsum("ij,ji->", A, moments.V)
         return float(1 + self.delta / (d * p) * quadratic + 2 * math.sqrt(self.delta / p) / d * linear)
 
-    def losses(self, A: Floats) -> Losses:
+    def losses(self, A: Floats) -> ScoreLosses:
         """What is measured of a (d, p) matrix."""
         train, test = self.loss(A, self.train), self.loss(A, self.population)
         # By Stein's lemma E[σ ∇log Pᵀ] = −V/√Δ, so the test loss is Δ times the score error plus what no A can mend.
         least = 1 - self.delta * self.score_square
-        return Losses(train_loss=train, test_loss=test, score_error=(test - least) / self.delta)
+        return ScoreLosses(train_loss=train, test_loss=test, score_error=(test - least) / self.delta)
 
 
 class ClosedForm:

@@ -10,13 +10,11 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import eigvalsh
 
+from tausweep.jobs.arrays import Floats
 from tausweep.jobs.random_features.constants import FeatureConstants
 from tausweep.jobs.random_features.moments import train_moments
-
-Floats = NDArray[np.float64]
 
 
 class DrawnSpectra(NamedTuple):

@@ -21,12 +21,10 @@ from functools import lru_cache
 
 import numpy as np
 import scipy  # scipy.special is loaded where it is called: most runs have no random features
-from numpy.typing import NDArray
 
+from tausweep.jobs.arrays import Floats
 from tausweep.jobs.data.elliptical import Elliptical
 from tausweep.storage.errors import SettingError, nearest
-
-Floats = NDArray[np.float64]
 
 
 def _erf(x: Floats) -> Floats:

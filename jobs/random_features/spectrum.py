@@ -16,11 +16,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tausweep.jobs.arrays import Floats
 from tausweep.jobs.random_features.constants import FeatureConstants
 from tausweep.jobs.random_features.stieltjes import Ensemble, solve
 from tausweep.storage.errors import SettingError, TheoryError
 
-Floats = NDArray[np.float64]
 Regime = Literal["I", "II"]
 
 _GRID, _DECADES = 4000, 10  # points of the search for parts, below the largest possible eigenvalue

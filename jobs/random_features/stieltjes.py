@@ -24,9 +24,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tausweep.jobs.arrays import Floats
 from tausweep.storage.errors import TheoryError
 
-Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 
 ANGLE = 1e-10

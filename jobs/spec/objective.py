@@ -33,7 +33,10 @@ class DDPM(ObjectiveKind):
 
 
 class ScoreAtT(ObjectiveKind):
-    """Score matching at one diffusion time of the Ornstein-Uhlenbeck process (see `jobs.random_features.closed_form`)."""
+    """Score matching at one diffusion time of the Ornstein-Uhlenbeck process (see `jobs.random_features.closed_form`).
+
+    It has no builder: random features, which alone are trained by it, know its loss in closed form.
+    """
 
     objective: Literal["score_at_t"]
     diffusion_time: Positive = Field(description="diffusion time t: x_t = e^-t x_0 + sqrt(1 - e^-2t) z")

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from tausweep.jobs.arrays import Labels
 from tausweep.jobs.data.load import load
-from tausweep.jobs.data.split import Labels
 from tausweep.jobs.diffusion.objective import build_objective
 from tausweep.jobs.evaluation.evaluator import Evaluator
 from tausweep.jobs.evaluation.measurement import Measurement

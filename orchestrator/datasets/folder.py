@@ -7,7 +7,8 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from tausweep.jobs.data.split import Bytes, Color
+from tausweep.jobs.arrays import Bytes
+from tausweep.jobs.data.split import Color
 from tausweep.orchestrator.datasets.pixels import decode, to_pixels, write_header
 from tausweep.orchestrator.datasets.sources import SUFFIXES, is_image, natural
 from tausweep.storage.errors import DataError, UnreadableImageError

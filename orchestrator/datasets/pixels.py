@@ -14,7 +14,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from tausweep.jobs.data.split import Bytes, Color, Labels
+from tausweep.jobs.arrays import Bytes, Labels
+from tausweep.jobs.data.split import Color
 from tausweep.orchestrator.datasets.sources import Class, Source
 from tausweep.storage.errors import DataError, UnreadableImageError
 

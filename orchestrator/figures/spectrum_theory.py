@@ -13,9 +13,10 @@ from typing import Any, get_args
 
 import numpy as np
 
+from tausweep.jobs.arrays import Floats
 from tausweep.jobs.data.elliptical import Covariance, spectrum
 from tausweep.jobs.random_features.constants import FeatureConstants, feature_constants
-from tausweep.jobs.random_features.drawn_spectra import Floats, drawn_spectra
+from tausweep.jobs.random_features.drawn_spectra import drawn_spectra
 from tausweep.jobs.random_features.spectrum import FeatureSpectrum, feature_spectrum
 from tausweep.jobs.random_features.timescales import paper_rate, predicted_timescales
 from tausweep.jobs.spec.model import features

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
 
+from tausweep.jobs.spec.kinds import GROUPS, kinds_of
 from tausweep.jobs.spec.run_spec import RunSpec
 from tausweep.storage.errors import SettingError
 from tests.conftest import SETTINGS
@@ -52,6 +54,15 @@ RUNS: dict[str, tuple[dict[str, Any], str]] = {
     "adamw": (DIGITS | {"optimizer": "adamw"}, "144e3f0eca2ebb0622b7"),
     "gd": (DIGITS | {"optimizer": "gd", "batch": "n"}, "d204bd0e1f1dd1a121cd"),
 }
+
+
+WITHOUT_BUILDER = {"score_at_t"}
+KINDS = {name: kind for group in GROUPS for name, kind in kinds_of(group).items()}
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - WITHOUT_BUILDER))
+def test_the_builder_that_a_kind_names_is_there(kind):
+    assert callable(resolve_name(KINDS[kind].builder))
 
 
 @pytest.mark.parametrize("kind", RUNS)
