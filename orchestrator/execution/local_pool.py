@@ -7,27 +7,23 @@ from __future__ import annotations
 
 import signal
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
-from functools import partial
 from types import FrameType
-from typing import BinaryIO
 
 from tausweep.orchestrator.execution.run_states import _POLL_SECONDS, refresh, todo
-from tausweep.orchestrator.executors.base import Handle, JobRequest
+from tausweep.orchestrator.execution.submission import submit_jobs
+from tausweep.orchestrator.executors.base import Handle
 from tausweep.orchestrator.executors.local import LocalExecutor
 from tausweep.orchestrator.plan.plan import Plan, PlannedRun
 from tausweep.storage.attempts.claims import settle
+from tausweep.storage.attempts.jobs import end_job
 from tausweep.storage.attempts.liveness import Watch
 from tausweep.storage.attempts.records import last_attempt
 from tausweep.storage.attempts.status import run_status
 from tausweep.storage.errors import TausweepError
-from tausweep.storage.files.atomic import publish
 from tausweep.storage.files.local_copies import local_log
 from tausweep.storage.files.object_store import is_object
-from tausweep.storage.files.records import write_record
 from tausweep.storage.layout import StoreLayout
 from tausweep.workers.stop import EXIT_REQUEUE
 
@@ -74,10 +70,6 @@ def execute(plan: Plan, layout: StoreLayout, watch: Watcher) -> Plan:
     return plan
 
 
-def _write(file: BinaryIO, *, content: bytes) -> None:
-    file.write(content)
-
-
 class _Crew:
     """The workers of one `execute`: kept at their number while runs are left for them."""
 
@@ -92,14 +84,10 @@ class _Crew:
     def fill(self) -> None:
         """Start workers until the crew is complete."""
         while len(self.handles) < self.size:
-            job_id = f"{self.plan.sweep}-{uuid.uuid4().hex[:8]}"
-            listing = "".join(f"{run.path.resolve()}\n" for run in self.runs).encode()
-            publish(self.layout.job_runs(job_id), partial(_write, content=listing))
-            request = JobRequest(job_id=job_id, layout=self.layout, resources=self.plan.resources)
-            handle = self.executor.submit([request])[0]
-            record = {"sweep": self.plan.sweep, "submitted": time.time(), **asdict(handle)}
-            write_record(self.layout.job(job_id), record)
-            self.handles.append(handle)
+            ids = [run.run_id for run in self.runs]
+            self.handles += submit_jobs(
+                self.plan.sweep, self.layout, self.executor, [ids], self.plan.resources
+            )
 
     def watch_over(self) -> bool:
         """Replace workers that died; False once all have ended of themselves."""
@@ -108,7 +96,7 @@ class _Crew:
             if code is None:
                 continue
             self.handles.remove(handle)
-            self.layout.job_runs(handle.job_id).unlink(missing_ok=True)
+            end_job(self.layout, handle.job_id)
             begun = self._settle(handle)
             if code == 0:
                 self.size -= 1  # nothing is left that it could take
@@ -147,7 +135,7 @@ class _Crew:
                 self.executor.kill(self.handles)
             time.sleep(0.1)
         for handle in self.handles:
-            self.layout.job_runs(handle.job_id).unlink(missing_ok=True)
+            end_job(self.layout, handle.job_id)
         for run in self.runs:
             settle(run, Watch(), stopped=True)
 

@@ -15,6 +15,7 @@ from tausweep.orchestrator.execution.reconcile import note_ended, what_happened
 from tausweep.orchestrator.execution.submission import open_runs, submit_jobs
 from tausweep.orchestrator.executors import registry
 from tausweep.orchestrator.executors.job_records import GivenJob, given_jobs, living_runs
+from tausweep.orchestrator.executors.ray.executor import RayDetails
 from tausweep.orchestrator.executors.ray.placement import require_place
 from tausweep.orchestrator.plan.plan import Plan, PlannedRun, with_jobs
 from tausweep.orchestrator.sweep.ray_options import RayOptions
@@ -73,10 +74,13 @@ def _hand_over(made: Plan, layout: StoreLayout) -> None:
         console.console.print(f"an earlier job began no run: {what_happened(job)}", soft_wrap=True)
     runs = open_runs(made, jobs) + _maybe_lost(made, jobs)
     if runs:
-        handle = submit_jobs(made.sweep, layout, registry.executor_of("ray"), [runs], made.resources)[0]
+        handle = submit_jobs(
+            made.sweep, layout, registry.executor_of("ray"), [[run.run_id for run in runs]], made.resources
+        )[0]
+        details = RayDetails.model_validate(handle.details)
         console.console.print(
-            f"{made.sweep}: {len(runs)} runs submitted to Ray at {handle.details['dashboard']}, "
-            f"job {handle.details['submission_id']}\noutput: {layout.job_log(handle.job_id)}",
+            f"{made.sweep}: {len(runs)} runs submitted to Ray at {details.dashboard}, "
+            f"job {details.submission_id}\noutput: {layout.job_log(handle.job_id)}",
             soft_wrap=True,
         )
     else:

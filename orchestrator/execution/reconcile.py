@@ -1,4 +1,4 @@
-"""Jobs of a scheduler that have ended: its word is kept with the attempts they made, and those that made none are told.
+"""Jobs of a scheduler that have ended: its word is kept with the attempts they made; jobs that made none are reported.
 
 Called by whoever feeds the scheduler; commands that only look change nothing.
 """
@@ -6,11 +6,11 @@ Called by whoever feeds the scheduler; commands that only look change nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Literal
 
 from tausweep.orchestrator.executors.job_records import GivenJob
 from tausweep.storage.attempts.claims import lost
+from tausweep.storage.attempts.jobs import end_job
 from tausweep.storage.attempts.liveness import is_live
 from tausweep.storage.attempts.records import last_attempt, write_attempt
 from tausweep.storage.attempts.status import run_status
@@ -24,7 +24,7 @@ def note_ended(jobs: Iterable[GivenJob], layout: StoreLayout) -> list[GivenJob]:
     """Keep the scheduler's word on jobs that have ended, and forget which runs they were given.
 
     Returns:
-        Those of a scheduler that nobody cancelled and that began none of their runs, although one was to begin.
+        Jobs that ended without starting a run they should have started.
     """
     idle = []
     for job in jobs:
@@ -34,24 +34,21 @@ def note_ended(jobs: Iterable[GivenJob], layout: StoreLayout) -> list[GivenJob]:
         if "silent" in begun:  # its worker may live although its job does not: looked at again next time
             continue
         # A worker of this machine needs no explanation: whoever started it watched over it, or was killed with it.
-        wanted = job.handle.executor != "local" and not (job.word or "").startswith(_CANCELLED)
-        if wanted and not any(begun) and any(_waits(layout, run_id) for run_id in job.run_ids):
+        explained = not job.supervised and not (job.word or "").startswith(_CANCELLED)
+        if explained and not any(begun) and any(_waits(layout, run_id) for run_id in job.run_ids):
             idle.append(job)
-        layout.job_runs(job.handle.job_id).unlink(missing_ok=True)
+        end_job(layout, job.handle.job_id)
     return idle
 
 
 def what_happened(job: GivenJob) -> str:
     """A job that began no run, in words, with the end of what it printed."""
-    details = job.handle.details
-    name = details.get("slurm_id") or details.get("submission_id")
     state = f" as {job.word}" if job.word else ""
-    said = f"job {name} ended{state} before it began a run"
-    if details.get("output") is None:  # with Ray, where the store has no files to write to
-        return said
-    output = Path(details["output"])
-    told = output.read_text(errors="replace")[-_TAIL:].strip() if output.exists() else ""
-    return f"{said}; see {output}\n{told}".rstrip()
+    end = f"job {job.name} ended{state} before it began a run"
+    if job.output is None:  # with Ray, where the store has no files to write to
+        return end
+    printed = job.output.read_text(errors="replace")[-_TAIL:].strip() if job.output.exists() else ""
+    return f"{end}; see {job.output}\n{printed}".rstrip()
 
 
 def _note(job: GivenJob, run: RunDirectory) -> Literal["", "ended", "silent"]:

@@ -15,7 +15,7 @@ from tausweep.orchestrator.execution.submission import Fed, Scheduler
 from tausweep.orchestrator.executors import registry
 from tausweep.orchestrator.executors.job_records import given_jobs
 from tausweep.orchestrator.executors.slurm import queue
-from tausweep.orchestrator.executors.slurm.array import parameters
+from tausweep.orchestrator.executors.slurm.array import SlurmDetails, batch_script, parameters
 from tausweep.orchestrator.executors.slurm.executor import SlurmExecutor
 from tausweep.orchestrator.executors.slurm.file_system import require_shared, shared_file_system
 from tausweep.orchestrator.plan.duration import estimate
@@ -82,7 +82,7 @@ def _print_fed(made: Plan, layout: StoreLayout, fed: Fed) -> None:
         console.console.print(
             f"{len(fed.idle)} jobs began no run. The first: {what_happened(job)}", soft_wrap=True
         )
-    arrays = sorted({str(job.details["array"]) for job in fed.jobs}, key=int)
+    arrays = sorted({SlurmDetails.model_validate(job.details).array for job in fed.jobs}, key=int)
     if fed.jobs:
         console.console.print(
             f"{made.sweep}: {fed.runs} runs in {len(fed.jobs)} jobs submitted to SLURM: {', '.join(arrays)}"
@@ -125,7 +125,7 @@ def print_dry_run(made: Plan, layout: StoreLayout) -> None:
     limits = executor.limits(made.resources)
     sizes = {min(limits.array_tasks, jobs), jobs % limits.array_tasks} - {0}
     for tasks in sorted(sizes, reverse=True):
-        script = executor.script(layout, made.resources, name=made.sweep, tasks=tasks)
+        script = batch_script(layout, made.resources, name=made.sweep, tasks=tasks)
         console.console.print(f"{script}\n{executor.test(script)}\n", soft_wrap=True)
     guess = estimate(runs, layout)
     gpus = made.resources.slurm.gpus

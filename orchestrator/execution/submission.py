@@ -1,7 +1,6 @@
 """Hands runs to a scheduler, as many as it takes, and goes on handing as room appears.
 
-A run is given again only if no job that has it may live. Which job executes a run is decided by claims, so that a run
-that two jobs were given, by two commands at once, is executed once all the same.
+A run is given again only if no job that has it may live. Claims ensure that a run given to two jobs executes once.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from tausweep.orchestrator.execution.reconcile import note_ended
@@ -18,10 +17,9 @@ from tausweep.orchestrator.executors.base import Executor, Handle, JobRequest
 from tausweep.orchestrator.executors.job_records import GivenJob, given_jobs, living_runs
 from tausweep.orchestrator.plan.plan import Plan, PlannedRun
 from tausweep.orchestrator.sweep.resources import Resources
+from tausweep.storage.attempts.jobs import JobRecord, end_job, list_runs, write_job
 from tausweep.storage.errors import TausweepError
-from tausweep.storage.files.atomic import publish_bytes
 from tausweep.storage.files.object_store import each, for_each
-from tausweep.storage.files.records import write_record
 from tausweep.storage.layout import StoreLayout
 
 
@@ -42,6 +40,9 @@ class Scheduler(Executor, Protocol):
 
     def limits(self, resources: Resources) -> Limits:
         """What may be submitted now."""
+
+    def at_once(self, handles: Sequence[Handle]) -> int:
+        """How many of some jobs may run at once by what was submitted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,17 +74,6 @@ def open_runs(plan: Plan, jobs: Sequence[GivenJob]) -> list[PlannedRun]:
     """Runs that are to be executed and that no job which may live was given."""
     given = living_runs(jobs)
     return [run for run in todo(plan) if run.run_id not in given]
-
-
-def _promised(jobs: Sequence[GivenJob]) -> int:
-    """How many jobs may run at once by what was submitted before."""
-    arrays: dict[str, tuple[int, int]] = {}
-    for job in jobs:
-        if job.alive is not False and job.handle.executor != "local":
-            array = str(job.handle.details.get("array"))
-            most = job.handle.details.get("parallel") or 1
-            arrays[array] = (most, arrays.get(array, (0, 0))[1] + 1)
-    return sum(min(most, count) for most, count in arrays.values())
 
 
 def _batches(
@@ -119,7 +109,8 @@ def feed(plan: Plan, layout: StoreLayout, executor: Scheduler) -> Fed:
     resources = plan.resources
     chunks = cut(runs, resources.slurm.runs_per_job)
     limits = executor.limits(resources)
-    parallel = None if resources.workers is None else resources.workers - _promised(jobs)
+    promised = [job.handle for job in jobs if job.alive is not False and job.handle.executor == executor.name]
+    parallel = None if resources.workers is None else resources.workers - executor.at_once(promised)
     why = None
     if limits.jobs is not None and limits.jobs < len(chunks):
         why = f"the site lets this user submit {limits.jobs} more jobs now"
@@ -130,9 +121,10 @@ def feed(plan: Plan, layout: StoreLayout, executor: Scheduler) -> Fed:
     handles: list[Handle] = []
     done = 0
     for batch, share in _batches(chunks, limits.array_tasks, parallel):
-        asked = resources if share is None else resources.model_copy(update={"workers": share})
+        limited = resources if share is None else resources.model_copy(update={"workers": share})
         try:
-            handles += submit_jobs(plan.sweep, layout, executor, batch, asked)
+            ids = [[run.run_id for run in chunk] for chunk in batch]
+            handles += submit_jobs(plan.sweep, layout, executor, ids, limited)
         except TausweepError as error:
             if not handles:
                 raise
@@ -146,34 +138,31 @@ def feed(plan: Plan, layout: StoreLayout, executor: Scheduler) -> Fed:
 
 
 def submit_jobs(
-    sweep: str, layout: StoreLayout, executor: Executor, batch: list[list[PlannedRun]], resources: Resources
+    sweep: str, layout: StoreLayout, executor: Executor, batch: Sequence[Sequence[str]], resources: Resources
 ) -> list[Handle]:
-    """Submit a job for each list of runs, and record it.
+    """Submit a job for each list of run ids, and record it.
 
     Raises:
         TausweepError: a job was refused; none of this batch is recorded.
     """
     stem = f"{sweep}-{uuid.uuid4().hex[:8]}"
 
-    def write_listing(item: tuple[int, list[PlannedRun]]) -> JobRequest:
+    def write_listing(item: tuple[int, Sequence[str]]) -> JobRequest:
         job_id = f"{stem}-{item[0]}"
-        listing = "".join(f"{layout.run(run.run_id).path.resolve()}\n" for run in item[1]).encode()
-        publish_bytes(layout.job_runs(job_id), listing)
+        list_runs(layout, job_id, map(layout.run, item[1]))
         return JobRequest(job_id=job_id, layout=layout, resources=resources)
 
     requests = list(each(layout.root, write_listing, enumerate(batch), writes=True))
     try:
         handles = executor.submit(requests)
-    except (
-        BaseException
-    ):  # also Ctrl-C: a job of which no listing is left finds nothing to do, and its runs are free
+    except BaseException:  # also Ctrl-C: a job without a listing finds nothing to do, and its runs are free
         for request in requests:
-            layout.job_runs(request.job_id).unlink(missing_ok=True)
+            end_job(layout, request.job_id)
         raise
     submitted = time.time()
 
     def write_handle(handle: Handle) -> None:
-        write_record(layout.job(handle.job_id), {"sweep": sweep, "submitted": submitted, **asdict(handle)})
+        write_job(layout, JobRecord(sweep=sweep, submitted=submitted, **vars(handle)))
 
     for_each(layout.root, write_handle, handles, writes=True)
     return handles

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from tausweep.orchestrator.sweep.resources import Resources
+from tausweep.storage.attempts.jobs import JobRecord
 from tausweep.storage.layout import StoreLayout
 from tausweep.workers.options import WorkerOptions, WorkerResources
 
@@ -38,9 +39,28 @@ class Handle:
     job_id: str
     details: dict[str, Any]
 
+    @classmethod
+    def of(cls, record: JobRecord) -> Self:
+        """The handle of a recorded job."""
+        return cls(executor=record.executor, job_id=record.job_id, details=record.details)
+
 
 class Executor(Protocol):
-    """A back-end."""
+    """A back-end.
+
+    Attributes:
+        name: what users call it.
+        supervised: whether whoever submits a job watches over it and settles what it leaves, so that nobody has to
+            explain or cancel it later; else a scheduler has it.
+    """
+
+    @property
+    def name(self) -> str:
+        """What users call it."""
+
+    @property
+    def supervised(self) -> bool:
+        """See above."""
 
     def submit(self, requests: Sequence[JobRequest]) -> list[Handle]:
         """Launch jobs.
@@ -51,6 +71,9 @@ class Executor(Protocol):
 
     def alive(self, handles: Sequence[Handle]) -> list[bool | None]:
         """For each job whether it still runs or waits; None where that can't be known, which changes no state."""
+
+    def job_name(self, handle: Handle) -> str:
+        """What the scheduler calls a job."""
 
     def words(self, handles: Sequence[Handle]) -> list[str | None]:
         """The scheduler's own word on each job, such as `PENDING (Resources)`; None where there is none."""

@@ -1,4 +1,4 @@
-"""The jobs that runs were given to, by any executor; and submitting without staying on this machine.
+"""The jobs that runs were given to, by any executor, and whether they live.
 
 What is known of a job is a record in the store; whether it lives is asked of its executor, all jobs in one question.
 """
@@ -6,15 +6,15 @@ What is known of a job is a record in the store; whether it lives is asked of it
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tausweep.orchestrator.executors import registry
 from tausweep.orchestrator.executors.base import Handle
+from tausweep.storage.attempts.jobs import JobRecord, jobs_not_ended
 from tausweep.storage.attempts.status import run_status
-from tausweep.storage.files.object_store import location
-from tausweep.storage.files.records import read_record
-from tausweep.storage.layout import RunDirectory, StoreLayout
+from tausweep.storage.layout import StoreLayout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,40 +22,44 @@ class GivenJob:
     """A job and the runs it was given.
 
     Attributes:
+        name: the job's name in its scheduler's words.
+        output: what the scheduler keeps of what it printed, None if nothing.
+        supervised: whether whoever submitted it watches over it, see `orchestrator.executors.base.Executor`.
         alive: whether it waits or runs; None if its scheduler does not answer.
         word: the scheduler's own word, such as `PENDING (Resources)`.
     """
 
     handle: Handle
     run_ids: list[str]
+    name: str
+    output: Path | None
+    supervised: bool
     alive: bool | None
     word: str | None
 
 
-def _recorded(sweep: str, layout: StoreLayout) -> Iterator[tuple[Handle, list[str]]]:
-    for job_id in layout.job_ids():
-        try:
-            given = layout.job_runs(job_id).read_text().splitlines()
-        except FileNotFoundError:  # removed when the job has ended
-            continue
-        record = read_record(layout.job(job_id), "sweep", "executor", "details")
-        if record["sweep"] == sweep:
-            handle = Handle(executor=record["executor"], job_id=job_id, details=record["details"])
-            yield handle, [RunDirectory(location(line)).run_id for line in given]
-
-
 def given_jobs(sweep: str, layout: StoreLayout) -> list[GivenJob]:
     """The jobs of a sweep that are not known to have ended, and those whose end nobody has noted yet."""
-    of_executor: dict[str, list[tuple[Handle, list[str]]]] = defaultdict(list)
-    for handle, run_ids in _recorded(sweep, layout):
-        of_executor[handle.executor].append((handle, run_ids))
+    of_executor: dict[str, list[tuple[JobRecord, list[str]]]] = defaultdict(list)
+    for record, runs in jobs_not_ended(layout):
+        if record.sweep == sweep:
+            of_executor[record.executor].append((record, [run.run_id for run in runs]))
     jobs = []
-    for name, given in of_executor.items():
-        handles = [handle for handle, _ in given]
-        executor = registry.executor_of(name)
+    for executor_name, records in of_executor.items():
+        executor = registry.executor_of(executor_name)
+        handles = [Handle.of(record) for record, _ in records]
         alive, words = executor.alive(handles), executor.words(handles)
-        for (handle, run_ids), lives, word in zip(given, alive, words, strict=True):
-            jobs.append(GivenJob(handle=handle, run_ids=run_ids, alive=lives, word=word))
+        for (record, run_ids), handle, lives, word in zip(records, handles, alive, words, strict=True):
+            job = GivenJob(
+                handle=handle,
+                run_ids=run_ids,
+                name=executor.job_name(handle),
+                output=record.output,
+                supervised=executor.supervised,
+                alive=lives,
+                word=word,
+            )
+            jobs.append(job)
     return jobs
 
 
@@ -65,17 +69,13 @@ def living_runs(jobs: Iterable[GivenJob]) -> set[str]:
 
 
 def cancel_jobs(sweep: str, layout: StoreLayout) -> int:
-    """Cancel the jobs of a scheduler of whose runs none is to be executed any more; says how many."""
-    wanted: dict[str, list[Handle]] = defaultdict(list)
+    """Cancel scheduler jobs with no runs left to execute; says how many."""
+    idle: dict[str, list[Handle]] = defaultdict(list)
     for job in given_jobs(sweep, layout):
-        states = [run_status(layout.run(run_id)).state for run_id in job.run_ids]
+        states = {run_status(layout.run(run_id)).state for run_id in job.run_ids}
         # A run that is executed now stops by itself at its next heartbeat.
-        if (
-            job.alive is not False
-            and job.handle.executor != "local"
-            and set(states) <= {"cancelled", "succeeded"}
-        ):
-            wanted[job.handle.executor].append(job.handle)
-    for name, handles in wanted.items():
-        registry.executor_of(name).cancel(handles)
-    return sum(map(len, wanted.values()))
+        if job.alive is not False and not job.supervised and states <= {"cancelled", "succeeded"}:
+            idle[job.handle.executor].append(job.handle)
+    for executor_name, handles in idle.items():
+        registry.executor_of(executor_name).cancel(handles)
+    return sum(map(len, idle.values()))

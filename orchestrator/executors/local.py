@@ -23,6 +23,7 @@ class LocalExecutor:
     """Worker processes of this machine."""
 
     name = "local"
+    supervised = True
 
     def __init__(self) -> None:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
@@ -59,8 +60,12 @@ class LocalExecutor:
         child = self._children.get(handle.job_id)
         if child is not None:
             return child.poll() is None
-        process = Process.model_validate(handle.details)
+        process = _process(handle)
         return process.alive() if process.visible() else None
+
+    def job_name(self, handle: Handle) -> str:
+        """The pid of its process."""
+        return str(_process(handle).pid)
 
     def words(self, handles: Sequence[Handle]) -> list[str | None]:
         """Nothing: there is no scheduler."""
@@ -82,6 +87,10 @@ class LocalExecutor:
         for handle in handles:
             if self._alive(handle):
                 try:
-                    os.kill(int(handle.details["pid"]), number)
+                    os.kill(_process(handle).pid, number)
                 except ProcessLookupError:
                     continue  # it ended between the two lines
+
+
+def _process(handle: Handle) -> Process:
+    return Process.model_validate(handle.details)

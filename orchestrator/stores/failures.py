@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tausweep.storage.attempts.claims import lost
+from tausweep.storage.attempts.jobs import jobs_not_ended, read_job
 from tausweep.storage.attempts.records import Failure, read_attempt
 from tausweep.storage.attempts.status import run_status
-from tausweep.storage.files.records import read_record
 from tausweep.storage.layout import StoreLayout
 
 _NUMBERS = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,}\b|\d+(\.\d+)?(e[+-]?\d+)?")
@@ -70,14 +70,13 @@ def job_logs(layout: StoreLayout, job_id: str | None) -> list[Path]:
     """What a job itself printed, outside of its runs: the worker, and what the scheduler kept. Empty files are left out."""
     if job_id is None or not layout.job(job_id).exists():
         return []
-    output = read_record(layout.job(job_id), "details")["details"].get("output")
-    logs = [layout.job_log(job_id), *([Path(output)] if output else [])]
+    output = read_job(layout, job_id).output
+    logs = [layout.job_log(job_id), *([output] if output else [])]
     return [log for log in logs if log.exists() and log.stat().st_size]
 
 
-def _jobs_of(layout: StoreLayout, run_id: str) -> Iterator[str]:
+def jobs_of(layout: StoreLayout, run_id: str) -> Iterator[str]:
     """Jobs that were given a run and are not known to have ended."""
-    for job_id in layout.job_ids():
-        listing = layout.job_runs(job_id)
-        if listing.exists() and run_id in listing.read_text():
-            yield job_id
+    for record, runs in jobs_not_ended(layout):
+        if run_id in {run.run_id for run in runs}:
+            yield record.job_id

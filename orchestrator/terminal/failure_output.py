@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tausweep.orchestrator.stores.failures import FailureGroup, _jobs_of, job_logs
+from tausweep.orchestrator.stores.failures import FailureGroup, job_logs, jobs_of
 from tausweep.orchestrator.stores.selection import find_run
 from tausweep.orchestrator.terminal.console import console, print_json
 from tausweep.storage.attempts.records import last_attempt
@@ -45,7 +45,7 @@ def print_log(layout: StoreLayout, target: str, *, as_json: bool) -> None:
     run = find_run(target, layout, f", and no sweep is called so; {nearest(target, layout.sweep_names())}")
     record = last_attempt(run)
     if record is None:
-        jobs = [log for job in _jobs_of(layout, run.run_id) for log in job_logs(layout, job)]
+        jobs = [log for job in jobs_of(layout, run.run_id) for log in job_logs(layout, job)]
         raise InputError(
             f"{run.run_id}: the run has not been started, there is no log"
             + "".join(f"\nits job printed: {path}" for path in jobs)

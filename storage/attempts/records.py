@@ -143,7 +143,12 @@ class Claim(BaseModel):
     steps_per_second: float | None = None
 
 
-def _load(model: type[M], path: Path) -> M:
+def load(model: type[M], path: Path) -> M:
+    """Read a record as a value.
+
+    Raises:
+        FileNotFoundError, CorruptFileError, SchemaError: as `read_record`; or a field is wrong.
+    """
     record = read_record(path)
     try:
         return model.model_validate(record)
@@ -158,7 +163,7 @@ def read_attempt(run: RunDirectory, number: int) -> AttemptRecord:
     Raises:
         FileNotFoundError, CorruptFileError, SchemaError: as `read_record`.
     """
-    return _load(AttemptRecord, run.attempt(number))
+    return load(AttemptRecord, run.attempt(number))
 
 
 def last_attempt(run: RunDirectory) -> AttemptRecord | None:
@@ -175,7 +180,7 @@ def write_attempt(run: RunDirectory, record: AttemptRecord) -> None:
 def read_claim(run: RunDirectory) -> Claim | None:
     """The newest heartbeat, None if nobody has claimed the run."""
     try:
-        return _load(Claim, run.claim)
+        return load(Claim, run.claim)
     except FileNotFoundError:
         return None
 

@@ -22,6 +22,7 @@ from tausweep.orchestrator.executors.base import JobRequest, worker_options
 from tausweep.orchestrator.executors.ray.cluster import Node, places
 from tausweep.orchestrator.executors.ray.placement import bundle, parameters
 from tausweep.orchestrator.sweep.resources import Resources
+from tausweep.storage.attempts.jobs import listed_runs
 from tausweep.storage.attempts.liveness import Watch
 from tausweep.storage.attempts.status import RunStatus, run_status
 from tausweep.storage.errors import StoreError, TausweepError
@@ -252,11 +253,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     store, job_id, resources = sys.argv[1:] if arguments is None else arguments
     layout = StoreLayout(location(store))
     request = JobRequest(job_id=job_id, layout=layout, resources=Resources.parse(json.loads(resources)))
-    listing = layout.job_runs(job_id)
-    if not listing.exists():
-        print(f"worker: {listing}: not there; does this node see the store?", file=sys.stderr)  # noqa: T201
+    runs = listed_runs(layout, job_id)
+    if runs is None:
+        print(f"worker: {layout.job_runs(job_id)}: not there; does this node see the store?", file=sys.stderr)  # noqa: T201
         return 1
-    runs = [RunDirectory(location(line)) for line in listing.read_text().splitlines()]
     os.chdir(sys.prefix)  # Ray would put the working directory before all else that its workers import from
     ray.init(address="auto", namespace=f"tausweep-{job_id}")
     drive = Drive(

@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel, ConfigDict
+
 from tausweep.orchestrator.executors.base import Handle, JobRequest
 from tausweep.orchestrator.executors.ray import cluster as ray_cluster
 from tausweep.orchestrator.executors.ray.placement import require_place
@@ -32,10 +34,21 @@ _STOP_MARGIN_SECONDS = 10
 _LONGEST_WORD = 120
 
 
+class RayDetails(BaseModel):
+    """What finds a Ray job again: its id, and the address of the cluster's dashboard; and its log, if it has a file."""
+
+    model_config = ConfigDict(frozen=True)
+
+    submission_id: str
+    dashboard: str
+    output: str | None = None
+
+
 class RayExecutor:
     """Ray jobs."""
 
     name = "ray"
+    supervised = False
 
     def __init__(self) -> None:
         self._clients: dict[str | None, JobSubmissionClient] = {}
@@ -69,28 +82,33 @@ class RayExecutor:
             )
         )
         log = _log(request)
-        details = {
-            "submission_id": submission,
-            "dashboard": cluster.get_address(),
-            "output": None if log is None else str(log),
-        }
-        return Handle(executor=self.name, job_id=request.job_id, details=details)
+        details = RayDetails(
+            submission_id=submission,
+            dashboard=cluster.get_address(),
+            output=None if log is None else str(log),
+        )
+        return Handle(executor=self.name, job_id=request.job_id, details=details.model_dump())
 
     def _jobs(self, handles: Sequence[Handle]) -> list[tuple[bool, JobDetails | None]]:
         """For each handle whether its cluster answers, and what it says of the job; one question a cluster."""
-        told: dict[str, dict[str, JobDetails] | None] = {}
-        for dashboard in {handle.details["dashboard"] for handle in handles}:
+        all_details = [RayDetails.model_validate(handle.details) for handle in handles]
+        answers: dict[str, dict[str, JobDetails] | None] = {}
+        for dashboard in {details.dashboard for details in all_details}:
             try:
-                told[dashboard] = ray_cluster.jobs(self._client(dashboard))
+                answers[dashboard] = ray_cluster.jobs(self._client(dashboard))
             except TausweepError as error:
                 self.problem = str(error)
                 self._clients.pop(dashboard, None)  # it may come back as another version
-                told[dashboard] = None
-        known = [told[handle.details["dashboard"]] for handle in handles]
+                answers[dashboard] = None
+        known = [answers[details.dashboard] for details in all_details]
         return [
-            (jobs is not None, (jobs or {}).get(handle.details["submission_id"]))
-            for handle, jobs in zip(handles, known, strict=True)
+            (jobs is not None, (jobs or {}).get(details.submission_id))
+            for details, jobs in zip(all_details, known, strict=True)
         ]
+
+    def job_name(self, handle: Handle) -> str:
+        """Ray's submission id."""
+        return RayDetails.model_validate(handle.details).submission_id
 
     def alive(self, handles: Sequence[Handle]) -> list[bool | None]:
         """Whether each job waits or runs; None where Ray does not answer. A head that restarted knows no older jobs."""
@@ -113,9 +131,9 @@ class RayExecutor:
             if not answers:
                 raise TausweepError(f"job {handle.job_id} is not cancelled: {self.problem}")
             if job is not None and job.status.value not in _ENDED:
-                submission = handle.details["submission_id"]
-                cluster = self._client(handle.details["dashboard"])
-                ray_cluster.answer(partial(cluster.stop_job, submission))
+                details = RayDetails.model_validate(handle.details)
+                cluster = self._client(details.dashboard)
+                ray_cluster.answer(partial(cluster.stop_job, details.submission_id))
 
 
 def entrypoint(request: JobRequest) -> str:

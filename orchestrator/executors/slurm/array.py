@@ -1,14 +1,28 @@
-"""A job array's parameters, from resources and the site's limits."""
+"""A job array: its parameters from resources, and its submission through submitit.
+
+Called by the executor, and by a job that must go on and can't be requeued. What an element does is not known here.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import getpass
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
+from pydantic import BaseModel, ConfigDict
+
+from tausweep.orchestrator.executors.slurm import queue as slurm_queue
 from tausweep.orchestrator.sweep.resources import Resources
-from tausweep.storage.errors import SettingError
+from tausweep.storage.errors import SettingError, TausweepError
+from tausweep.storage.layout import StoreLayout
 
 if TYPE_CHECKING:
-    pass
+    import submitit
 
 
 _NO_CAP = 1_000_000
@@ -24,52 +38,54 @@ def parameters(resources: Resources) -> dict[str, Any]:
     Raises:
         SettingError: a combination that no job can have.
     """
-    asked = resources.slurm
-    ranks, left = divmod(resources.processes, asked.nodes)
+    options = resources.slurm
+    ranks, left = divmod(resources.processes, options.nodes)
     if left:
         raise SettingError(
-            "slurm.nodes", asked.nodes, f"processes = {resources.processes} can't be spread evenly over them"
+            "slurm.nodes",
+            options.nodes,
+            f"processes = {resources.processes} can't be spread evenly over them",
         )
-    if asked.gpus is not None and asked.gpus % asked.nodes:
+    if options.gpus is not None and options.gpus % options.nodes:
         raise SettingError(
-            "slurm.nodes", asked.nodes, f"gpus = {asked.gpus} can't be spread evenly over them"
+            "slurm.nodes", options.nodes, f"gpus = {options.gpus} can't be spread evenly over them"
         )
-    if asked.gpus is not None and resources.device == "cpu":
-        raise SettingError("slurm.gpus", asked.gpus, "device = cpu needs none")
-    if asked.gpus is None and resources.device.startswith("cuda"):
+    if options.gpus is not None and resources.device == "cpu":
+        raise SettingError("slurm.gpus", options.gpus, "device = cpu needs none")
+    if options.gpus is None and resources.device.startswith("cuda"):
         raise SettingError("device", resources.device, "slurm.gpus must say how many a job gets")
-    if asked.gpus is not None and asked.gpus < resources.processes:
-        raise SettingError("slurm.gpus", asked.gpus, f"processes = {resources.processes} need one each")
+    if options.gpus is not None and options.gpus < resources.processes:
+        raise SettingError("slurm.gpus", options.gpus, f"processes = {resources.processes} need one each")
     if budget(resources) <= 0:
         raise SettingError(
-            "slurm.time", asked.time, f"margin_seconds = {asked.margin_seconds:g} leave no time"
+            "slurm.time", options.time, f"margin_seconds = {options.margin_seconds:g} leave no time"
         )
-    if asked.warning >= asked.minutes * 60:
-        raise SettingError("slurm.warn_seconds", asked.warning, f"time = {asked.time} is over before")
+    if options.warning >= options.minutes * 60:
+        raise SettingError("slurm.warn_seconds", options.warning, f"time = {options.time} is over before")
     # One job step: ranks on one node are started by the worker itself, those on several by srun.
-    tasks = ranks if asked.nodes > 1 else 1
-    cpus = (asked.cpus or resources.threads) * (1 if asked.nodes > 1 else ranks)
-    wanted = {
-        "partition": asked.partition,
-        "account": asked.account,
-        "qos": asked.qos,
-        "constraint": asked.constraint,
-        "time": asked.minutes,
-        "nodes": asked.nodes,
+    tasks = ranks if options.nodes > 1 else 1
+    cpus = (options.cpus or resources.threads) * (1 if options.nodes > 1 else ranks)
+    settings = {
+        "partition": options.partition,
+        "account": options.account,
+        "qos": options.qos,
+        "constraint": options.constraint,
+        "time": options.minutes,
+        "nodes": options.nodes,
         "ntasks_per_node": tasks,
         "cpus_per_task": cpus,
-        "gpus_per_node": asked.gpus and asked.gpus // asked.nodes,
-        "mem": asked.mem,
-        "setup": list(asked.setup) or None,
-        "signal_delay_s": asked.warning,
+        "gpus_per_node": options.gpus and options.gpus // options.nodes,
+        "mem": options.mem,
+        "setup": list(options.setup) or None,
+        "signal_delay_s": options.warning,
         "array_parallelism": resources.workers or _NO_CAP,
-        "additional_parameters": {"requeue": True, **asked.sbatch},
+        "additional_parameters": {"requeue": True, **options.sbatch},
         "stderr_to_stdout": True,
         "wckey": None,
         # Since 22.05 a job step no longer takes it from the job.
         "srun_args": ["--cpus-per-task", str(cpus)],
     }
-    return {name: value for name, value in wanted.items() if value is not None or name == "wckey"}
+    return {name: value for name, value in settings.items() if value is not None or name == "wckey"}
 
 
 def budget(resources: Resources) -> float:
@@ -78,6 +94,101 @@ def budget(resources: Resources) -> float:
     return limit if resources.wall_seconds is None else min(limit, resources.wall_seconds)
 
 
+class ArrayTask(Protocol):
+    """What an element of an array does, as submitit pickles it."""
+
+    @property
+    def store(self) -> str:
+        """Path of the store."""
+
+    @property
+    def job_id(self) -> str:
+        """Names the job's files in the store."""
+
+    def __call__(self) -> None:
+        """Do it."""
+
+
+class SlurmDetails(BaseModel):
+    """What finds a job again, and what it was asked for.
+
+    Attributes:
+        slurm_id: SLURM's id of the job: ARRAY_INDEX for one of several.
+        array: that of its array.
+        parallel: jobs of the array that may run at once.
+        user: whose it is.
+        submitted: seconds since 1970-01-01 UTC.
+        output: the file into which SLURM writes what it prints.
+        resources: as JSON values, for a job that takes its place.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    slurm_id: str
+    array: str
+    parallel: int
+    user: str
+    submitted: float
+    output: str
+    resources: dict[str, Any]
+
+
+def submit_array(tasks: Sequence[ArrayTask], resources: Resources) -> list[SlurmDetails]:
+    """Submit jobs of one store as one array.
+
+    Raises:
+        TausweepError: sbatch refused; with its words, and nothing was submitted.
+    """
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    sweep = tasks[0].job_id.rsplit("-", 2)[0]
+    executor = _submitit(StoreLayout(Path(tasks[0].store)), resources, sweep)
+    slurm_queue.calls["sbatch"] = slurm_queue.calls.get("sbatch", 0) + 1
+    try:
+        jobs = executor.map_array(_do, tasks)
+    except (FailedSubmissionError, FailedJobError, subprocess.CalledProcessError) as error:
+        raise TausweepError(f"sbatch refused: {_words(error)}") from error
+    submitted = time.time()
+    return [
+        SlurmDetails(
+            slurm_id=job.job_id,
+            array=job.job_id.partition("_")[0],
+            parallel=resources.workers or len(tasks),
+            user=getpass.getuser(),
+            submitted=submitted,
+            output=str(job.paths.stdout),
+            resources=resources.model_dump(mode="json"),
+        )
+        for job in jobs
+    ]
+
+
+def batch_script(layout: StoreLayout, resources: Resources, *, name: str, tasks: int) -> str:
+    """The batch script of an array of so many jobs, as it would be given to sbatch."""
+    executor = _submitit(layout, resources, name)
+    if tasks > 1:
+        executor.parameters["map_count"] = tasks
+    # Private, but there is no other way to see a script without submitting it: pyproject.toml bounds the version.
+    return executor._make_submission_file_text(executor._submitit_command_str, "dry-run")
+
+
+def _submitit(layout: StoreLayout, resources: Resources, name: str) -> submitit.SlurmExecutor:
+    import submitit  # half a second, which commands that submit nothing need not spend
+
+    # -P: a job starts in the folder it was submitted from, which is the user's.
+    python = f"{shlex.quote(sys.executable)} -P"
+    try:
+        executor = submitit.SlurmExecutor(folder=layout.scheduler_files.resolve(), python=python)
+    except RuntimeError as error:
+        raise TausweepError(f"--executor slurm: {error}") from error
+    executor.update_parameters(job_name=name, **parameters(resources))
+    return executor
+
+
+def _do(task: ArrayTask) -> None:
+    task()
+
+
 def _words(error: Exception) -> str:
-    told = [line for line in str(error).splitlines() if line.startswith("sbatch:")]
-    return "\n".join(told) or str(error)
+    of_sbatch = [line for line in str(error).splitlines() if line.startswith("sbatch:")]
+    return "\n".join(of_sbatch) or str(error)

@@ -17,12 +17,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
+from tausweep.orchestrator.executors.slurm.array import SlurmDetails, submit_array
+from tausweep.orchestrator.sweep.resources import Resources
+from tausweep.storage.attempts.jobs import listed_runs, read_job, write_job
 from tausweep.storage.attempts.status import run_status
 from tausweep.storage.errors import TausweepError
-from tausweep.storage.files.records import read_record, write_record
-from tausweep.storage.layout import RunDirectory, StoreLayout
+from tausweep.storage.layout import StoreLayout
 from tausweep.workers.stop import EXIT_REQUEUE
 
 _WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
@@ -66,15 +67,14 @@ class SlurmJob:
         code, ended_by = self._run(layout)
         print(f"job {self.job_id}: worker ended with {code}", flush=True)  # noqa: T201
         if code == EXIT_REQUEUE and _leads() and self._something_to_do(layout):
-            _requeue(layout, self.job_id, ended_by)
+            _requeue(self, ended_by)
         elif code:
             raise SystemExit(code if code > 0 else 128 - code)
 
     def _something_to_do(self, layout: StoreLayout) -> bool:
-        listing = layout.job_runs(self.job_id)
-        if not listing.exists():  # the job was given up while it waited
+        runs = listed_runs(layout, self.job_id)
+        if runs is None:  # the job was given up while it waited
             return False
-        runs = [RunDirectory(Path(line)) for line in listing.read_text().splitlines()]
         return any((status := run_status(run)).waiting or status.state == "running" for run in runs)
 
     def _run(self, layout: StoreLayout) -> tuple[int, int | None]:
@@ -114,7 +114,7 @@ class SlurmJob:
         environment = dict(os.environ)
         if self.ranks == 1:
             return environment
-        told = environment["SLURM_JOB_ID"] + environment.get("SLURM_RESTART_COUNT", "0")
+        number = environment["SLURM_JOB_ID"] + environment.get("SLURM_RESTART_COUNT", "0")
         return environment | {
             "RANK": environment["SLURM_PROCID"],
             "WORLD_SIZE": environment["SLURM_NTASKS"],
@@ -122,7 +122,7 @@ class SlurmJob:
             "MASTER_ADDR": environment[
                 "SLURM_LAUNCH_NODE_IPADDR"
             ],  # where the batch script runs: the first node
-            "MASTER_PORT": str(_PORTS[int(told) % len(_PORTS)]),
+            "MASTER_PORT": str(_PORTS[int(number) % len(_PORTS)]),
         }
 
 
@@ -130,7 +130,7 @@ def _leads() -> bool:
     return os.environ.get("SLURM_PROCID", "0") == "0"
 
 
-def _requeue(layout: StoreLayout, job_id: str, ended_by: int | None) -> None:
+def _requeue(job: SlurmJob, ended_by: int | None) -> None:
     """See that the job goes on: by its requeue, or where that can't be asked for by a new job in its place.
 
     Raises:
@@ -157,9 +157,9 @@ def _requeue(layout: StoreLayout, job_id: str, ended_by: int | None) -> None:
             return
         print(f"scontrol requeue: {done.stderr.strip()}", file=sys.stderr, flush=True)  # noqa: T201
     try:
-        _follow_up(layout, job_id)
+        _follow_up(job)
     except TausweepError as error:
-        print(f"job {job_id} is not requeued: {error}; `tausweep resume` goes on", file=sys.stderr)  # noqa: T201
+        print(f"job {job.job_id} is not requeued: {error}; `tausweep resume` goes on", file=sys.stderr)  # noqa: T201
         raise SystemExit(EXIT_REQUEUE) from error
 
 
@@ -181,20 +181,17 @@ def _state(slurm_id: str) -> str | None:
     return match[1] if match else None
 
 
-def _follow_up(layout: StoreLayout, job_id: str) -> None:
-    """Submit a job that goes on with this one's runs, and have the record name it."""
+def _follow_up(job: SlurmJob) -> None:
+    """Submit the job once more in its own place, and have the record name what goes on."""
     from submitit.helpers import clean_env
 
-    from tausweep.orchestrator.executors.base import JobRequest
-    from tausweep.orchestrator.executors.slurm.executor import SlurmExecutor
-    from tausweep.orchestrator.sweep.resources import Resources
-
-    record: dict[str, Any] = read_record(layout.job(job_id), "details")
-    resources = Resources.parse(record["details"]["resources"])
+    layout = StoreLayout(Path(job.store))
+    record = read_job(layout, job.job_id)
+    resources = Resources.parse(SlurmDetails.model_validate(record.details).resources)
     configuration = os.environ.get("SLURM_CONF")
     with clean_env():  # what this job was given must not be what the next one asks for
         if configuration is not None:
             os.environ["SLURM_CONF"] = configuration
-        handle = SlurmExecutor().submit([JobRequest(job_id=job_id, layout=layout, resources=resources)])[0]
-    write_record(layout.job(job_id), record | {"details": handle.details})
-    print(f"job {job_id}: goes on as {handle.details['slurm_id']}", flush=True)  # noqa: T201
+        details = submit_array([job], resources)[0]
+    write_job(layout, record.model_copy(update={"details": details.model_dump()}))
+    print(f"job {job.job_id}: goes on as {details.slurm_id}", flush=True)  # noqa: T201

@@ -22,6 +22,8 @@ from tests.unit.orchestrator.finished_store import finish, prepared, refused, ru
 class Scheduler:
     """Executes what it is given at once."""
 
+    name = "slurm"
+    supervised = False
     array_tasks: int = 100
     jobs: int | None = None
     submitted: int = 0
@@ -32,13 +34,20 @@ class Scheduler:
             for line in request.layout.job_runs(request.job_id).read_text().splitlines():
                 finish(RunDirectory(Path(line)))
                 self.submitted += 1
-            details = {"slurm_id": request.job_id, "array": 1, "parallel": None, "output": "/nowhere",
+            details = {"slurm_id": request.job_id, "array": "1", "parallel": 1, "output": "/nowhere", "user": "me",
+                       "submitted": 1.0, "resources": {},
                        "dashboard": "http://nowhere", "submission_id": request.job_id}  # fmt: skip
             handles.append(Handle(executor="slurm", job_id=request.job_id, details=details))
         return handles
 
     def alive(self, handles: Sequence[Handle]) -> list[bool | None]:
         return [False for _ in handles]
+
+    def job_name(self, handle: Handle) -> str:
+        return handle.job_id
+
+    def at_once(self, handles: Sequence[Handle]) -> int:
+        return len(handles)
 
     def words(self, handles: Sequence[Handle]) -> list[str | None]:
         return [None for _ in handles]

@@ -15,6 +15,7 @@ from tausweep.orchestrator.execution.submission import cut, feed, open_runs
 from tausweep.orchestrator.execution.watching import canary, watch_jobs
 from tausweep.orchestrator.executors.base import Handle, JobRequest
 from tausweep.orchestrator.executors.job_records import cancel_jobs, given_jobs
+from tausweep.orchestrator.executors.slurm.executor import SlurmExecutor
 from tausweep.orchestrator.plan.plan import Plan, with_jobs
 from tausweep.orchestrator.sweep.resources import Resources
 from tausweep.storage.attempts.records import last_attempt
@@ -44,9 +45,12 @@ class Site:
         array = len(self.submissions)
         details = {
             "slurm_id": "",
-            "array": array,
-            "parallel": requests[0].resources.workers,
+            "array": str(array),
+            "parallel": requests[0].resources.workers or len(requests),
+            "user": "me",
+            "submitted": 1.0,
             "output": "/nowhere",
+            "resources": {},
         }
         return [
             Handle(
@@ -57,6 +61,16 @@ class Site:
 
     def alive(self, handles: Sequence[Handle]) -> list[bool | None]:
         return [None if self.silent else h.details["slurm_id"] not in self.gone for h in handles]
+
+    @property
+    def supervised(self) -> bool:
+        return self.name == "local"
+
+    def job_name(self, handle: Handle) -> str:
+        return str(handle.details["slurm_id"])
+
+    def at_once(self, handles: Sequence[Handle]) -> int:
+        return SlurmExecutor().at_once(handles)
 
     def words(self, handles: Sequence[Handle]) -> list[str | None]:
         return [None if self.silent else self.word for _ in handles]
@@ -71,7 +85,13 @@ class Site:
 @pytest.fixture
 def site(monkeypatch) -> Site:
     made = Site()
-    monkeypatch.setattr("tausweep.orchestrator.executors.registry.executor_of", lambda name: made)
+
+    def executor_of(name: str) -> Site:
+        same = replace(made)
+        same.name = name
+        return same
+
+    monkeypatch.setattr("tausweep.orchestrator.executors.registry.executor_of", executor_of)
     monkeypatch.setattr("tausweep.orchestrator.execution.watching.POLL_SECONDS", 0.0)
     return made
 

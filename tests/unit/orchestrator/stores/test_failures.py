@@ -141,7 +141,14 @@ def give(store, run, output):
     store.job_runs("tiny-1-0").parent.mkdir(parents=True, exist_ok=True)
     store.job_runs("tiny-1-0").write_text(f"{run.path}\n")
     write_record(
-        store.job("tiny-1-0"), {"sweep": "tiny", "executor": "slurm", "details": {"output": str(output)}}
+        store.job("tiny-1-0"),
+        {
+            "sweep": "tiny",
+            "submitted": 1.0,
+            "executor": "slurm",
+            "job_id": "tiny-1-0",
+            "details": {"output": str(output)},
+        },
     )
 
 
