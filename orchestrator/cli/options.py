@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tausweep.storage.errors import InputError
 from tausweep.storage.files.object_store import location
 
 if TYPE_CHECKING:
@@ -78,15 +77,3 @@ def planned(file: str, overrides: Sequence[str] | None, layout: StoreLayout, *, 
 
     with console.console.status("planning"):
         return selection.planned(file, overrides, layout, jobs=jobs)
-
-
-def require_use(executor: str, options: dict[str, object], *executors: str) -> None:
-    """Check that options are of use to an executor.
-
-    Raises:
-        InputError: one is given that only other executors know.
-    """
-    given = [name for name, value in options.items() if value]
-    if given and executor not in executors:
-        told = " or ".join(executors)
-        raise InputError(f"{given[0]}: only with --executor {told}; {executor} has no use for it")

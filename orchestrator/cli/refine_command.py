@@ -24,7 +24,7 @@ from tausweep.orchestrator.cli.options import (
 from tausweep.storage.errors import InputError, nearest
 
 if TYPE_CHECKING:
-    from tausweep.orchestrator.execution.site import ExecutionSite
+    from tausweep.orchestrator.execution.site import Site
     from tausweep.orchestrator.plan.plan import Plan
     from tausweep.orchestrator.refinement.boundary_state import State
     from tausweep.orchestrator.refinement.loop import Loop
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Batch = Annotated[
     int | None,
-    typer.Option("--batch", min=1, help="With --auto: runs a round; a run a condition by default."),
+    typer.Option("--batch", min=1, help="With --auto: runs per round (default: one per condition)."),
 ]
 
 
@@ -109,9 +109,7 @@ def refine(
     options = parse_options(k, criteria, isotonic=False)
     layout = access.open_store(store)
     plan = selection.stored(sweep, layout, where)
-    site = _site(executor or plan.executor, profile, layout) if auto else None
-    state = boundary_state.look(plan, layout, options, tau)
-    if site is not None and out is not None:
+    if auto and out is not None:
         loop = refinement_loop.Loop(
             layout=layout,
             options=options,
@@ -120,10 +118,11 @@ def refine(
             width=width,
             largest_n=largest_n,
             early_stop=early_stop,
-            site=site,
+            site=_site(executor or plan.executor, profile, layout),
         )
-        _around(loop, plan, state, runs, batch)
+        _go_round(loop, plan, boundary_state.look(plan, layout, options, tau), runs, batch)
         return
+    state = boundary_state.look(plan, layout, options, tau)
     proposals, points = refinement_loop.next_points(state, plan, runs, width, largest_n)
     if out is not None and points:
         sweep_text.write_points(layout, sweep_text.parent_file(plan), out, points)
@@ -137,8 +136,8 @@ def refine(
 def _require_auto(auto: bool, out: Path | None, loop_only: Mapping[str, object], *, as_json: bool) -> None:
     """Refuse options that do not go together."""
     if not auto:
-        if given := [name for name, value in loop_only.items() if value]:
-            raise InputError(f"{given[0]}: only with --auto")
+        if useless := [name for name, value in loop_only.items() if value]:
+            raise InputError(f"{useless[0]}: only with --auto")
         return
     if out is None:
         raise InputError("--auto: give --out FILE, the sweep file that the runs are written into")
@@ -148,26 +147,23 @@ def _require_auto(auto: bool, out: Path | None, loop_only: Mapping[str, object],
         )
 
 
-def _site(executor: str, profile: str | None, layout: StoreLayout) -> ExecutionSite:
+def _site(executor: str, profile: str | None, layout: StoreLayout) -> Site:
     """Where a loop executes; refused before anything is written."""
-    from tausweep.orchestrator.cli import options
-    from tausweep.orchestrator.execution.site import ExecutionSite
-    from tausweep.orchestrator.executors import registry
+    from tausweep.orchestrator.execution.site import SiteOptions, site_of
     from tausweep.orchestrator.stores import access
 
-    registry.require_executor(executor)
-    options.require_use(executor, {"--profile": profile}, "slurm")
+    site = site_of(executor, layout, SiteOptions(profile=profile))
     access.require_writable(layout)
-    return ExecutionSite(layout=layout, executor=executor, profile=profile)
+    return site
 
 
-def _around(loop: Loop, plan: Plan, state: State, most: int, batch: int | None) -> None:
-    """Go around until n* is narrow, showing each round.
+def _go_round(loop: Loop, plan: Plan, state: State, most: int, batch: int | None) -> None:
+    """Execute what is proposed and look again until n* is narrow, showing each round.
 
     Raises:
         typer.Exit: 130 if it was stopped.
     """
-    from tausweep.orchestrator.execution.local_site import EXIT_INTERRUPTED
+    from tausweep.orchestrator.execution.site import EXIT_INTERRUPTED
     from tausweep.orchestrator.refinement import tables as refinement_tables
     from tausweep.orchestrator.sweep.file import read_sweep
     from tausweep.orchestrator.terminal import console

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,46 +53,20 @@ def submit(
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Execute a sweep in the background and return at once."""
-    from tausweep.orchestrator.cli import options
-    from tausweep.orchestrator.execution import local_site, ray_site, run_states, slurm_site
-    from tausweep.orchestrator.executors import registry
+    from tausweep.orchestrator.cli.options import planned
+    from tausweep.orchestrator.execution.site import SiteOptions, site_of
     from tausweep.orchestrator.stores import access
-    from tausweep.orchestrator.terminal import console, plan_tables
 
-    registry.require_executor(executor)
-    options.require_use(executor, {"--profile": profile, "--dry-run": dry_run, "--canary": canary}, "slurm")
-    options.require_use(executor, {"--watch": watch}, "slurm", "ray")
-    options.require_use(executor, {"--address": address}, "ray")
     layout = access.open_store(store)
+    options = SiteOptions(profile=profile, dry_run=dry_run, canary=canary, watch=watch, address=address)
+    site = site_of(executor, layout, options)
     access.require_writable(layout)
-    made = options.planned(file, overrides, layout, jobs=True)
-    if executor == "slurm":
-        made = replace(slurm_site.on_site(made, layout, profile), executor=executor)
-        if dry_run:
-            slurm_site.print_dry_run(made, layout)
-            return
-        prepare(made, layout)
-        slurm_site.submit(made, layout, canary=canary, watch=watch)
+    plan = site.place(planned(file, overrides, layout, jobs=True))
+    if dry_run:
+        site.preview(plan)
         return
-    if executor == "ray":
-        made = replace(ray_site.on_cluster(made, address), executor=executor)
-        prepare(made, layout)
-        ray_site.submit(made, layout, watch=watch)
-        return
-    made.resources.worker_count(
-        len(made.runs)
-    )  # refuses what this machine has not, before anything is written
-    prepare(made, layout)
-    todo = run_states.todo(run_states.settled(made, layout))
-    if not todo:
-        console.console.print(f"{made.sweep}: nothing to do; {plan_tables.summary(made)}")
-        return
-    job_id, pid = local_site.detach(made.sweep, layout)
-    console.console.print(
-        f"{made.sweep}: {len(todo)} runs submitted to this machine, job {job_id} (pid {pid})\n"
-        f"output: {layout.job_log(job_id)}\nfollow with: tausweep status {made.sweep} --watch --store {store}",
-        soft_wrap=True,
-    )
+    prepare(plan, layout)
+    site.submit(plan)
 
 
 def resume(
@@ -113,9 +86,9 @@ def resume(
 
     Lost are runs whose worker was killed. Runs that failed by themselves are taken up only with --failed.
     """
-    from tausweep.orchestrator.cli import options
-    from tausweep.orchestrator.execution import local_site, ray_site, run_states, slurm_site
     from tausweep.orchestrator.execution import prepare as execution_prepare
+    from tausweep.orchestrator.execution import run_states
+    from tausweep.orchestrator.execution.site import SiteOptions, site_of
     from tausweep.orchestrator.executors import registry
     from tausweep.orchestrator.stores import access, selection
     from tausweep.orchestrator.terminal import console
@@ -123,29 +96,17 @@ def resume(
     layout = access.open_store(store)
     if executor is not None:
         registry.require_executor(executor)
-    made = selection.stored(sweep, layout, where, jobs=True)
-    executor = executor or made.executor
-    registry.require_executor(executor)
-    options.require_use(executor, {"--profile": profile}, "slurm")
-    options.require_use(executor, {"--watch": watch}, "slurm", "ray")
-    options.require_use(executor, {"--address": address}, "ray")
-    made = replace(made, executor=executor)
-    if executor == "slurm":
-        made = slurm_site.on_site(made, layout, profile, stored=True)
-    if executor == "ray":
-        made = ray_site.on_cluster(made, address)
-    execution_prepare.remember_executor(made, layout)
+    plan = selection.stored(sweep, layout, where, jobs=True)
+    options = SiteOptions(profile=profile, watch=watch, address=address)
+    site = site_of(executor or plan.executor, layout, options)
+    plan = site.place(plan, stored=True)
+    execution_prepare.remember_executor(plan, layout)
     states = ("cancelled", "failed") if failed else ("cancelled",)
-    chosen = [r for r in made.runs if r.status.state in states or r.status.failure == "lost_worker"]
+    chosen = [r for r in plan.runs if r.status.state in states or r.status.failure == "lost_worker"]
     # A minute, where workers of other machines are silent.
     with console.console.status("looking for heartbeats"):
         run_states.reopen([layout.run(run.run_id) for run in chosen])
-    if executor == "slurm":
-        slurm_site.submit(made, layout, canary=False, watch=watch)
-    elif executor == "ray":
-        ray_site.submit(made, layout, watch=watch)
-    else:
-        local_site.execute(made, layout)
+    site.resume(plan)
 
 
 def cancel(sweep: SweepName, where: Where = None, store: Store = DEFAULT_STORE) -> None:
@@ -159,22 +120,22 @@ def cancel(sweep: SweepName, where: Where = None, store: Store = DEFAULT_STORE) 
     from tausweep.orchestrator.terminal import console
 
     layout = access.open_store(store)
-    made = selection.stored(sweep, layout, where, jobs=True)
-    chosen = [run for run in made.runs if run.status.state not in ("succeeded", "cancelled")]
+    plan = selection.stored(sweep, layout, where, jobs=True)
+    chosen = [run for run in plan.runs if run.status.state not in ("succeeded", "cancelled")]
     for run in chosen:
         run_states.cancel(layout.run(run.run_id))
-    console.console.print(f"{made.sweep}: {len(chosen)} of {len(made.runs)} runs cancelled")
-    jobs = job_records.cancel_jobs(made.sweep, layout)
+    console.console.print(f"{plan.sweep}: {len(chosen)} of {len(plan.runs)} runs cancelled")
+    jobs = job_records.cancel_jobs(plan.sweep, layout)
     if jobs:
-        console.console.print(f"{jobs} jobs of a scheduler that have no other run cancelled")
+        console.console.print(f"cancelled {jobs} scheduler jobs that had nothing left to run")
 
 
-def prepare(made: Plan, layout: StoreLayout) -> None:
+def prepare(plan: Plan, layout: StoreLayout) -> None:
     """Write what workers need, with progress."""
     from tausweep.orchestrator.execution import prepare as execution_prepare
     from tausweep.orchestrator.terminal import plan_tables
     from tausweep.orchestrator.terminal import progress as terminal_progress
 
-    plan_tables.print_remarks(made)
+    plan_tables.print_remarks(plan)
     with terminal_progress.counting("preparing images") as progress:
-        execution_prepare.prepare(made, layout, progress)
+        execution_prepare.prepare(plan, layout, progress)

@@ -39,15 +39,15 @@ def run(file: SweepFile, overrides: Overrides = None, store: Store = DEFAULT_STO
 
     Ctrl-C leaves a sweep that the same command continues.
     """
-    from tausweep.orchestrator.execution import local_site
+    from tausweep.orchestrator.execution.site import site_of
     from tausweep.orchestrator.stores import access
 
     layout = access.open_store(store)
     access.require_writable(layout)
-    plan = planned(file, overrides, layout)
-    plan.resources.worker_count(len(plan.runs))  # refuses what this machine lacks, before anything is written
+    site = site_of("local", layout)
+    plan = site.place(planned(file, overrides, layout))
     prepare(plan, layout)
-    local_site.execute(plan, layout)
+    site.resume(plan)
 
 
 def execute(sweep: SweepName, store: Store = DEFAULT_STORE) -> None:

@@ -1,4 +1,4 @@
-"""Executing a plan on this machine, with progress and an exit code: what `run`, `resume` and `submit` share."""
+"""This machine: sweeps that are executed in the background, or here with progress and an exit code."""
 
 from __future__ import annotations
 
@@ -6,13 +6,47 @@ import subprocess
 import sys
 import uuid
 
-import typer
-
 from tausweep.orchestrator.execution import local_pool, run_states
+from tausweep.orchestrator.execution.site import Site, Update, report_end, stopped_with
+from tausweep.orchestrator.executors.local import LocalExecutor
 from tausweep.orchestrator.plan.plan import Plan
+from tausweep.orchestrator.sweep.resources import Resources
 from tausweep.orchestrator.terminal import console, plan_tables, progress
 from tausweep.storage.files.local_copies import local_log
 from tausweep.storage.layout import StoreLayout
+
+
+class LocalSite(Site):
+    """This machine."""
+
+    executor = LocalExecutor
+
+    def resources(self, plan: Plan, *, stored: bool) -> Resources:  # noqa: ARG002 - the same for both
+        """The plan's own, if this machine has as many cores."""
+        plan.resources.require_cores(len(plan.runs))
+        return plan.resources
+
+    def submit(self, plan: Plan) -> None:
+        """Leave a process behind that executes what is to do."""
+        todo = run_states.todo(run_states.settled(plan, self.layout))
+        if not todo:
+            console.console.print(f"{plan.sweep}: nothing to do; {plan_tables.summary(plan)}")
+            return
+        job_id, pid = detach(plan.sweep, self.layout)
+        console.console.print(
+            f"{plan.sweep}: {len(todo)} runs submitted to this machine, job {job_id} (pid {pid})\n"
+            f"output: {self.layout.job_log(job_id)}\n"
+            f"follow with: tausweep status {plan.sweep} --watch --store {self.layout.root}",
+            soft_wrap=True,
+        )
+
+    def resume(self, plan: Plan) -> None:
+        """Execute what is to do here and now."""
+        execute(plan, self.layout)
+
+    def carry_out(self, plan: Plan, update: Update) -> Plan:
+        """Execute what is to do by worker processes."""
+        return local_pool.execute(plan, self.layout, update)
 
 
 def detach(sweep: str, layout: StoreLayout) -> tuple[str, int]:
@@ -22,9 +56,10 @@ def detach(sweep: str, layout: StoreLayout) -> tuple[str, int]:
         The job's id, which names its log, and the pid of the process that watches over the workers.
     """
     job_id = f"{sweep}-{uuid.uuid4().hex[:8]}"
+    command = ["-P", "-m", "tausweep", "execute", sweep, "--store", str(layout.root.resolve())]
     with local_log(layout.job_log(job_id)).open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tausweep", "execute", sweep, "--store", str(layout.root.resolve())],
+            [sys.executable, *command],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -33,36 +68,16 @@ def detach(sweep: str, layout: StoreLayout) -> tuple[str, int]:
     return job_id, process.pid
 
 
-EXIT_INTERRUPTED = 130
-
-
-def execute(made: Plan, layout: StoreLayout) -> None:
+def execute(plan: Plan, layout: StoreLayout) -> None:
     """Execute with progress, and say how it ended: exit code 0, 1 if a run failed, 130 if stopped."""
-    made = run_states.settled(made, layout)
-    todo = run_states.todo(made)
+    plan = run_states.settled(plan, layout)
+    todo = run_states.todo(plan)
     if todo:
-        workers = made.resources.worker_count(len(todo))
+        workers = plan.resources.worker_count(len(todo))
         console.console.print(
-            f"{made.sweep}: {len(todo)} of {len(made.runs)} runs to do, {workers} workers, store {layout.root}",
+            f"{plan.sweep}: {len(todo)} of {len(plan.runs)} runs to do, {workers} workers, store {layout.root}",
         )
-        try:
-            with progress.ProgressView(made) as view:
-                made = local_pool.execute(made, layout, view.update)
-        except KeyboardInterrupt:
-            console.console.print(
-                f"stopped; the same command, or `tausweep resume {made.sweep}`, goes on from here"
-            )
-            raise typer.Exit(EXIT_INTERRUPTED) from None
-    report_end(made, layout)
-
-
-def report_end(made: Plan, layout: StoreLayout) -> None:
-    """Say how a sweep stands that nobody executes any more.
-
-    Raises:
-        typer.Exit: 1 if a run failed.
-    """
-    console.console.print(f"{made.sweep}: {plan_tables.summary(made)}")
-    if made.count("failed"):
-        console.console.print(f"see why: tausweep logs {made.sweep} --failed --store {layout.root}")
-        raise typer.Exit(1)
+        words = f"stopped; the same command, or `tausweep resume {plan.sweep}`, goes on from here"
+        with stopped_with(words), progress.ProgressView(plan) as view:
+            plan = local_pool.execute(plan, layout, view.update)
+    report_end(plan, layout)

@@ -1,14 +1,46 @@
-"""The executors by name."""
+"""The back-ends by name: to add one is a line here and a module, which holds its executor and its site.
+
+Back-ends are named by where they lie, not imported: what one needs is loaded once it is chosen, and a site stands above
+this room, for it knows plans.
+"""
 
 from __future__ import annotations
 
+import importlib
 from functools import cache
+from typing import Protocol, cast
 
 from tausweep.orchestrator.executors.base import Executor
-from tausweep.orchestrator.executors.local import LocalExecutor
 from tausweep.storage.errors import InputError, nearest
 
-EXECUTORS = ("local", "slurm", "ray")
+BACK_ENDS = {
+    "local": "tausweep.orchestrator.execution.local_site:LocalSite",
+    "slurm": "tausweep.orchestrator.execution.slurm_site:SlurmSite",
+    "ray": "tausweep.orchestrator.execution.ray_site:RaySite",
+}
+"""Name → where its site is (see `orchestrator.execution.site.Site`), which names its executor."""
+
+
+class BackEnd(Protocol):
+    """What this room knows of a site's class, see `orchestrator.execution.site.Site`."""
+
+    requires: str | None
+
+    @staticmethod
+    def executor() -> Executor:
+        """Make an executor."""
+
+
+def back_end(name: str) -> BackEnd:
+    """The site's class of a back-end.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    if name not in BACK_ENDS:
+        raise InputError(f"--executor {name}: {nearest(name, BACK_ENDS)}")
+    module, _, class_name = BACK_ENDS[name].partition(":")
+    return cast(BackEnd, getattr(importlib.import_module(module), class_name))
 
 
 def require_executor(name: str) -> None:
@@ -17,30 +49,18 @@ def require_executor(name: str) -> None:
     Raises:
         InputError: there is none of this name, or a package that it needs is not installed.
     """
-    if name not in EXECUTORS:
-        raise InputError(f"--executor {name}: {nearest(name, EXECUTORS)}")
-    if name == "ray":
-        from tausweep.orchestrator.executors.ray.cluster import require_ray
-
-        require_ray()
-    if name == "slurm":
-        try:
-            import submitit  # noqa: F401 - looked for before anything is written
-        except ImportError as error:
-            raise InputError(
-                "--executor slurm: needs a package that is not installed: pip install 'tausweep[slurm]'"
-            ) from error
+    module = back_end(name).requires
+    if module is None:
+        return
+    try:
+        importlib.import_module(module)  # before anything is written
+    except ImportError as error:
+        raise InputError(
+            f"--executor {name}: needs a package that is not installed: pip install 'tausweep[{name}]'"
+        ) from error
 
 
 @cache
 def executor_of(name: str) -> Executor:
     """The executor of a name, one object a process: it remembers what its scheduler said."""
-    if name == "local":
-        return LocalExecutor()
-    if name == "ray":
-        from tausweep.orchestrator.executors.ray.executor import RayExecutor
-
-        return RayExecutor()
-    from tausweep.orchestrator.executors.slurm.executor import SlurmExecutor
-
-    return SlurmExecutor()
+    return back_end(name).executor()

@@ -5,14 +5,15 @@ Called by the command line, which says where runs are executed. What is proposed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from tausweep.orchestrator.analysis.runs.options import ResolverOptions
 from tausweep.orchestrator.analysis.tables import read_tables
 from tausweep.orchestrator.execution import prepare, run_states
+from tausweep.orchestrator.execution.site import Site
 from tausweep.orchestrator.plan.plan import Plan, make_plan
 from tausweep.orchestrator.refinement.boundary_state import State, look
 from tausweep.orchestrator.refinement.proposals import Proposal, propose
@@ -42,18 +43,8 @@ def answered(plan: Plan, layout: StoreLayout, options: ResolverOptions) -> list[
     return [
         run.run_id
         for run in result.runs
-        if (found := run.crossings.get(criterion)) and found.censored != "right"
+        if (crossing := run.crossings.get(criterion)) and crossing.censored != "right"
     ]
-
-
-class Site(Protocol):
-    """Where the runs of a loop are executed: this machine, or a scheduler."""
-
-    def place(self, plan: Plan) -> Plan:
-        """The plan with its executor and what that needs to know; refuses what can't be executed there."""
-
-    def execute(self, plan: Plan, watch: Callable[[Plan], None]) -> Plan:
-        """Execute what is to do of a plan, calling `watch` now and then, and give it back as it ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +80,7 @@ class Loop:
             plan: the stored sweep.
             state: of it.
             most: runs in all.
-            batch: runs a round; by default one for every condition that is not narrow yet.
+            batch: runs per round; by default one for every condition that is not narrow yet.
 
         Raises:
             TausweepError: a run failed; see the store.

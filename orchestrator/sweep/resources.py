@@ -56,6 +56,14 @@ class Resources(WorkerResources):
             first = error.errors()[0]
             raise SettingError(str(first["loc"][0]), first["input"], first["msg"]) from error
 
+    def require_cores(self, runs: int) -> None:
+        """Check that this machine has the cores for so many runs.
+
+        Raises:
+            SettingError: runs of several processes need more than there are.
+        """
+        self.worker_count(runs)
+
     def worker_count(self, runs: int) -> int:
         """Workers to start for so many runs on this machine.
 

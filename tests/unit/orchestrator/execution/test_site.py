@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from tausweep.orchestrator.execution import ray_site
-from tausweep.orchestrator.execution.site import ExecutionSite
+from tausweep.orchestrator.execution.site import site_of
 from tausweep.orchestrator.executors.base import Handle, JobRequest
 from tausweep.orchestrator.plan.plan import stored_plan
 from tausweep.orchestrator.sweep.resources import Resources
@@ -71,7 +71,7 @@ def scheduler(monkeypatch) -> Scheduler:
 @pytest.mark.parametrize("executor", ["slurm", "ray"])
 def test_a_scheduler_is_given_the_runs_of_the_plan_and_waited_for(tmp_path, store, scheduler, executor):
     plan = prepared(write_sweep(tmp_path), store)
-    site = ExecutionSite(layout=store, executor=executor)
+    site = site_of(executor, store)
     part = replace(site.place(plan), runs=plan.runs[:3])
     seen = []
     ended = site.execute(part, seen.append)

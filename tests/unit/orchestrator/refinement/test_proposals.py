@@ -14,7 +14,7 @@ from tausweep.orchestrator.analysis.runs.curves import Condition
 from tausweep.orchestrator.analysis.runs.options import ResolverOptions
 from tausweep.orchestrator.analysis.statistics.boundary_posterior import BoundaryPosterior, DecidedRun
 from tausweep.orchestrator.execution import run_states
-from tausweep.orchestrator.execution.site import ExecutionSite
+from tausweep.orchestrator.execution.local_site import LocalSite
 from tausweep.orchestrator.refinement.boundary_state import look
 from tausweep.orchestrator.refinement.loop import Loop, next_points
 from tausweep.orchestrator.refinement.proposals import propose
@@ -366,7 +366,7 @@ def test_a_loop_that_is_stopped_says_how_to_go_on(measured, tmp_path, monkeypatc
     def interrupt(self, plan, watch):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ExecutionSite, "execute", interrupt)
+    monkeypatch.setattr(LocalSite, "execute", interrupt)
     done = run_command("refine", "tiny", "--auto", "-o", tmp_path / "child.yaml", store=measured.root)
     assert done.code == 130
     assert "`tausweep resume child` finishes what was begun" in done.out
