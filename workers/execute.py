@@ -21,10 +21,10 @@ from tausweep.storage.attempts.claims import begin_attempt, end_attempt
 from tausweep.storage.attempts.liveness import Watch
 from tausweep.storage.attempts.records import AttemptRecord, Claim
 from tausweep.storage.attempts.status import run_status
-from tausweep.storage.errors import ClaimLostError, StoreError
+from tausweep.storage.errors import ClaimLostError
 from tausweep.storage.files.local_copies import growing_log
-from tausweep.storage.files.object_store import io_errors
 from tausweep.storage.layout import RunDirectory
+from tausweep.storage.maintenance import MERGED_RUNS
 from tausweep.workers.checkpointing import CheckpointPolicy
 from tausweep.workers.context import AttemptContext
 from tausweep.workers.failures import describe
@@ -36,8 +36,6 @@ from tausweep.workers.ranks.team import Team
 from tausweep.workers.stop import StopFlag
 
 _POLL_SECONDS = 2.0
-MERGED_RUNS = 32
-"""So many runs a worker finishes before it merges their parts; fewer would make merged files that are small themselves."""
 _ALONE = Team()
 
 
@@ -92,14 +90,11 @@ def work(
 
 
 def _merge_parts(runs: Sequence[RunDirectory]) -> None:
-    from tausweep.storage.maintenance.compaction import compact  # loads DuckDB and pandas, for few workers
+    from tausweep.storage.maintenance.compaction import (
+        compact_in_passing,  # loads DuckDB and pandas, for few workers
+    )
 
-    expected: tuple[type[Exception], ...] = (StoreError, *io_errors())
-    # Questions must not slow down with the sweep's length until somebody thinks of `tausweep compact`.
-    try:
-        compact(runs[0].store, [run.run_id for run in runs])
-    except expected as error:  # nothing is lost: the parts stay, and what is wrong is said to who reads them
-        print(f"parts of finished runs were not merged: {error}", flush=True)  # noqa: T201 - into the job's log
+    compact_in_passing(runs)
 
 
 def _wait(stop: StopFlag, options: WorkerOptions) -> None:

@@ -45,6 +45,6 @@ def remember_executor(plan: Plan, layout: StoreLayout) -> None:
     """Keep with a stored sweep to which executor it is handed now, and with which resources."""
     path = layout.sweep(plan.sweep)
     record = read_record(path)
-    told = {"executor": plan.executor, "resources": plan.resources.model_dump(mode="json")}
-    if record | told != record:
-        write_record(path, record | told)
+    present = {"executor": plan.executor, "resources": plan.resources.model_dump(mode="json")}
+    if record | present != record:
+        write_record(path, record | present)

@@ -13,11 +13,10 @@ from tausweep.orchestrator.executors.job_records import GivenJob, given_jobs
 from tausweep.orchestrator.plan.plan import Plan, with_jobs
 from tausweep.storage.errors import TausweepError
 from tausweep.storage.layout import StoreLayout
-from tausweep.storage.maintenance.compaction import MERGED_RUNS, compact
+from tausweep.storage.maintenance import MERGED_RUNS
+from tausweep.storage.maintenance.compaction import compact
 
 POLL_SECONDS = 15.0
-
-
 _IDLE_JOBS = 3  # that end without having begun a run: the fault is not a run's
 
 
@@ -65,8 +64,8 @@ def canary(plan: Plan, layout: StoreLayout, executor: Scheduler, watch: Watcher)
     first = min(todo(plan), key=lambda run: run.cost_left)
     one = watch_jobs(replace(plan, runs=[first]), layout, executor, watch).runs[0]
     if one.status.state != "succeeded":
-        told = one.status.error or one.status.state
+        reason = one.status.error or one.status.state
         raise TausweepError(
-            f"the canary, run {one.run_id}, ended as {one.status.state}: {told}. Nothing else was submitted; see "
+            f"the canary, run {one.run_id}, ended as {one.status.state}: {reason}. Nothing else was submitted; see "
             f"`tausweep logs {one.run_id}`"
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +17,8 @@ import pyarrow as pa
 from tausweep.storage.attempts.status import run_status
 from tausweep.storage.errors import StoreError
 from tausweep.storage.files.atomic import publish_new, sync_folder
-from tausweep.storage.layout import TABLES, PartName, StoreLayout, TableName
+from tausweep.storage.files.object_store import io_errors
+from tausweep.storage.layout import TABLES, PartName, RunDirectory, StoreLayout, TableName
 from tausweep.storage.tables.parquet import (
     MergedFile,
     MergedRun,
@@ -33,13 +34,6 @@ from tausweep.storage.tables.record_tables import cuts_table
 from tausweep.storage.tables.scan import closed_connection, equal, literal, read_table
 from tausweep.storage.tables.schemas import KEYS, MERGED_ORDER, SCHEMAS
 
-# EMPTY
-
-
-MERGED_RUNS = 32
-"""So many runs finish before their parts are merged; see `workers.execute.MERGED_RUNS`."""
-
-
 _FILE_BYTES = 512 << 20  # of parts; a merged file is smaller, for it has one footer and longer pages
 _CHUNK_BYTES = 32 << 20  # of parts that are in memory at once
 _NAME_DIGITS = 20
@@ -52,6 +46,18 @@ class Compaction:
     table: TableName
     files: int
     parts: int
+
+
+def compact_in_passing(runs: Sequence[RunDirectory]) -> None:
+    """Merge the parts of runs that have finished, so that questions do not slow down with the sweep's length.
+
+    Where that fails nothing is lost: the parts stay, and whoever reads them is told what is wrong; here it is printed.
+    """
+    expected: tuple[type[Exception], ...] = (StoreError, *io_errors())
+    try:
+        compact(runs[0].store, [run.run_id for run in runs])
+    except expected as error:
+        print(f"parts of finished runs were not merged: {error}", flush=True)  # noqa: T201 - into the job's log
 
 
 def compact(layout: StoreLayout, run_ids: Iterable[str] | None = None) -> list[Compaction]:

@@ -35,12 +35,12 @@ def answer(call: Callable[[], T], *, seconds: float = ANSWER_SECONDS) -> T:
     Raises:
         TausweepError: it failed, or Ray did not answer within a while.
     """
-    found: list[T] = []
+    results: list[T] = []
     failed: list[BaseException] = []
 
     def ask() -> None:
         try:
-            found.append(call())
+            results.append(call())
         except BaseException as error:  # noqa: BLE001 - raised below, in the caller's thread
             failed.append(error)
 
@@ -48,8 +48,8 @@ def answer(call: Callable[[], T], *, seconds: float = ANSWER_SECONDS) -> T:
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(seconds)
-    if found:
-        return found[0]
+    if results:
+        return results[0]
     if not failed:
         raise TausweepError(f"Ray did not answer within {seconds:.0f} s")
     if isinstance(failed[0], TausweepError | KeyboardInterrupt | SystemExit):
@@ -86,8 +86,8 @@ def client(address: str | None) -> JobSubmissionClient:
     except InputError:
         raise
     except TausweepError as error:
-        told = address or next((os.environ[name] for name in _ADDRESSES if os.environ.get(name)), "auto")
-        raise InputError(f"--executor ray: no Ray cluster answers at {told}: {error}") from error
+        place = address or next((os.environ[name] for name in _ADDRESSES if os.environ.get(name)), "auto")
+        raise InputError(f"--executor ray: no Ray cluster answers at {place}: {error}") from error
 
 
 def require_ray() -> None:
@@ -135,10 +135,10 @@ def nodes(dashboard: str) -> list[Node]:
     def ask() -> list[Node]:
         from ray.util.state import list_nodes
 
-        found = list_nodes(address=dashboard, detail=True, limit=10_000, timeout=int(ANSWER_SECONDS))
+        states = list_nodes(address=dashboard, detail=True, limit=10_000, timeout=int(ANSWER_SECONDS))
         return [
             Node(name=node.node_ip, has=dict(node.resources_total or {}))
-            for node in found
+            for node in states
             if node.state == "ALIVE"
         ]
 
@@ -146,10 +146,10 @@ def nodes(dashboard: str) -> list[Node]:
         return answer(ask)
 
 
-def places(found: Sequence[Node], each: Mapping[str, float]) -> int:
+def places(nodes: Sequence[Node], each: Mapping[str, float]) -> int:
     """How many processes that need so much each the nodes hold at once."""
     return sum(
-        min(int(node.has.get(name, 0) / amount + 1e-6) for name, amount in each.items()) for node in found
+        min(int(node.has.get(name, 0) / amount + 1e-6) for name, amount in each.items()) for node in nodes
     )
 
 
@@ -159,8 +159,8 @@ def jobs(of: JobSubmissionClient) -> dict[str, JobDetails]:
     Raises:
         TausweepError: Ray does not answer.
     """
-    found: list[JobDetails] = answer(of.list_jobs)
-    return {job.submission_id: job for job in found if job.submission_id is not None}
+    known: list[JobDetails] = answer(of.list_jobs)
+    return {job.submission_id: job for job in known if job.submission_id is not None}
 
 
 def exposure(of: JobSubmissionClient) -> str | None:
@@ -211,7 +211,7 @@ def _authenticated(of: JobSubmissionClient) -> bool:
 
     def ask() -> str:
         # Older Ray has no such question, and no authentication.
-        told = requests.get(f"{of.get_address()}/api/authentication_mode", timeout=ANSWER_SECONDS)
-        return cast(str, told.json()["authentication_mode"]) if told.ok else "disabled"
+        reply = requests.get(f"{of.get_address()}/api/authentication_mode", timeout=ANSWER_SECONDS)
+        return cast(str, reply.json()["authentication_mode"]) if reply.ok else "disabled"
 
     return answer(ask) != "disabled"

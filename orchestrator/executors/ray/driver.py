@@ -25,10 +25,11 @@ from tausweep.orchestrator.sweep.resources import Resources
 from tausweep.storage.attempts.jobs import listed_runs
 from tausweep.storage.attempts.liveness import Watch
 from tausweep.storage.attempts.status import RunStatus, run_status
-from tausweep.storage.errors import StoreError, TausweepError
-from tausweep.storage.files.object_store import io_errors, location
+from tausweep.storage.errors import TausweepError
+from tausweep.storage.files.object_store import location
 from tausweep.storage.layout import RunDirectory, StoreLayout
-from tausweep.storage.maintenance.compaction import MERGED_RUNS, compact
+from tausweep.storage.maintenance import MERGED_RUNS
+from tausweep.storage.maintenance.compaction import compact_in_passing
 from tausweep.workers.stop import EXIT_REQUEUE
 
 IN_RAY = 1000
@@ -55,7 +56,7 @@ class Drive:
         runs: to be executed.
         start: see `Start`.
         at_once: tasks that Ray is given at a time.
-        size: runs a task.
+        size: runs per task.
     """
 
     runs: Sequence[RunDirectory]
@@ -159,8 +160,7 @@ class Drive:
                 self._finished.append(run)
             elif _open(status) and not self.stopped:
                 self._later.append(run)
-        if len(self._finished) >= MERGED_RUNS:
-            self._merge()
+        self._merge()
 
     def _count_fruitless(self, names: str, fault: str) -> None:
         self._given_up += 1
@@ -170,14 +170,9 @@ class Drive:
             raise TausweepError(f"tasks end before they begin a run: {fault}")
 
     def _merge(self) -> None:
-        expected: tuple[type[Exception], ...] = (StoreError, *io_errors())
-        if len(self._finished) < MERGED_RUNS:
-            return
-        try:
-            compact(self._finished[0].store, [run.run_id for run in self._finished])
-        except expected as error:  # nothing is lost: the parts stay, and readers are told what is wrong
-            print(f"parts of finished runs were not merged: {error}", flush=True)  # noqa: T201
-        self._finished.clear()
+        if len(self._finished) >= MERGED_RUNS:
+            compact_in_passing(self._finished)
+            self._finished.clear()
 
 
 def _open(status: RunStatus) -> bool:
@@ -199,15 +194,15 @@ def starter(request: JobRequest) -> Start:
     from tausweep.orchestrator.executors.ray import task as ray_task
 
     resources = request.resources
-    asked = parameters(resources)
+    task_options = parameters(resources)
     changes: dict[str, object] = {"wait": False}
-    if asked.get("num_gpus") is None:  # a GPU that Ray did not give is not to be used
+    if task_options.get("num_gpus") is None:  # a GPU that Ray did not give is not to be used
         changes["device"] = "cpu"
     options = worker_options(request).model_copy(update=changes).model_dump_json()
     if resources.processes == 1:
-        task = ray.remote(ray_task.execute).options(**asked, name=f"tausweep {request.job_id}")
+        task = ray.remote(ray_task.execute).options(**task_options, name=f"tausweep {request.job_id}")
         return lambda runs: task.remote(list(runs), options)
-    train = ray.remote(ray_task.train).options(num_cpus=0, max_retries=asked["max_retries"])
+    train = ray.remote(ray_task.train).options(num_cpus=0, max_retries=task_options["max_retries"])
     strategy = "SPREAD" if resources.ray.strategy == "SPREAD" else "PACK"
     files = str(request.layout.scheduler_files)
     return lambda runs: train.remote(
@@ -231,12 +226,12 @@ def at_once(resources: Resources) -> int:
     if resources.processes == 1:
         return IN_RAY
     # Each has processes of its own that only wait: two more than fit in keep the cluster full.
-    found = [
+    nodes = [
         Node(name=node["NodeName"], has=node["Resources"])
         for node in ray.nodes()  # type: ignore[no-untyped-call]
         if node["Alive"]
     ]
-    return places(found, bundle(resources)) // resources.processes + 2
+    return places(nodes, bundle(resources)) // resources.processes + 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

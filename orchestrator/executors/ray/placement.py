@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tausweep.orchestrator.executors.ray import cluster as ray_cluster
 from tausweep.orchestrator.sweep.resources import Resources
 from tausweep.storage.errors import SettingError
-
-if TYPE_CHECKING:
-    pass
 
 
 def parameters(resources: Resources) -> dict[str, Any]:
@@ -25,44 +22,48 @@ def parameters(resources: Resources) -> dict[str, Any]:
     Raises:
         SettingError: a combination that no task can have.
     """
-    asked = resources.ray
+    options = resources.ray
     if ":" in resources.device:
         raise SettingError("device", resources.device, "Ray says which GPU; write cuda, and ray.gpus")
-    if asked.gpus is not None and resources.device == "cpu":
-        raise SettingError("ray.gpus", asked.gpus, "device = cpu needs none")
-    if asked.gpus is None and resources.device == "cuda":
+    if options.gpus is not None and resources.device == "cpu":
+        raise SettingError("ray.gpus", options.gpus, "device = cpu needs none")
+    if options.gpus is None and resources.device == "cuda":
         raise SettingError("device", resources.device, "ray.gpus must say how many each process gets")
-    if asked.gpus is None and asked.accelerator is not None:
+    if options.gpus is None and options.accelerator is not None:
         raise SettingError(
-            "ray.accelerator", asked.accelerator, "ray.gpus must say how many each process gets"
+            "ray.accelerator", options.accelerator, "ray.gpus must say how many each process gets"
         )
-    if asked.gpus is not None and asked.gpus > 1:
-        raise SettingError("ray.gpus", asked.gpus, "a process computes on one; use processes for more")
-    if asked.gpus is not None and asked.gpus < 1 and resources.processes > 1:
-        raise SettingError("ray.gpus", asked.gpus, f"processes = {resources.processes} need a whole GPU each")
-    if resources.processes > 1 and asked.accelerator is not None:
-        raise SettingError("ray.accelerator", asked.accelerator, "only where a run is trained by one process")
-    wanted = {
-        "num_cpus": float(resources.threads) if asked.cpus is None else asked.cpus,
-        "num_gpus": asked.gpus,
-        "memory": asked.memory_bytes,
-        "resources": dict(asked.custom) or None,
-        "accelerator_type": asked.accelerator,
-        "scheduling_strategy": asked.strategy,
+    if options.gpus is not None and options.gpus > 1:
+        raise SettingError("ray.gpus", options.gpus, "a process computes on one; use processes for more")
+    if options.gpus is not None and options.gpus < 1 and resources.processes > 1:
+        raise SettingError(
+            "ray.gpus", options.gpus, f"processes = {resources.processes} need a whole GPU each"
+        )
+    if resources.processes > 1 and options.accelerator is not None:
+        raise SettingError(
+            "ray.accelerator", options.accelerator, "only where a run is trained by one process"
+        )
+    settings = {
+        "num_cpus": float(resources.threads) if options.cpus is None else options.cpus,
+        "num_gpus": options.gpus,
+        "memory": options.memory_bytes,
+        "resources": dict(options.custom) or None,
+        "accelerator_type": options.accelerator,
+        "scheduling_strategy": options.strategy,
         # An execution that Ray repeats is a try of ours: it ends with the last of them, and counts no further.
         "max_retries": resources.max_attempts - 1,
     }
-    return {name: value for name, value in wanted.items() if value is not None}
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def bundle(resources: Resources) -> dict[str, float]:
     """What each process of a run takes of a node, by Ray's names."""
     options = parameters(resources)
     named = {"CPU": options["num_cpus"], "GPU": options.get("num_gpus"), "memory": options.get("memory")}
-    found = {name: float(value) for name, value in named.items() if value is not None}
+    amounts = {name: float(value) for name, value in named.items() if value is not None}
     if resources.ray.accelerator is not None:
-        found[f"accelerator_type:{resources.ray.accelerator}"] = 0.001  # as Ray itself does
-    return found | resources.ray.custom
+        amounts[f"accelerator_type:{resources.ray.accelerator}"] = 0.001  # as Ray itself does
+    return amounts | resources.ray.custom
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,24 +91,24 @@ def require_place(resources: Resources) -> Site:
     each = bundle(resources)
     cluster = ray_cluster.client(resources.ray.address)
     dashboard = cluster.get_address()
-    found = ray_cluster.nodes(dashboard)
-    room = ray_cluster.places(found, each)
+    nodes = ray_cluster.nodes(dashboard)
+    room = ray_cluster.places(nodes, each)
     if room < resources.processes and resources.ray.fit == "present":
-        raise _no_place(resources, each, found, room)
+        raise _no_place(resources, each, nodes, room)
     return Site(dashboard=dashboard, places=room, warning=ray_cluster.exposure(cluster))
 
 
 def _no_place(
-    resources: Resources, each: dict[str, float], found: Sequence[ray_cluster.Node], room: int
+    resources: Resources, each: dict[str, float], nodes: Sequence[ray_cluster.Node], room: int
 ) -> SettingError:
-    has = f"the cluster has {'; '.join(map(str, found))}. Where an autoscaler brings more: ray.fit = later"
+    has = f"the cluster has {'; '.join(map(str, nodes))}. Where an autoscaler brings more: ray.fit = later"
     if room:
         problem = f"{ray_cluster.describe(each)} are needed for each, which there is for {room}; {has}"
         return SettingError("processes", resources.processes, problem)
     fields = {"CPU": "ray.cpus" if resources.ray.cpus is not None else "threads", "GPU": "ray.gpus"}
     fields |= {"memory": "ray.memory"}
     for name, amount in each.items():
-        if not ray_cluster.places(found, {name: amount}):
+        if not ray_cluster.places(nodes, {name: amount}):
             field = (
                 "ray.accelerator"
                 if name.startswith("accelerator_type:")

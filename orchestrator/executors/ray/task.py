@@ -76,23 +76,23 @@ class StopSign:
         await self._asked.wait()
 
 
-def _rank(given: dict[str, Any]) -> None:
+def _rank(order: dict[str, Any]) -> None:
     """What each of Ray Train's processes does: find its place in torchrun's words, and work."""
     import ray
 
     from tausweep.workers.__main__ import main
 
-    _require_store(given["runs"])
-    stop = StopFlag(given["wall_seconds"])
+    _require_store(order["runs"])
+    stop = StopFlag(order["wall_seconds"])
 
     def listen() -> None:
         try:
-            ray.get(given["stop"].asked.remote())
+            ray.get(order["stop"].asked.remote())
         finally:  # also if the sign is gone, with the task that holds it
             stop.stop_worker()
 
     threading.Thread(target=listen, daemon=True).start()
-    code = main([*given["runs"], "--options", given["options"]], stop)
+    code = main([*order["runs"], "--options", order["options"]], stop)
     # A rank that ended on an error has told rank 0, which must live to write it down.
     print(f"ended with code {code}", flush=True)  # noqa: T201
 
@@ -132,10 +132,10 @@ def train(
     actor: Any = ray.remote(num_cpus=0)(StopSign)
     sign = actor.remote()
     gpu = resources.get("GPU", 0) > 0
-    given = {"runs": list(runs), "options": options, "stop": sign, "wall_seconds": wall_seconds}
+    order = {"runs": list(runs), "options": options, "stop": sign, "wall_seconds": wall_seconds}
     trainer = TorchTrainer(
         _rank,
-        train_loop_config=given,
+        train_loop_config=order,
         torch_config=TorchConfig(
             backend="cpu:gloo,cuda:nccl" if gpu else "gloo", timeout_s=max(1, int(timeout_seconds))
         ),
@@ -171,13 +171,13 @@ def _fit(fit: Callable[[], object], ask: Callable[[], object]) -> bool:
         signal.signal(number, note)
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    told = False
+    passed_on = False
     while thread.is_alive():
         thread.join(_LOOK_SECONDS)
-        if asked.is_set() and not told:
-            told = True
+        if asked.is_set() and not passed_on:
+            passed_on = True
             ask()
     if failed:
         print(f"Ray Train: {failed[0]}", file=sys.stderr)  # noqa: T201 - into the job's log
         raise failed[0]
-    return told
+    return passed_on

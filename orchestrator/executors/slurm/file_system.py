@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 
 from tausweep.storage.errors import InputError
 from tausweep.storage.files.object_store import is_object
 from tausweep.storage.layout import StoreLayout
-
-if TYPE_CHECKING:
-    pass
 
 
 def require_shared(layout: StoreLayout) -> None:

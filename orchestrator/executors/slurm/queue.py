@@ -117,7 +117,7 @@ class Queue:
             return self._answers.get(user)
         self._asked[user] = self._clock()
         try:
-            told = ask(
+            output = ask(
                 "squeue", "--noheader", "--array", "--states=all", f"--user={user}", "--format=%i|%T|%r"
             )
         except TausweepError:
@@ -125,27 +125,27 @@ class Queue:
             self._answers.pop(user, None)
             return None
         self._silent[user] = 0
-        self._answers[user] = self._asked[user], _parse_queue(told)
+        self._answers[user] = self._asked[user], _parse_queue(output)
         return self._answers[user]
 
 
 def _parse_queue(text: str) -> dict[str, JobState]:
-    found = {}
+    jobs = {}
     for line in text.splitlines():
         job, state, reason = (part.strip() for part in line.split("|", 2))
-        told = reason if state == "PENDING" and reason not in ("None", "") else None
-        found[job] = JobState(state=state, reason=told)
-    return found
+        why = reason if state == "PENDING" and reason not in ("None", "") else None
+        jobs[job] = JobState(state=state, reason=why)
+    return jobs
 
 
 def ended(ids: Iterable[str]) -> dict[str, JobState]:
     """How jobs that are not in the queue any more ended, as far as accounting knows; empty where there is none."""
     wanted = sorted(set(ids))
-    found: dict[str, JobState] = {}
+    states: dict[str, JobState] = {}
     for start in range(0, len(wanted), _IDS_A_QUESTION):
         some = ",".join(wanted[start : start + _IDS_A_QUESTION])
         try:
-            told = ask(
+            output = ask(
                 "sacct",
                 "--allocations",
                 "--noheader",
@@ -154,11 +154,11 @@ def ended(ids: Iterable[str]) -> dict[str, JobState]:
                 "--format=JobID,State",
             )
         except TausweepError:  # accounting is off at many sites; our own records tell what matters
-            return found
-        for line in told.splitlines():
+            return states
+        for line in output.splitlines():
             job, _, state = line.partition("|")
-            found[job] = JobState(state=state.split(" ")[0])  # CANCELLED by 1234
-    return found
+            states[job] = JobState(state=state.split(" ")[0])  # CANCELLED by 1234
+    return states
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,10 +188,10 @@ def limits(account: str | None = None, qos: str | None = None) -> Limits:
     array_tasks = int(match[1]) if match else 1001
     user = getpass.getuser()
     try:
-        told = ask("scontrol", "show", "assoc_mgr", f"users={user}", "flags=assoc,qos")
+        output = ask("scontrol", "show", "assoc_mgr", f"users={user}", "flags=assoc,qos")
     except TausweepError:  # no accounting, or closed to users: sbatch will say
         return Limits(array_tasks=max(1, array_tasks), jobs=None)
-    return Limits(array_tasks=max(1, array_tasks), jobs=_room(told, user, account, qos))
+    return Limits(array_tasks=max(1, array_tasks), jobs=_room(output, user, account, qos))
 
 
 def _room(text: str, user: str, account: str | None, qos: str | None) -> int | None:
@@ -204,8 +204,8 @@ def _room(text: str, user: str, account: str | None, qos: str | None) -> int | N
                 continue
         elif not head.startswith(f"QOS={qos}("):
             continue
-        for found in _FIELD.finditer(block):
-            if found["name"] in ("MaxSubmitJobs", "GrpSubmitJobs") and found["limit"] not in (None, "N"):
-                rooms.append(int(found["limit"]) - int(found["used"]))
+        for match in _FIELD.finditer(block):
+            if match["name"] in ("MaxSubmitJobs", "GrpSubmitJobs") and match["limit"] not in (None, "N"):
+                rooms.append(int(match["limit"]) - int(match["used"]))
     # Without an account given, SLURM takes the default one, which may be any of these.
     return max(0, min(rooms)) if rooms else None
