@@ -158,3 +158,7 @@ def test_variables_are_passed_on_by_name_and_a_missing_one_is_said(monkeypatch):
 
 def test_ray_waits_longer_for_a_cancelled_job_than_the_job_for_its_checkpoints():
     assert int(environment(resources({"stop_seconds": 30}))["RAY_JOB_STOP_WAIT_TIME_S"]) > 30
+
+
+def test_what_lies_where_ray_was_started_is_not_imported():
+    assert environment(resources({}))["PYTHONSAFEPATH"] == "1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tausweep.orchestrator.executors.base import JobRequest, worker_arguments
-from tausweep.orchestrator.executors.slurm.array import budget, parameters
+from tausweep.orchestrator.executors.slurm.array import batch_script, budget, parameters
 from tausweep.orchestrator.executors.slurm.executor import slurm_job
 from tausweep.orchestrator.executors.slurm.file_system import require_shared
 from tausweep.orchestrator.sweep.resources import Resources
@@ -172,3 +173,12 @@ def test_a_job_runs_the_worker_s_entry_point_by_the_python_that_is_asked_for(sto
 def test_a_store_that_nodes_cannot_have_is_refused():
     with pytest.raises(InputError, match="need a folder that all nodes see"):
         require_shared(StoreLayout(location("s3://bucket/store")))
+
+
+def test_what_lies_where_a_job_was_submitted_is_not_imported(store: StoreLayout, tmp_path, monkeypatch):
+    srun = tmp_path / "srun"  # submitit looks for it, and does not call it
+    srun.write_text("#!/bin/sh\n")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    script = batch_script(store, resources({"time": "10"}), name="tiny", tasks=2)
+    assert f"{sys.executable} -P -u -m submitit.core._submit" in script
