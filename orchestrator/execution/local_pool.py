@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import FrameType
 
 from tausweep.orchestrator.execution.run_states import _POLL_SECONDS, refresh, todo
@@ -52,13 +52,14 @@ def execute(plan: Plan, layout: StoreLayout, watch: Watcher) -> Plan:
     runs = todo(plan)
     if not runs:
         return plan
+    between = _POLL_OBJECTS_SECONDS if is_object(layout.root) else _POLL_SECONDS
     crew = _Crew(plan, layout, runs)
-    with _signals_as_flag() as signalled:
+    with closing(crew.executor), _signals_as_flag() as signalled:
         crew.fill()
         looked = time.monotonic()
         while crew.watch_over():
-            time.sleep(_POLL_SECONDS)
-            if not is_object(layout.root) or time.monotonic() - looked > _POLL_OBJECTS_SECONDS:
+            crew.executor.wait(_POLL_SECONDS)
+            if time.monotonic() - looked >= between:  # less where a worker has ended, which is replaced first
                 looked = time.monotonic()
                 plan = refresh(plan, layout)
                 watch(plan)

@@ -95,14 +95,12 @@ def worker_arguments(request: JobRequest, *, parent: int | None = None) -> list[
         request: the job.
         parent: pid of the process with which the worker is to end, None if it is to outlive it.
     """
+    # -P: the working directory is the user's, and may hold a torch.py.
+    return ["-P", "-m", "tausweep.workers", *main_arguments(request, parent=parent)]
+
+
+def main_arguments(request: JobRequest, *, parent: int | None = None) -> list[str]:
+    """What the worker's `main` is given; the arguments are those of `worker_arguments`."""
     options = worker_options(request).model_copy(update={"parent": parent})
     listing = f"@{request.layout.job_runs(request.job_id)}"
-    # -P: the working directory is the user's, and may hold a torch.py.
-    return [
-        "-P",
-        "-m",
-        "tausweep.workers",
-        listing,
-        "--options",
-        options.model_dump_json(exclude_defaults=True),
-    ]
+    return [listing, "--options", options.model_dump_json(exclude_defaults=True)]

@@ -1,6 +1,7 @@
 """Executor on this machine: each job is a worker process of its own session, its output in the job's log.
 
-A worker ends when the process that submitted it does: an interrupted terminal leaves no training behind.
+Workers are forked from one process that has loaded torch, where that is safe (docs/adr/0013). A worker ends when the
+process that submitted it does: an interrupted terminal leaves no training behind.
 """
 
 from __future__ import annotations
@@ -9,57 +10,110 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from typing import BinaryIO
 
-from tausweep.orchestrator.executors.base import Handle, JobRequest, worker_arguments
+from tausweep.orchestrator.executors.base import Handle, JobRequest, main_arguments, worker_arguments
+from tausweep.orchestrator.executors.forked_workers import (
+    CannotForkError,
+    ForkedWorker,
+    ForkServer,
+    require_forkable,
+)
 from tausweep.storage.attempts.records import Process
 from tausweep.storage.errors import TausweepError
 from tausweep.storage.files.local_copies import local_log
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_Worker = subprocess.Popen[bytes] | ForkedWorker
 
 
 class LocalExecutor:
-    """Worker processes of this machine."""
+    """Worker processes of this machine, forked where that can be done and started one by one where it can't.
+
+    To be closed when no more jobs are submitted; workers that still run then stop with a checkpoint.
+    """
 
     name = "local"
     supervised = True
 
     def __init__(self) -> None:
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._workers: dict[str, _Worker] = {}
+        self._servers: dict[int, ForkServer] = {}
+        """By the threads of their workers, which libraries learn when they are loaded."""
+        self._not_forking: str | None = None
 
     def submit(self, requests: Sequence[JobRequest]) -> list[Handle]:
-        """Start a process for each job."""
+        """Start a process for each job; the first waits for torch to be loaded, some seconds."""
         return [self._start(request) for request in requests]
 
     def _start(self, request: JobRequest) -> Handle:
-        threads = dict.fromkeys(_THREAD_VARIABLES, str(request.resources.threads))
-        command = [sys.executable, *worker_arguments(request, parent=os.getpid())]
-        log = local_log(request.layout.job_log(request.job_id))
         try:
-            with log.open("ab") as output:
-                child = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=os.environ | threads,
-                    start_new_session=True,  # Ctrl-C reaches us alone; we tell the workers
-                )
+            with local_log(request.layout.job_log(request.job_id)).open("ab") as log:
+                worker, process = self._launch(request, log)
         except OSError as error:
             raise TausweepError(f"job {request.job_id}: the worker can't be started ({error})") from error
-        self._children[request.job_id] = child
-        details = Process.of(child.pid).model_dump(mode="json")
-        return Handle(executor=self.name, job_id=request.job_id, details=details)
+        self._workers[request.job_id] = worker
+        return Handle(executor=self.name, job_id=request.job_id, details=process.model_dump(mode="json"))
+
+    def _launch(self, request: JobRequest, log: BinaryIO) -> tuple[_Worker, Process]:
+        environment = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(request.resources.threads))
+        if self._not_forking is None:
+            try:
+                forked = self._fork(request, environment, log)
+            except CannotForkError as reason:
+                self._not_forking = str(reason)
+            else:
+                return forked, forked.process
+        log.write(f"workers are not forked, each loads torch by itself: {self._not_forking}\n".encode())
+        log.flush()
+        fresh = subprocess.Popen(
+            [sys.executable, *worker_arguments(request, parent=os.getpid())],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,  # Ctrl-C reaches us alone; we tell the workers
+        )
+        return fresh, Process.of(fresh.pid)
+
+    def _fork(self, request: JobRequest, environment: dict[str, str], log: BinaryIO) -> ForkedWorker:
+        require_forkable(environment)
+        threads = request.resources.threads
+        server = self._servers.get(threads)
+        if server is not None:
+            try:
+                return server.fork(main_arguments(request, parent=server.pid), log)
+            except CannotForkError:
+                if not server.gone:
+                    raise
+                server.close()  # it was killed: workers that it had forked are stopping
+        server = self._servers[threads] = ForkServer(environment, log)
+        return server.fork(main_arguments(request, parent=server.pid), log)
+
+    def wait(self, seconds: float) -> None:
+        """Return when a forked worker ends, or after so many seconds."""
+        live = [server for server in self._servers.values() if not server.gone]
+        if live:
+            live[0].wait(seconds)
+        else:
+            time.sleep(seconds)
+
+    def close(self) -> None:
+        """End the processes that fork workers."""
+        for server in self._servers.values():
+            server.close()
+        self._servers = {}
 
     def alive(self, handles: Sequence[Handle]) -> list[bool | None]:
         """Whether each process exists; None for a process of another machine."""
         return [self._alive(handle) for handle in handles]
 
     def _alive(self, handle: Handle) -> bool | None:
-        child = self._children.get(handle.job_id)
-        if child is not None:
-            return child.poll() is None
+        worker = self._workers.get(handle.job_id)
+        if worker is not None:
+            return worker.poll() is None
         process = _process(handle)
         return process.alive() if process.visible() else None
 
@@ -73,7 +127,7 @@ class LocalExecutor:
 
     def exit_code(self, handle: Handle) -> int | None:
         """Exit code of a job that this object started; negative for a signal; None while it runs."""
-        return self._children[handle.job_id].poll()
+        return self._workers[handle.job_id].poll()
 
     def cancel(self, handles: Sequence[Handle]) -> None:
         """Send SIGTERM: the worker checkpoints and ends."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -50,16 +51,23 @@ REFUSED = {
 
 @pytest.fixture(
     params=[
-        LocalExecutor,
-        pytest.param(SlurmExecutor, marks=pytest.mark.slurm),
-        pytest.param(RayExecutor, marks=pytest.mark.ray),
+        "local",
+        "local, not forking",
+        pytest.param("slurm", marks=pytest.mark.slurm),
+        pytest.param("ray", marks=pytest.mark.ray),
     ],
-    ids=["local", "slurm", "ray"],
 )
-def executor(request: pytest.FixtureRequest) -> Executor:
-    if request.param is RayExecutor:
-        request.getfixturevalue("ray_cluster")
-    return request.param()
+def executor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Executor]:
+    match request.param:
+        case "slurm":
+            yield SlurmExecutor()
+        case "ray":
+            request.getfixturevalue("ray_cluster")
+            yield RayExecutor()
+        case way:
+            monkeypatch.setenv("TAUSWEEP_FORK", "1" if way == "local" else "0")
+            with closing(LocalExecutor()) as local:
+                yield local
 
 
 @pytest.fixture

@@ -92,7 +92,10 @@ def start(
 def workers_of(process: psutil.Process) -> list[psutil.Process]:
     """The worker processes, or the ranks, that a process has started."""
     try:
-        return [child for child in process.children() if "workers" in child.cmdline()]
+        children = process.children()
+        servers = [child for child in children if "tausweep.workers.fork_server" in child.cmdline()]
+        forked = [worker for server in servers for worker in server.children()]
+        return forked + [child for child in children if "tausweep.workers" in child.cmdline()]
     except psutil.NoSuchProcess:
         return []
 

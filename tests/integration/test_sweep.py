@@ -44,6 +44,12 @@ def long_undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "runs"
 
 
+@pytest.fixture(params=["1", "0"], ids=["forked", "fresh"])
+def forking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the workers of this machine be forked, or each be started as a process of its own."""
+    monkeypatch.setenv("TAUSWEEP_FORK", request.param)
+
+
 def training(store: Path) -> list[psutil.Process]:
     """Worker processes that are past their first steps of a run of this store."""
     layout = StoreLayout(store)
@@ -62,6 +68,7 @@ def test_a_sweep_runs_to_its_end_and_a_second_run_does_nothing(undisturbed: Path
     assert sorted(undisturbed.rglob("*")) == before
 
 
+@pytest.mark.usefixtures("forking")
 def test_two_stores_of_one_sweep_are_bit_equal(undisturbed: Path, tmp_path: Path) -> None:
     run_command("run", write_sweep(tmp_path), "n=4", "resources.workers=1", store=tmp_path / "again")
     again = science(tmp_path / "again")
@@ -99,6 +106,7 @@ def test_the_parts_open_in_plain_pyarrow_pandas_and_duckdb(undisturbed: Path) ->
         assert counted == [(sum(pq.read_metadata(f).num_rows for f in files),)]
 
 
+@pytest.mark.usefixtures("forking")
 def test_kill_9_of_a_worker_costs_a_try_and_the_sweep_is_completed(
     long_undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -134,6 +142,7 @@ def test_a_run_that_loses_its_last_try_has_failed_until_somebody_asks_for_it(
     assert science(store) == science(long_undisturbed)
 
 
+@pytest.mark.usefixtures("forking")
 def test_workers_with_a_time_budget_are_started_again_until_all_is_done(tmp_path: Path) -> None:
     """A budget that is over at once leaves each worker one step."""
     store = tmp_path / "runs"
@@ -151,13 +160,14 @@ def test_workers_with_a_time_budget_are_started_again_until_all_is_done(tmp_path
     ]
 
 
+@pytest.mark.usefixtures("forking")
 def test_kill_9_of_the_orchestrator_then_resume_completes_the_sweep(
     long_undisturbed: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "runs"
     process = start("run", write_sweep(tmp_path, steps=LONG), FEW, store=store)
     wait_for(lambda: bool(training(store)))
-    workers = psutil.Process(process.pid).children()
+    workers = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.communicate()
     psutil.wait_procs(workers, timeout=30)
@@ -167,6 +177,34 @@ def test_kill_9_of_the_orchestrator_then_resume_completes_the_sweep(
     assert science(store) == science(long_undisturbed)
 
 
+def test_kill_9_of_the_process_that_forks_workers_costs_no_try(
+    long_undisturbed: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "runs"
+    process = start("run", write_sweep(tmp_path, steps=LONG), FEW, store=store)
+    wait_for(lambda: bool(training(store)))
+    (server,) = psutil.Process(process.pid).children()
+    server.kill()
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, output
+    assert science(store) == science(long_undisturbed)
+    ends = query(StoreLayout(store), "SELECT DISTINCT state FROM attempts ORDER BY state").to_pylist()
+    assert [row["state"] for row in ends] == ["preempted", "succeeded"]
+
+
+def test_workers_with_two_threads_are_bit_equal_forked_or_fresh(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores = []
+    for way in ("1", "0"):
+        monkeypatch.setenv("TAUSWEEP_FORK", way)
+        stores.append(tmp_path / way)
+        wide = ("n=4", "W=64", "resources.threads=2", "resources.workers=1")
+        run_command("run", write_sweep(tmp_path), *wide, store=stores[-1])
+    assert science(stores[0]) == science(stores[1])
+
+
+@pytest.mark.usefixtures("forking")
 def test_ctrl_c_leaves_a_sweep_that_the_same_command_continues(
     long_undisturbed: Path, tmp_path: Path
 ) -> None:

@@ -10,8 +10,7 @@ from typing import BinaryIO
 import pytest
 
 from tausweep.storage.files.atomic import publish
-from tausweep.workers.budget import MARGIN_SECONDS, Budget
-from tausweep.workers.stop import StopFlag
+from tausweep.workers.stop import MARGIN_SECONDS, Budget, StopFlag
 
 NUMBERS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 
