@@ -15,6 +15,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tausweep.orchestrator.execution.prepare import prepare
@@ -47,6 +49,19 @@ register_optimizer_step_post_hook(report)
 runpy.run_module("tausweep.workers", run_name="__main__", alter_sys=True)
 """
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@contextmanager
+def checked_out(commit: str) -> Iterator[Path]:
+    """A folder with the sources of an earlier commit."""
+    with tempfile.TemporaryDirectory() as name:
+        before = Path(name) / "before"
+        git = ["git", "-C", str(REPOSITORY), "worktree"]
+        subprocess.run([*git, "add", "--quiet", "--detach", str(before), commit], check=True)
+        try:
+            yield before
+        finally:
+            subprocess.run([*git, "remove", "--force", str(before)], check=True)
 
 
 def run_directories(folder: Path, model: str, count: int) -> list[str]:
@@ -88,14 +103,8 @@ def main() -> None:
     parser.add_argument("--against", default=BEFORE, metavar="COMMIT")
     parser.add_argument("--turns", type=int, default=5)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        before = Path(name) / "before"
-        git = ["git", "-C", str(REPOSITORY), "worktree"]
-        subprocess.run([*git, "add", "--quiet", "--detach", str(before), options.against], check=True)
-        try:
-            compare(Path(name), before, options.turns)
-        finally:
-            subprocess.run([*git, "remove", "--force", str(before)], check=True)
+    with tempfile.TemporaryDirectory() as name, checked_out(options.against) as before:
+        compare(Path(name), before, options.turns)
 
 
 if __name__ == "__main__":
