@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -127,26 +128,48 @@ def ray_cluster(
     return manage
 
 
-def _group(item: pytest.Item) -> tuple[int, str]:
-    """What runs one after the other on one worker of pytest-xdist, and when it begins: the longest first."""
-    if item.get_closest_marker("slurm"):
-        return 0, "slurm"
-    if item.get_closest_marker("ray"):
-        return 1, "ray"
-    return 2 if item.get_closest_marker("slow") else 3, str(item.path)
+_DAEMONS = {
+    name: re.compile(rf"tests/(integration/test_{name}\.py|contract/.*\[{name}\])")
+    for name in ("slurm", "ray")
+}
+"""Daemons that slow tests share, and the names of these tests, which also bear the daemon's marker."""
+
+
+def _group(nodeid: str) -> str:
+    """What runs one after the other on one worker of pytest-xdist: a module, or all tests of a daemon."""
+    return next(
+        (name for name, its in _DAEMONS.items() if its.match(nodeid)), nodeid.split("::", maxsplit=1)[0]
+    )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Whole modules to each worker, so that what a module shares is made once; SLURM's and Ray's tests to one each.
+
+    By names, as the process that schedules knows no markers (`--dist loadgroup` groups nothing with pytest 9.2).
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    config.option.loadscopereorder = False  # the order is that of pytest_collection_modifyitems
+    return ByGroup(config, log)
 
 
 def pytest_collection_modifyitems(config, items):
-    """Spread tests over the workers by module, which shares the module's stores, and by the daemons that they share."""
-    if not hasattr(config, "workerinput"):
-        return
-    groups = {item: _group(item) for item in items}
-    items.sort(key=lambda item: groups[item][0])
-    for item, (rank, name) in groups.items():
-        item.add_marker(pytest.mark.xdist_group(f"{rank} {name}"))
+    """With workers, what takes longest begins first: SLURM, Ray, modules with slow tests."""
+    if hasattr(config, "workerinput"):
+        slow = [_group(item.nodeid) for item in items if item.get_closest_marker("slow")]
+        rank = {group: place for place, group in enumerate(dict.fromkeys([*_DAEMONS, *slow]))}
+        items.sort(key=lambda item: rank.get(_group(item.nodeid), len(rank)))
 
 
 def pytest_runtest_setup(item):
+    if item.get_closest_marker("slow"):
+        marked = [name for name in _DAEMONS if item.get_closest_marker(name)]
+        assert marked == [name for name in _DAEMONS if _group(item.nodeid) == name], "see _DAEMONS"
     if item.get_closest_marker("ray") and importlib.util.find_spec("ray") is None:
         pytest.skip("Ray is not installed: pip install 'tausweep[ray]'")
     if item.get_closest_marker("slurm") and not slurm_answers():
