@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import resource
 import signal
 import subprocess
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -98,6 +100,22 @@ def test_where_no_folder_can_be_made_it_is_an_error_that_names_the_path(tmp_path
     with pytest.raises(OSError, match="file"):
         PUBLISHERS[name](tmp_path / "file" / "below", NEW)
     assert (tmp_path / "file").read_bytes() == OLD
+
+
+@publishers
+def test_a_file_is_synced_before_it_is_in_its_place_and_its_folder_after(tmp_path, name, monkeypatch):
+    target = tmp_path / "1.json"
+    synced = []
+    fsync = os.fsync
+
+    def watched(descriptor):
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        synced.append(("folder" if path == tmp_path else "file", target.exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    PUBLISHERS[name](target, NEW)
+    assert synced == [("file", False), ("folder", True)]
 
 
 CRASH = """
