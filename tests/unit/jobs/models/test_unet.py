@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import subprocess
 import sys
 
 import pytest
@@ -12,6 +12,7 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
 
+from tausweep.jobs.models import count
 from tausweep.jobs.models.build import count_parameters
 from tausweep.jobs.models.unet import build_unet
 from tausweep.jobs.spec import model as spec_model
@@ -115,13 +116,9 @@ def test_dropout_is_in_every_resnet_block():
     assert {block.dropout.p for block in modules(network, ResnetBlock2D)} == {0.25}
 
 
-def test_the_command_counts_parameters_from_json_to_json():
+def test_the_command_counts_parameters_from_json_to_json(monkeypatch, capsys):
+    """As a process of its own it is started by the plan, and its tests."""
     request = {"settings": unet().model_dump(mode="json"), "shape": [1, 8, 8]}
-    done = subprocess.run(
-        [sys.executable, "-m", "tausweep.jobs.models.count"],
-        input=json.dumps([request, request]),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert json.loads(done.stdout) == [count_parameters(unet(), (1, 8, 8))] * 2
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps([request, request])))
+    count.main()
+    assert json.loads(capsys.readouterr().out) == [count_parameters(unet(), (1, 8, 8))] * 2

@@ -8,7 +8,7 @@ import pytest
 
 from tausweep.orchestrator.execution.prepare import remember_executor
 from tausweep.orchestrator.plan.plan import stored_plan
-from tests.unit.orchestrator.finished_store import prepared, refused, run_command, write_sweep
+from tests.unit.orchestrator.finished_store import prepared, refused, run_command, write_specs, write_sweep
 
 
 @pytest.fixture
@@ -26,11 +26,13 @@ def test_an_executor_that_is_not_there_is_refused_before_anything_is_written(exe
     assert not store.root.exists()
 
 
-def test_ray_is_refused_where_there_is_none_before_anything_is_written(file, store):
+def test_ray_is_refused_where_there_is_none_before_anything_is_written(file, store, snapshot):
+    write_specs(file, store)  # so that p is known
+    before = snapshot(store.root)
     nowhere = "http://127.0.0.1:9"
     arguments = ("submit", file, "--executor", "ray", "--address", nowhere)
     refused(run_command(*arguments, store=store.root), "--executor ray", nowhere)
-    assert not store.root.exists()
+    assert snapshot(store.root) == before
 
 
 def test_an_address_is_refused_where_it_is_of_no_use(file, store):
