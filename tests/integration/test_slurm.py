@@ -46,7 +46,7 @@ name: many
 settings: {{data: digits, model: mlp, W: 4, blocks: 1, batch: 4, lr: 1e-3, n: 4, steps: 2, eval_first: 2,
            samples: 12, ddim_steps: 1, loss_pairs: 4, frechet_dims: 2, gallery: 0}}
 grid: {{seed: [{seeds}]}}
-resources: {{slurm: {{time: "30", runs_per_job: 10}}}}
+resources: {{slurm: {{time: "30", runs_per_job: 5}}}}
 """
 
 
@@ -194,7 +194,7 @@ def room() -> Iterator[int]:
 @pytest.mark.timeout(3600)
 def test_many_runs_are_executed_once_each_within_the_site_s_limits(tmp_path: Path, room: int) -> None:
     file = tmp_path / "many.yaml"
-    file.write_text(TINIEST.format(seeds=", ".join(map(str, range(120)))))
+    file.write_text(TINIEST.format(seeds=", ".join(map(str, range(60)))))
     store = tmp_path / "runs"
     watching = start("submit", file, "--executor", "slurm", "--watch", store=store)
     layout = StoreLayout(store)
@@ -204,9 +204,9 @@ def test_many_runs_are_executed_once_each_within_the_site_s_limits(tmp_path: Pat
         time.sleep(2)
     output = watching.communicate()[0]
     assert watching.returncode == 0, output
-    assert states(store) == {"succeeded": 120}
+    assert states(store) == {"succeeded": 60}
     numbers = Counter(tuple(layout.run(run_id).attempt_numbers()) for run_id in layout.run_ids())
-    assert numbers == {(1,): 120}
+    assert numbers == {(1,): 60}
     handles = [json.loads(layout.job(job_id).read_text())["details"] for job_id in layout.job_ids()]
     arrays = Counter(handle["array"] for handle in handles)
     told = re.findall(r"SLURM was asked: (.*)", output)[-1]
