@@ -41,7 +41,12 @@ DOTTED = {
     "tausweep." + path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): path
     for path in MODULES
 }
-modules = pytest.mark.parametrize("module", MODULES)
+
+
+def offenders(breaches, among=MODULES):
+    """File → what in it breaks a rule, of all files that do; `breaches` lists that of one file."""
+    listed = {file: list(breaches(file)) for file in among}
+    return {file: wrong for file, wrong in listed.items() if wrong}
 
 
 def layer_of(name):
@@ -88,21 +93,25 @@ def test_the_walk_finds_every_layer():
     assert {layer_of(module) for module in MODULES} == {0, 1, 2, 3}
 
 
-@modules
-def test_imports_between_layers_go_down_only(module):
-    upward = [name for name in imports(MODULES[module]) if (layer_of(name) or 0) > layer_of(module)]
-    assert upward == []
+def test_imports_between_layers_go_down_only():
+    def upward(module):
+        return [name for name in imports(MODULES[module]) if (layer_of(name) or 0) > layer_of(module)]
+
+    assert offenders(upward) == {}
 
 
 OURS = {"jobs", "orchestrator", "storage", "workers", "deploy"}
 EVERY = sorted([*MODULES, *(p.relative_to(ROOT).as_posix() for p in (ROOT / "tests").rglob("*.py"))])
 
 
-@pytest.mark.parametrize("file", EVERY)
-def test_the_one_import_name_is_tausweep(file):
+def test_the_one_import_name_is_tausweep():
     """The root of the repository may be on sys.path, where `import jobs` would load a second copy of everything."""
-    tree = MODULES.get(file) or ast.parse((ROOT / file).read_text())
-    assert [name for name in imports(tree) if name.split(".")[0] in OURS] == []
+
+    def by_folder(file):
+        tree = MODULES.get(file) or ast.parse((ROOT / file).read_text())
+        return [name for name in imports(tree) if name.split(".")[0] in OURS]
+
+    assert offenders(by_folder, EVERY) == {}
 
 
 # --- wings ---------------------------------------------------------------------------------------------------------
@@ -205,18 +214,21 @@ def test_no_folder_holds_more_modules_than_one_can_look_over():
 # --- heavy packages ------------------------------------------------------------------------------------------------
 
 
-@modules
-def test_only_jobs_and_workers_import_torch(module):
-    found = {name.split(".")[0] for name in imports(MODULES[module])} & {"torch", "diffusers"}
-    assert not found or module.startswith(("jobs/", "workers/"))
+def test_only_jobs_and_workers_import_torch():
+    def heavy(module):
+        return {name.split(".")[0] for name in imports(MODULES[module])} & {"torch", "diffusers"}
+
+    assert offenders(heavy, [name for name in MODULES if not name.startswith(("jobs/", "workers/"))]) == {}
 
 
-@pytest.mark.parametrize(
-    "module", [name for name in MODULES if name.startswith(("storage/", "orchestrator/"))]
-)
-def test_store_and_commands_load_nothing_that_only_workers_need(module):
-    early = {name.split(".")[0] for name in imports_at_import_time(MODULES[module])}
-    assert not early & {"torch", "diffusers", "ray", "submitit", "sklearn"}
+def test_store_and_commands_load_nothing_that_only_workers_need():
+    def early(module):
+        loaded = {name.split(".")[0] for name in imports_at_import_time(MODULES[module])}
+        return loaded & {"torch", "diffusers", "ray", "submitit", "sklearn"}
+
+    assert (
+        offenders(early, [name for name in MODULES if name.startswith(("storage/", "orchestrator/"))]) == {}
+    )
 
 
 # --- file names ----------------------------------------------------------------------------------------------------
@@ -251,9 +263,9 @@ def is_number(node):
     return isinstance(node, ast.Constant) and not isinstance(node.value, str)
 
 
-@modules
-def test_paths_are_joined_in_the_layout_only(module):
-    assert module in JOINS_OF_OTHER_FOLDERS or list(joins(MODULES[module])) == []
+def test_paths_are_joined_in_the_layout_only():
+    others = [module for module in MODULES if module not in JOINS_OF_OTHER_FOLDERS]
+    assert offenders(lambda module: joins(MODULES[module]), others) == {}
 
 
 def test_every_module_that_may_join_paths_still_does():
@@ -273,12 +285,12 @@ def test_the_suffixes_of_the_stores_files_are_found():
     assert {".json", ".pt", ".log", ".npy"} <= set(SUFFIXES)
 
 
-@modules
-def test_no_other_module_spells_a_file_of_the_store(module):
-    found = [text for text in texts(MODULES[module]) if text.endswith((*SUFFIXES, ".parquet"))]
-    assert (
-        module in ("storage/layout.py", "orchestrator/datasets/tables.py") or found == []
-    )  # the latter: of `datasets`
+def test_no_other_module_spells_a_file_of_the_store():
+    def spelt(module):
+        return [text for text in texts(MODULES[module]) if text.endswith((*SUFFIXES, ".parquet"))]
+
+    owners = {"storage/layout.py", "orchestrator/datasets/tables.py"}  # the latter: of `datasets`
+    assert offenders(spelt, [module for module in MODULES if module not in owners]) == {}
 
 
 # --- start-up ------------------------------------------------------------------------------------------------------
