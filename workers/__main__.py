@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Iterator
 
+from tausweep.shadowing import require_no_shadow
 from tausweep.storage.errors import TausweepError
 from tausweep.storage.files.object_store import location
 from tausweep.workers.options import WorkerOptions, add_flags, options_of
@@ -34,6 +35,7 @@ def main(arguments: list[str] | None = None, stop: StopFlag | None = None) -> in
     add_flags(parser)
     flags = parser.parse_args(arguments)
     try:
+        require_no_shadow()
         options = options_of(vars(flags))
         if stop is None:
             stop = StopFlag(options.wall_seconds)
