@@ -148,6 +148,8 @@ def pytest_xdist_make_scheduler(config, log):
 
     By names, as the process that schedules knows no markers (`--dist loadgroup` groups nothing with pytest 9.2).
     """
+    if config.option.dist != "load":  # another way of spreading was chosen on the command line
+        return None
     from xdist.scheduler import LoadScopeScheduling
 
     class ByGroup(LoadScopeScheduling):
