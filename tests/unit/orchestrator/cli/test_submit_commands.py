@@ -41,12 +41,16 @@ def test_an_address_is_refused_where_it_is_of_no_use(file, store):
     assert not store.root.exists()
 
 
-def test_slurm_is_refused_where_there_is_none_before_anything_is_written(file, store, monkeypatch, tmp_path):
+def test_slurm_is_refused_where_there_is_none_before_anything_is_written(
+    file, store, snapshot, monkeypatch, tmp_path
+):
+    write_specs(file, store)  # so that p is known
+    before = snapshot(store.root)
     monkeypatch.setenv("PATH", str(tmp_path))
     refused(
         run_command("submit", file, "--executor", "slurm", store=store.root), "--executor slurm", "scontrol"
     )
-    assert not store.root.exists()
+    assert snapshot(store.root) == before
 
 
 def test_a_profile_that_is_wrong_is_refused_before_anything_is_written(file, store, tmp_path):
