@@ -53,7 +53,9 @@ def test_slurm_is_refused_where_there_is_none_before_anything_is_written(
     assert snapshot(store.root) == before
 
 
-def test_a_profile_that_is_wrong_is_refused_before_anything_is_written(file, store, tmp_path):
+def test_a_profile_that_is_wrong_is_refused_before_anything_is_written(file, store, snapshot, tmp_path):
+    write_specs(file, store)  # so that p is known
+    before = snapshot(store.root)
     profile = tmp_path / "mine.yaml"
     profile.write_text("time: 1:00:00\npartion: gpu\n")
     command = ("submit", file, "--executor", "slurm", "--profile")
@@ -62,7 +64,7 @@ def test_a_profile_that_is_wrong_is_refused_before_anything_is_written(file, sto
     refused(
         run_command(*command, "one-gpu", "resources.device=cpu", store=store.root), "slurm.gpus", "needs none"
     )
-    assert not store.root.exists()
+    assert snapshot(store.root) == before
 
 
 def test_resume_goes_on_where_the_sweep_was_submitted(file, store, monkeypatch, tmp_path):
