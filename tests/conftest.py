@@ -129,7 +129,9 @@ def ray_cluster(
 
 
 _DAEMONS = {
-    name: re.compile(rf"tests/(integration/test_{name}\.py|contract/.*\[{name}\])")
+    name: re.compile(
+        rf"tests/(integration/test_{name}\.py|integration/.*::test_{name}_|contract/.*\[{name}\])"
+    )
     for name in ("slurm", "ray")
 }
 """Daemons that slow tests share, and the names of these tests, which also bear the daemon's marker."""
