@@ -90,9 +90,8 @@ def work(
 
 
 def _merge_parts(runs: Sequence[RunDirectory]) -> None:
-    from tausweep.storage.maintenance.compaction import (
-        compact_in_passing,  # loads DuckDB and pandas, for few workers
-    )
+    # Loaded here: it brings DuckDB and pandas, and few workers come so far.
+    from tausweep.storage.maintenance.compaction import compact_in_passing
 
     compact_in_passing(runs)
 

@@ -28,7 +28,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "device": device.type if device.type == "cpu" else torch.cuda.get_device_name(device),
         "threads": torch.get_num_threads(),
         "cpus": os.cpu_count(),
-        "command": " ".join(sys.argv[:1]),
+        "command": sys.argv[0],
     }
     return found
 

@@ -14,7 +14,7 @@ INCEPTION = "inception"
 SUBSTITUTE = "random_conv"
 """Stands in for Inception in a store without its weights."""
 
-KINDS = (INCEPTION, SUBSTITUTE)
+EXTRACTORS = (INCEPTION, SUBSTITUTE)
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:(?P<name>[A-Za-z_]\w*)")
 
 
@@ -24,8 +24,10 @@ def require_extractor(name: str) -> None:
     Raises:
         SettingError: it is not; with the nearest valid name.
     """
-    if name not in KINDS and not _DOTTED.fullmatch(name):
-        problem = f"{nearest(name, KINDS)}; or a FeatureExtractorBase of your own as package.module:Class"
+    if name not in EXTRACTORS and not _DOTTED.fullmatch(name):
+        problem = (
+            f"{nearest(name, EXTRACTORS)}; or a FeatureExtractorBase of your own as package.module:Class"
+        )
         raise SettingError("extractor", name, problem)
 
 

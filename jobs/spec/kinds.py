@@ -50,7 +50,7 @@ KINDS: list[type[Kind] | str] = [
 ]
 """A kind is registered by its line here; the first of a group is what a run has that names none.
 
-A kind that shares a file with its builder, in a wing above this one, is named: "tausweep.jobs.data.rings:Rings".
+A kind that shares a file with its builder, in a wing above this one, is named, such as "mypackage.rings:Rings".
 """
 
 

@@ -63,7 +63,7 @@ class Interpolant(FlowKind):
     objective: Literal["interpolant"]
     path: Literal["trigonometric", "latent", "linear"] = Field(
         "trigonometric",
-        description="how data and noise are mixed (see `tausweep.jobs.diffusion.interpolants`)",
+        description="how data and noise are mixed (see `jobs.diffusion.interpolants`)",
     )
     sampler: Literal["sde", "euler", "heun"] = Field(
         "sde", description="the reverse SDE, or a solver of the flow's ODE"

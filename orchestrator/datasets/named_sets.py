@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 from tausweep.jobs.data.split import Color
 from tausweep.jobs.spec.data import SET_NAME
 from tausweep.orchestrator.datasets.fingerprints import fingerprint_source
-from tausweep.orchestrator.datasets.pixels import Prepared, prepare_images
+from tausweep.orchestrator.datasets.pixels import Prepared, Progress, prepare_images
 from tausweep.orchestrator.datasets.sources import Source, content_digest, open_files
 from tausweep.orchestrator.datasets.tables import open_table, table_files
 from tausweep.storage.errors import DataError, InputError, UnreadableImageError
@@ -28,8 +27,6 @@ from tausweep.storage.files.records import read_record, write_record
 from tausweep.storage.layout import StoreLayout
 
 CELEBA = "celeba"
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,9 @@ from tausweep.jobs.data.split import Color
 from tausweep.orchestrator.datasets.sources import Class, Source
 from tausweep.storage.errors import DataError, UnreadableImageError
 
+Progress = Callable[[int, int], None]
+"""Told how many images are done, and of how many."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
@@ -44,7 +47,7 @@ def prepare_images(
     out: Path,
     *,
     skip_unreadable: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Prepared:
     """Write the images of a source as one uint8 array (count, C, size, size) in .npy format.
 

@@ -15,19 +15,18 @@ import numpy as np
 
 from tausweep.jobs.data.digits import digits, digits_labels
 from tausweep.jobs.data.images import training_places
-from tausweep.jobs.spec.data import Celeba, Digits, Folder, Images, Imported
+from tausweep.jobs.spec.data import Celeba, Folder, Images, Imported
 from tausweep.jobs.spec.run_spec import RunSpec
 from tausweep.orchestrator.datasets.fingerprints import fingerprint_digits, fingerprint_folder, listing_key
 from tausweep.orchestrator.datasets.folder import list_images, prepare_folder
 from tausweep.orchestrator.datasets.inception_weights import with_weights
 from tausweep.orchestrator.datasets.named_sets import NamedSet, find_set
+from tausweep.orchestrator.datasets.pixels import Progress
 from tausweep.storage.errors import DataError, SettingError
-from tausweep.storage.files.atomic import publish, publish_path
+from tausweep.storage.files.atomic import publish_path
 from tausweep.storage.files.records import read_record, write_record
 from tausweep.storage.layout import StoreLayout
 from tausweep.workers.inputs import open_labels
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,22 +37,15 @@ class ImageSet:
         fingerprint: content hash, part of the run's identity.
         count: how many images there are.
         labels: class of each, (count,) int64; None where there are no classes.
-        folder, files, data: where they come from, for preparing.
+        prepare: writes the array into a file, telling its progress; None of sets that were prepared beforehand.
+        key: under which the store remembers the fingerprint of a folder; None for other images.
     """
 
     fingerprint: str
     count: int
-    data: Images
     labels: np.ndarray | None = None
-    folder: Path | None = None
-    files: tuple[Path, ...] = ()
-
-    @property
-    def key(self) -> str | None:
-        """Key under which the store remembers the fingerprint of a folder, None for shipped images."""
-        if self.folder is None or not isinstance(self.data, Folder):
-            return None
-        return listing_key(self.folder, self.files, self.data.size, self.data.color)
+    prepare: Callable[[Path, Progress | None], None] | None = None
+    key: str | None = None
 
 
 def identify(
@@ -82,7 +74,7 @@ def identify(
             continue
         kind = (data.data, *(getattr(data, name, None) for name in ("set", "size", "color", "label_classes")))
         if kind not in sets:
-            sets[kind] = _image_set(data, folder, layout)
+            sets[kind] = ORIGINALS[data.data](data, folder, layout)
         images = sets[kind]
         training_places(images.count, data, images.labels)
         known = data.model_copy(update={"fingerprint": images.fingerprint})
@@ -90,35 +82,56 @@ def identify(
     return with_weights(filled, layout), list(sets.values())
 
 
-def _image_set(data: Images, folder: Path | None, layout: StoreLayout) -> ImageSet:
-    if isinstance(data, Digits):
-        labels = digits_labels()
-        return ImageSet(fingerprint=fingerprint_digits(), count=len(labels), data=data, labels=labels)
-    if isinstance(data, Celeba | Imported):
-        found = find_set(layout, data.set, data.size, data.color)
-        if isinstance(data, Imported):
-            _require_classes(data, found)
-        known = data.model_copy(update={"fingerprint": found.fingerprint})
-        return ImageSet(
-            fingerprint=found.fingerprint, count=found.count, data=data, labels=open_labels(layout, known)
-        )
-    assert folder is not None  # the sweep file was checked for it
+def _digits(data: Images, folder: Path | None, layout: StoreLayout) -> ImageSet:  # noqa: ARG001 - as all originals
+    def prepare(path: Path, progress: Progress | None) -> None:  # noqa: ARG001 - it takes no time
+        with path.open("wb") as file:
+            np.save(file, digits())
+
+    labels = digits_labels()
+    return ImageSet(fingerprint=fingerprint_digits(), count=len(labels), labels=labels, prepare=prepare)
+
+
+def _folder(data: Images, folder: Path | None, layout: StoreLayout) -> ImageSet:
     assert isinstance(data, Folder)
+    assert folder is not None  # the sweep file was checked for it
     if not folder.is_dir():
         raise DataError(
             f"folder = {folder}: no such folder; give `folder: PATH` in the sweep file, or folder=PATH on the "
             "command line"
         )
-    files = tuple(list_images(folder))
-    index = layout.images_index(listing_key(folder, files, data.size, data.color))
+    size, color, files = data.size, data.color, tuple(list_images(folder))
+    key = listing_key(folder, files, size, color)
+    index = layout.images_index(key)
     remembered = read_record(index, "fingerprint")["fingerprint"] if index.exists() else None
-    fingerprint = remembered or fingerprint_folder(folder, files, data.size, data.color)
-    return ImageSet(fingerprint=fingerprint, count=len(files), data=data, folder=folder, files=files)
+
+    def prepare(path: Path, progress: Progress | None) -> None:
+        prepare_folder(files, size, color, path, progress=progress)
+
+    fingerprint = remembered or fingerprint_folder(folder, files, size, color)
+    return ImageSet(fingerprint=fingerprint, count=len(files), prepare=prepare, key=key)
 
 
-def _require_classes(data: Imported, found: NamedSet) -> None:
-    if data.label_classes not in (None, len(found.classes)):
-        has = f"{len(found.classes)}: {', '.join(found.classes)}" if found.classes else "no labels"
+def _named(data: Images, folder: Path | None, layout: StoreLayout) -> ImageSet:  # noqa: ARG001 - as all originals
+    assert isinstance(data, Celeba | Imported)
+    named = find_set(layout, data.set, data.size, data.color)
+    if isinstance(data, Imported):
+        _require_classes(data, named)
+    known = data.model_copy(update={"fingerprint": named.fingerprint})
+    return ImageSet(fingerprint=named.fingerprint, count=named.count, labels=open_labels(layout, known))
+
+
+ORIGINALS: dict[str, Callable[[Images, Path | None, StoreLayout], ImageSet]] = {
+    "digits": _digits,
+    "folder": _folder,
+    "celeba": _named,
+    "imported": _named,
+}
+"""What looks at the original images of a kind of `Images`; a kind that is added has its line here too."""
+
+
+def _require_classes(data: Imported, named: NamedSet) -> None:
+    if data.label_classes not in (None, len(named.classes)):
+        has = f"{len(named.classes)}: {', '.join(named.classes)}" if named.classes else "no labels"
         raise SettingError("label_classes", data.label_classes, f"set = {data.set} has {has}")
 
 
@@ -128,15 +141,9 @@ def stage(images: ImageSet, layout: StoreLayout, progress: Progress | None = Non
     Raises:
         DataError: an image can't be read; names the file, and nothing is left behind.
     """
-    target = layout.images(images.fingerprint)
-    if not target.exists():
-        if isinstance(images.data, Digits):
-            publish(target, lambda file: np.save(file, digits()))
-        elif isinstance(images.data, Folder):
-            size, color = images.data.size, images.data.color
-            publish_path(
-                target, lambda path: prepare_folder(images.files, size, color, path, progress=progress)
-            )
+    target, prepare = layout.images(images.fingerprint), images.prepare
+    if prepare is not None and not target.exists():
+        publish_path(target, lambda path: prepare(path, progress))
     if images.key is not None and not layout.images_index(images.key).exists():
         write_record(
             layout.images_index(images.key), {"fingerprint": images.fingerprint, "count": images.count}

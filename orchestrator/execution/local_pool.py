@@ -1,4 +1,4 @@
-"""Carries a plan out: prepares the store, starts workers, watches over them and settles what they leave behind.
+"""Executes a prepared plan on this machine: starts workers, watches over them and settles what they leave behind.
 
 The files decide what is done; a worker that dies costs the run it executed, and the sweep goes on with a new worker.
 """
@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from types import FrameType
 
-from tausweep.orchestrator.execution.run_states import _POLL_SECONDS, refresh, todo
+from tausweep.orchestrator.execution.run_states import POLL_SECONDS, Update, refresh, todo
 from tausweep.orchestrator.execution.submission import submit_jobs
 from tausweep.orchestrator.executors.base import Handle
 from tausweep.orchestrator.executors.local import LocalExecutor
@@ -29,13 +29,10 @@ from tausweep.workers.stop import EXIT_REQUEUE
 
 _POLL_OBJECTS_SECONDS = 15.0  # every look at a run is several requests there, and requests cost money
 _GRACE_SECONDS = 60.0
-_FRUITLESS_DEATHS = 3  # workers that die without having begun a run: the fault is not a run's
-
-Watcher = Callable[[Plan], None]
-"""Told about the plan's state every now and then."""
+_FRUITLESS_DEATHS = 3  # in a row, of workers that began no run: the fault is not a run's
 
 
-def execute(plan: Plan, layout: StoreLayout, watch: Watcher) -> Plan:
+def execute(plan: Plan, layout: StoreLayout, watch: Update) -> Plan:
     """Execute what is to do on this machine, and return when all of it is done.
 
     SIGINT and SIGTERM let the workers checkpoint and end; a second one kills them, and costs what came after their
@@ -52,13 +49,13 @@ def execute(plan: Plan, layout: StoreLayout, watch: Watcher) -> Plan:
     runs = todo(plan)
     if not runs:
         return plan
-    between = _POLL_OBJECTS_SECONDS if is_object(layout.root) else _POLL_SECONDS
+    between = _POLL_OBJECTS_SECONDS if is_object(layout.root) else POLL_SECONDS
     crew = _Crew(plan, layout, runs)
     with closing(crew.executor), _signals_as_flag() as signalled:
         crew.fill()
         looked = time.monotonic()
         while crew.watch_over():
-            crew.executor.wait(_POLL_SECONDS)
+            crew.executor.wait(POLL_SECONDS)
             if time.monotonic() - looked >= between:  # less where a worker has ended, which is replaced first
                 looked = time.monotonic()
                 plan = refresh(plan, layout)
@@ -99,6 +96,7 @@ class _Crew:
             self.handles.remove(handle)
             end_job(self.layout, handle.job_id)
             begun = self._settle(handle)
+            self.fruitless = 0 if begun else self.fruitless
             if code == 0:
                 self.size -= 1  # nothing is left that it could take
             elif not begun and code != EXIT_REQUEUE:  # a budget may pass while others execute the runs

@@ -7,7 +7,8 @@ import sys
 import uuid
 
 from tausweep.orchestrator.execution import local_pool, run_states
-from tausweep.orchestrator.execution.site import Site, Update, report_end, stopped_with
+from tausweep.orchestrator.execution.run_states import Update
+from tausweep.orchestrator.execution.site import Site, report_end, stopped_with
 from tausweep.orchestrator.executors.local import LocalExecutor
 from tausweep.orchestrator.plan.plan import Plan
 from tausweep.orchestrator.sweep.resources import Resources

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from tausweep.orchestrator.datasets.staging import Progress, stage
+from tausweep.orchestrator.datasets.pixels import Progress
+from tausweep.orchestrator.datasets.staging import stage
 from tausweep.orchestrator.plan.plan import Plan, PlannedRun
 from tausweep.storage.files.object_store import for_each
 from tausweep.storage.files.records import read_record, write_new_record, write_record

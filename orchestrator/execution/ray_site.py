@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from tausweep.orchestrator.execution import run_states
 from tausweep.orchestrator.execution.reconcile import note_ended, what_happened
-from tausweep.orchestrator.execution.site import Site, Update, report_end, stopped_with
+from tausweep.orchestrator.execution.run_states import Update
+from tausweep.orchestrator.execution.site import Site, report_end, stopped_with
 from tausweep.orchestrator.execution.submission import open_runs, submit_jobs
 from tausweep.orchestrator.executors import registry
 from tausweep.orchestrator.executors.job_records import GivenJob, given_jobs, living_runs

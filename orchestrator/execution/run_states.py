@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from tausweep.orchestrator.plan.plan import Plan, PlannedRun
@@ -15,7 +15,10 @@ from tausweep.storage.files.atomic import publish_bytes
 from tausweep.storage.files.object_store import each, for_each
 from tausweep.storage.layout import RunDirectory, StoreLayout
 
-_POLL_SECONDS = 0.5
+POLL_SECONDS = 0.5
+
+Update = Callable[[Plan], None]
+"""Told about the plan's state every now and then."""
 
 
 def reopen(runs: Sequence[RunDirectory]) -> None:
@@ -25,7 +28,7 @@ def reopen(runs: Sequence[RunDirectory]) -> None:
     """
     watch = Watch()
     while False in [settle(run, watch) for run in runs]:  # look at all of them each time
-        time.sleep(_POLL_SECONDS)
+        time.sleep(POLL_SECONDS)
     for run in runs:
         run.cancel.unlink(missing_ok=True)
         record = last_attempt(run)
@@ -57,5 +60,5 @@ def settled(plan: Plan, layout: StoreLayout) -> Plan:
 
 
 def todo(plan: Plan) -> list[PlannedRun]:
-    """Runs that are to be executed, the dearest first, so that the last hours are not one long run's."""
+    """Runs that are to be executed, the most expensive first, so that the last hours are not one long run's."""
     return sorted((run for run in plan.runs if run.status.waiting), key=lambda run: -run.cost_left)

@@ -1,6 +1,6 @@
-"""Where plans are executed: one face for this machine, SLURM, Ray and whatever is added, a module each.
+"""Where plans are executed: one interface to this machine, SLURM, Ray and whatever is added, a module each.
 
-Called by `submit`, `resume`, `run` and `refine --auto`: they choose a site once, by `site_of`, and go one way through it:
+Called by `submit`, `resume`, `run` and `refine --auto`: they choose a site once, by `site_of`, and follow one path:
 place the plan, prepare the store, then submit or execute.
 """
 
@@ -24,9 +24,6 @@ from tausweep.storage.errors import InputError
 from tausweep.storage.layout import StoreLayout
 
 EXIT_INTERRUPTED = 130
-
-Update = Callable[[Plan], None]
-"""Told about the plan's state every now and then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +102,7 @@ class Site(ABC):
         """Go on with a plan that was prepared before: as `submit`, but where a terminal's own process executes."""
         self.submit(plan)
 
-    def execute(self, plan: Plan, watch: Update) -> Plan:
+    def execute(self, plan: Plan, watch: run_states.Update) -> Plan:
         """Execute what is to do with progress on the terminal, calling `watch` too, and give the plan back as it ended.
 
         Raises:
@@ -120,7 +117,7 @@ class Site(ABC):
             return self.carry_out(run_states.settled(plan, self.layout), update)
 
     @abstractmethod
-    def carry_out(self, plan: Plan, update: Update) -> Plan:
+    def carry_out(self, plan: Plan, update: run_states.Update) -> Plan:
         """Execute what is to do of a settled plan, and give it back as it ended, see `execute`."""
 
 

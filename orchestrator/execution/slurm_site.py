@@ -6,7 +6,8 @@ from typing import cast
 
 from tausweep.orchestrator.execution import run_states, submission, watching
 from tausweep.orchestrator.execution.reconcile import what_happened
-from tausweep.orchestrator.execution.site import Site, Update, report_end, stopped_with
+from tausweep.orchestrator.execution.run_states import Update
+from tausweep.orchestrator.execution.site import Site, report_end, stopped_with
 from tausweep.orchestrator.execution.submission import Fed, Scheduler
 from tausweep.orchestrator.executors import registry
 from tausweep.orchestrator.executors.job_records import given_jobs
@@ -44,9 +45,7 @@ class SlurmSite(Site):
                 resources = resources.model_copy(update={"slurm": type(resources.slurm)()})
             resources = with_profile(resources, fields)
         parameters(resources)
-        self._scheduler.limits(
-            resources
-        )  # a SLURM that does not answer is noticed before anything is written
+        self._scheduler.limits(resources)  # an unanswering SLURM is noticed before anything is written
         return resources
 
     def preview(self, plan: Plan) -> None:

@@ -65,7 +65,7 @@ class Fed:
 
 
 def cut(runs: Sequence[PlannedRun], size: int) -> list[list[PlannedRun]]:
-    """Divide runs, the dearest first, into jobs of at most so many that cost about the same."""
+    """Divide runs, the most expensive first, into jobs of at most so many that cost about the same."""
     count = -(-len(runs) // size)
     return [list(runs[start::count]) for start in range(count)]
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 from tausweep.orchestrator.execution.reconcile import note_ended, what_happened
-from tausweep.orchestrator.execution.run_states import refresh, todo
+from tausweep.orchestrator.execution.run_states import Update, refresh, todo
 from tausweep.orchestrator.execution.submission import Scheduler, feed
 from tausweep.orchestrator.executors.job_records import GivenJob, given_jobs
 from tausweep.orchestrator.plan.plan import Plan, with_jobs
@@ -20,10 +19,7 @@ POLL_SECONDS = 15.0
 _IDLE_JOBS = 3  # that end without having begun a run: the fault is not a run's
 
 
-Watcher = Callable[[Plan], None]
-
-
-def watch_jobs(plan: Plan, layout: StoreLayout, executor: Scheduler, watch: Watcher) -> Plan:
+def watch_jobs(plan: Plan, layout: StoreLayout, executor: Scheduler, watch: Update) -> Plan:
     """Feed a sweep until it is done, and merge the parts of what has finished.
 
     Returns:
@@ -53,7 +49,7 @@ def watch_jobs(plan: Plan, layout: StoreLayout, executor: Scheduler, watch: Watc
         time.sleep(POLL_SECONDS)
 
 
-def canary(plan: Plan, layout: StoreLayout, executor: Scheduler, watch: Watcher) -> None:
+def canary(plan: Plan, layout: StoreLayout, executor: Scheduler, watch: Update) -> None:
     """Execute one run of a sweep, the cheapest, and wait for its end; does nothing if one has succeeded already.
 
     Raises:

@@ -1,6 +1,6 @@
 """What every back-end does: submit jobs, say which are alive, cancel them.
 
-A job is one launch of the worker's entry point on a list of run directories. Nothing is pickled; what a job did is
+A job is one launch of the worker's entry point on a list of run directories. No state is pickled; what a job did is
 read from the store.
 """
 

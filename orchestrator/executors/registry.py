@@ -1,7 +1,7 @@
-"""The back-ends by name: to add one is a line here and a module, which holds its executor and its site.
+"""The back-ends by name: one is added by a line here and a module that holds its site and its executor.
 
-Back-ends are named by where they lie, not imported: what one needs is loaded once it is chosen, and a site stands above
-this room, for it knows plans.
+Back-ends are named by where they lie, not imported: what one needs is loaded once it is chosen, and a site lies in a
+higher wing, because it knows plans.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BACK_ENDS = {
 
 
 class BackEnd(Protocol):
-    """What this room knows of a site's class, see `orchestrator.execution.site.Site`."""
+    """What this wing knows of a site's class, see `orchestrator.execution.site.Site`."""
 
     requires: str | None
 

@@ -78,7 +78,7 @@ def begin_attempt(
             if (watch or Watch()).alive(run, previous) is not False:
                 return None
             ended = lost(run, previous)
-        if seconds_to_wait(_history(run, ended), time.time()) != 0 or last_attempt(run) != previous:
+        if seconds_to_wait(history_of(run, ended), time.time()) != 0 or last_attempt(run) != previous:
             return None
     record = AttemptRecord(
         attempt=(previous.attempt if previous else 0) + 1,
@@ -102,7 +102,7 @@ def begin_attempt(
     return record
 
 
-def _history(run: RunDirectory, last: AttemptRecord) -> list[AttemptRecord]:
+def history_of(run: RunDirectory, last: AttemptRecord) -> list[AttemptRecord]:
     """As many of the run's attempts as the rule for retries has to see, up to a given one."""
     if last.failure != "lost_worker" or last.retry:
         return [last]

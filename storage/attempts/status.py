@@ -9,7 +9,7 @@ import time
 
 from pydantic import BaseModel, ConfigDict
 
-from tausweep.storage.attempts.claims import _history, lost
+from tausweep.storage.attempts.claims import history_of, lost
 from tausweep.storage.attempts.liveness import Watch, is_live
 from tausweep.storage.attempts.records import (
     Failure,
@@ -79,7 +79,7 @@ def run_status(run: RunDirectory, watch: Watch | None = None) -> RunStatus:
         latest = last_attempt(run)  # it may have ended between the two looks
         record = lost(run, record) if latest == record else (latest or record)
     state: RunState = record.state
-    history = _history(run, record)
+    history = history_of(run, record)
     wait = None if state in ("running", "succeeded") else seconds_to_wait(history, time.time())
     if cancelled and state not in ("succeeded", "running"):
         state = "cancelled"

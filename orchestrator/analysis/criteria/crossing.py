@@ -1,4 +1,4 @@
-"""When a curve crosses a level: the result, its censoring, and what all criteria share."""
+"""One run's crossing, made by a criterion from one curve; and the smoothing before it."""
 
 from __future__ import annotations
 

@@ -14,14 +14,13 @@ from tausweep.jobs.spec.run_spec import kind_names
 from tausweep.orchestrator.analysis.runs.curves import Condition, RunCurves
 
 _REPLICATES = frozenset({"n", "seed", "subset"})
-_WIDTHS = frozenset({"W", "width", "psi_p"})
+_WIDTHS = frozenset({"W", "psi_p"})
 _MEASURING = frozenset(
     {
         "steps",
         "eval_first",
         "eval_per_decade",
         "loss_t",
-        "loss_times",
         "loss_pairs",
         "samples",
         "ddim_steps",

@@ -1,4 +1,4 @@
-"""Executor on Ray: each job is a Ray job, whose driver hands every run to Ray as a task (`…executors.ray_driver`).
+"""Executor on Ray: each job is a Ray job, whose driver hands every run to Ray as a task (`orchestrator.executors.ray.driver`).
 
 This is the side that submits, and that asks from any shell. Ray's scheduler decides what runs where and when. What Ray is
 given is a command line and paths, so that a job finds the present state of the store and not that of its submission.

@@ -67,7 +67,7 @@ def bundle(resources: Resources) -> dict[str, float]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Site:
+class ClusterRoom:
     """What was learnt of a cluster before a submission.
 
     Attributes:
@@ -81,7 +81,7 @@ class Site:
     warning: str | None
 
 
-def require_place(resources: Resources) -> Site:
+def require_place(resources: Resources) -> ClusterRoom:
     """Check that the cluster can execute a run, and whether it is safe to use.
 
     Raises:
@@ -95,7 +95,7 @@ def require_place(resources: Resources) -> Site:
     room = ray_cluster.places(nodes, each)
     if room < resources.processes and resources.ray.fit == "present":
         raise _no_place(resources, each, nodes, room)
-    return Site(dashboard=dashboard, places=room, warning=ray_cluster.exposure(cluster))
+    return ClusterRoom(dashboard=dashboard, places=room, warning=ray_cluster.exposure(cluster))
 
 
 def _no_place(

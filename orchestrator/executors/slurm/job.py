@@ -119,9 +119,8 @@ class SlurmJob:
             "RANK": environment["SLURM_PROCID"],
             "WORLD_SIZE": environment["SLURM_NTASKS"],
             "LOCAL_RANK": environment["SLURM_LOCALID"],
-            "MASTER_ADDR": environment[
-                "SLURM_LAUNCH_NODE_IPADDR"
-            ],  # where the batch script runs: the first node
+            # Where the batch script runs: the first node.
+            "MASTER_ADDR": environment["SLURM_LAUNCH_NODE_IPADDR"],
             "MASTER_PORT": str(_PORTS[int(number) % len(_PORTS)]),
         }
 
@@ -142,9 +141,8 @@ def _requeue(job: SlurmJob, ended_by: int | None) -> None:
         # A job that ends by itself while it is being preempted, and still counts as running, is not requeued by SLURM. One
         # that is COMPLETING was cancelled, and would come back to life, or is requeued already.
         if not asks:
-            time.sleep(
-                _KILLED_WITHIN_SECONDS
-            )  # SLURM kills and requeues it; or kills it, if it was cancelled
+            # SLURM kills and requeues it, or kills it, if it was cancelled.
+            time.sleep(_KILLED_WITHIN_SECONDS)
         if _state(slurm_id) != "RUNNING":
             raise SystemExit(128 + signal.SIGTERM)
     if asks:
