@@ -136,6 +136,13 @@ WINGS = drawn_floors()
 MOST_MODULES = 12
 
 
+def test_every_file_that_the_page_names_is_there():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`((?:storage|jobs|workers|orchestrator|tests|src)/[\w/.]+)`", page))
+    assert len(named) > 50
+    assert {path for path in named if not (ROOT / path).exists()} == set()
+
+
 def room_in(folder, path):
     """The room of a folder that a module's file is in: a sub-folder, or the module itself; None outside of it."""
     if not path.startswith(f"{folder}/"):
