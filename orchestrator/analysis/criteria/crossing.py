@@ -68,6 +68,6 @@ def crossing(criterion: Criterion, tau: NDArray[np.integer], values: Floats) -> 
     """Apply a criterion to one curve: values (T,) evaluated at tau (T,), T at least 1."""
     crossings = criterion.cross(tau, values)
     if crossings.censored == 0:
-        return Crossing(float(np.exp(crossings.log_tau)), None, None)
+        return Crossing(float(crossings.tau), None, None)
     bound = None if np.isnan(crossings.bound) else float(crossings.bound)
     return Crossing(None, "right" if crossings.censored == RIGHT else "left", bound)

@@ -21,14 +21,21 @@ class Crossings(NamedTuple):
     """First crossings of many curves.
 
     Attributes:
-        log_tau: (...,) natural logarithm of tau; NaN where the crossing lies outside what was evaluated.
+        tau: (...,) optimiser updates, exact where the level is met at an evaluated step; NaN where the crossing lies
+            outside what was evaluated.
         censored: (...,) 0 seen, RIGHT later than the bound, LEFT at the bound, the first tau, or earlier.
         bound: (...,) of a censored tau; NaN if the crossing was seen, or where nothing bounds it.
     """
 
-    log_tau: Floats
+    tau: Floats
     censored: NDArray[np.int8]
     bound: Floats
+
+    @property
+    def log_tau(self) -> Floats:
+        """(...,) natural logarithm of tau. Its exponential may lie beyond tau, so it decides nothing."""
+        log: Floats = np.log(self.tau)
+        return log
 
 
 def first_crossing(tau: NDArray[np.integer], values: Floats, level: Floats | float) -> Crossings:
@@ -51,16 +58,32 @@ def first_crossing(tau: NDArray[np.integer], values: Floats, level: Floats | flo
     censored = np.where(reached.any(axis=-1), np.where(first == 0, LEFT, 0), RIGHT).astype(np.int8)
     seen = censored == 0
     fraction = np.divide(level - low, high - low, out=np.full(low.shape, np.nan), where=seen)
-    log = np.log(tau)
     bound = np.where(seen, np.nan, np.where(censored == RIGHT, tau[-1], tau[0]))
-    return Crossings(log[before] + fraction * (log[first] - log[before]), censored, bound)
+    return Crossings(between(tau, before, first, fraction), censored, bound)
+
+
+def between(
+    tau: NDArray[np.integer], before: NDArray[np.intp], after: NDArray[np.intp], fraction: Floats
+) -> Floats:
+    """(...,) tau a fraction of the way between two evaluated steps in ln tau; never outside of them, not by rounding either.
+
+    Args:
+        tau: (T,) evaluated steps.
+        before: (...,) place of the earlier step.
+        after: (...,) place of the later one.
+        fraction: (...,) 0 … 1, or NaN.
+    """
+    log = np.log(tau)
+    inside = np.exp(log[before] + fraction * (log[after] - log[before]))
+    bounded: Floats = np.where(fraction == 1, tau[after], np.clip(inside, tau[before], tau[after]))
+    return bounded
 
 
 def provisional(crossings: Crossings, settled: NDArray[np.bool_]) -> Crossings:
     """Right-censor where a level is not settled: it can only move up, so its crossing now is a lower bound."""
-    reached = np.where(crossings.censored == RIGHT, crossings.bound, np.exp(crossings.log_tau))
+    reached = np.where(crossings.censored == RIGHT, crossings.bound, crossings.tau)
     return Crossings(
-        np.where(settled, crossings.log_tau, np.nan),
+        np.where(settled, crossings.tau, np.nan),
         np.where(settled, crossings.censored, RIGHT).astype(np.int8),
         np.where(settled, crossings.bound, reached),
     )

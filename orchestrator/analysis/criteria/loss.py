@@ -118,7 +118,7 @@ class SpectralTime:
     def cross(self, tau: NDArray[np.integer], timescale: Floats) -> Crossings:  # noqa: ARG002 - the same at every tau
         """The timescale in updates, timescale (..., T), above 0; it may lie beyond the budget."""
         shape = timescale.shape[:-1]
-        return Crossings(np.log(timescale[..., -1]), np.zeros(shape, dtype=np.int8), np.full(shape, np.nan))
+        return Crossings(timescale[..., -1], np.zeros(shape, dtype=np.int8), np.full(shape, np.nan))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,13 +161,14 @@ class LossMinimum:
         ]
         inner = censored == 0
         bound = np.where(inner, np.nan, tau[lowest].astype(np.float64))
-        return Crossings(np.where(inner, _vertex(x, y), np.nan), censored, bound)
+        vertex = tau[lowest] * np.exp(_shift(x, y))
+        return Crossings(np.where(inner, vertex, np.nan), censored, bound)
 
 
-def _vertex(x: list[Floats], y: list[Floats]) -> Floats:
-    """Where the parabola through three points is extreme; the middle x where they lie on a line."""
+def _shift(x: list[Floats], y: list[Floats]) -> Floats:
+    """How far from the middle x the parabola through three points is extreme; 0 where they lie on a line."""
     left, right = (x[1] - x[0]) * (y[1] - y[2]), (x[1] - x[2]) * (y[1] - y[0])
     below = 2 * (left - right)
     above = (x[1] - x[0]) * left - (x[1] - x[2]) * right
-    shift: Floats = np.divide(above, below, out=np.zeros_like(above), where=below != 0)
-    return x[1] - shift
+    shift: Floats = -np.divide(above, below, out=np.zeros_like(above), where=below != 0)
+    return shift

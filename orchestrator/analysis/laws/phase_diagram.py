@@ -6,6 +6,7 @@ before the budget without a crossing says nothing about it.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -88,8 +89,11 @@ def _decided(runs: Sequence[RunTimescales], criterion: str, budget: int) -> list
 
 
 def _geometric_median(crossings: Iterable[Crossing]) -> float | None:
-    taus = [crossing.tau for crossing in crossings if crossing.tau is not None]
-    return float(np.exp(np.median(np.log(taus)))) if taus else None
+    taus = sorted(crossing.tau for crossing in crossings if crossing.tau is not None)
+    if not taus:
+        return None
+    low, high = taus[(len(taus) - 1) // 2], taus[len(taus) // 2]
+    return low if low == high else math.sqrt(low * high)  # a single tau comes back as it is
 
 
 def boundaries(

@@ -218,3 +218,18 @@ def test_one_high_evaluation_no_longer_decides_a_crossing():
 
 def test_thresholds_are_written_as_the_paper_writes_them():
     assert [written(k) for k in (1 / 3, 1 / 2, 0.25, 0.4, 1.0)] == ["1/3", "1/2", "1/4", "0.4", "1"]
+
+
+@pytest.mark.parametrize("last", [900, 1800, 2300, 5000])  # exp(ln T) > T
+def test_a_crossing_at_an_evaluated_step_is_that_step_exactly(last):
+    tau = np.array([100, 300, last])
+    assert crossing(MemorisedFraction(), tau, np.array([0.0, 0.05, 0.1])).tau == last
+    assert crossing(MemorisedFraction(), np.append(tau, 9000), np.array([0.0, 0.0, 0.1, 0.5])).tau == last
+
+
+@pytest.mark.parametrize("last", [900, 1800, 2300, 5000])
+def test_rounding_never_puts_a_crossing_beyond_the_evaluations_around_it(last):
+    tau = np.array([100, last])
+    values = np.stack([[0.0, np.nextafter(0.1, 1)], [0.0, 0.1 + 1e-15], [np.nextafter(0.1, 0), 0.1]])
+    found = first_crossing(tau, values, 0.1)
+    assert np.all((found.tau >= 100) & (found.tau <= last))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from tausweep.orchestrator.analysis.criteria.crossing import Crossing
-from tausweep.orchestrator.analysis.laws.phase_diagram import phase_points
+from tausweep.orchestrator.analysis.criteria.crossing import Crossing, crossing
+from tausweep.orchestrator.analysis.criteria.memorisation import MemorisedFraction
+from tausweep.orchestrator.analysis.laws.phase_diagram import boundaries, phase_points
 from tausweep.orchestrator.analysis.runs.results import RunTimescales
+from tausweep.orchestrator.analysis.statistics.boundary_posterior import DecidedRun, decide
 
 
 def run(seed, mem, gen, budget):
@@ -43,3 +46,12 @@ def test_a_smaller_budget_asks_what_was_reached_by_then(budget, state):
 
 def test_a_budget_that_no_run_reached_has_no_state():
     assert point(run(0, after(100), after(100), 100), budget=500).state is None
+
+
+@pytest.mark.parametrize("last", [900, 1800, 2300, 5000])  # exp(ln T) > T
+def test_a_run_that_crosses_at_its_last_step_memorises_in_the_law_and_in_the_diagram(last):
+    seen = crossing(MemorisedFraction(), np.array([100, last]), np.array([0.0, 0.1]))
+    found = point(run(0, seen, at(50), last))
+    assert (found.state, found.tau_mem) == ("memorises", last)
+    assert decide(32, seen, last) == DecidedRun(32, True)
+    assert boundaries([run(0, seen, at(50), last)], "mem", last, 0.95)[0].n_memorising == 1
