@@ -16,13 +16,14 @@ from tausweep.orchestrator.analysis.criteria.criterion import Criterion
 from tausweep.orchestrator.analysis.laws.architectural_line import lines
 from tausweep.orchestrator.analysis.laws.by_class import class_timescales, regimes
 from tausweep.orchestrator.analysis.laws.collapse import collapses
+from tausweep.orchestrator.analysis.laws.competing.competition import compete
 from tausweep.orchestrator.analysis.laws.medians import medians
 from tausweep.orchestrator.analysis.laws.phase_diagram import boundaries, budgets_of, phase_points
 from tausweep.orchestrator.analysis.laws.power_laws import crossed, fit_law
 from tausweep.orchestrator.analysis.runs.conditions import MeasuredRuns
 from tausweep.orchestrator.analysis.runs.grouping import by_condition, condition_of, described, group_of
 from tausweep.orchestrator.analysis.runs.options import ResolverOptions
-from tausweep.orchestrator.analysis.runs.results import Fit, FitResult, Law, RunTimescales
+from tausweep.orchestrator.analysis.runs.results import Competition, Fit, FitResult, Law, RunTimescales
 from tausweep.orchestrator.analysis.runs.run_crossings import CONFIDENCE, cross_runs
 
 
@@ -46,6 +47,7 @@ def fit_sweep(sweep: str, runs: pa.Table, measured: MeasuredRuns, options: Resol
     bounds = [b for budget in budgets for b in boundaries(timescales, tau_mem, budget, CONFIDENCE)]
     # A generator of its own, so that what is resampled for the rest does not depend on whether there are classes.
     by_class = class_timescales(measured, options, np.random.default_rng([options.seed, 1]))
+    competitions = list(_competitions(timescales, options.criteria, tau_gen))
     return FitResult(
         sweep=sweep,
         k=options.k,
@@ -61,7 +63,8 @@ def fit_sweep(sweep: str, runs: pa.Table, measured: MeasuredRuns, options: Resol
         phase_diagram=phase_points(timescales, tau_mem, tau_gen),
         budgets=budgets,
         boundaries=bounds,
-        lines=list(lines(timescales, tau_mem, bounds, CONFIDENCE)),
+        lines=list(lines(timescales, tau_mem, competitions, CONFIDENCE)),
+        competitions=competitions,
         by_class=by_class,
         regimes=regimes(by_class),
         runs=timescales,
@@ -94,6 +97,31 @@ def _fits(runs: Sequence[RunTimescales], criteria: Iterable[Criterion]) -> Itera
             reason=law.reason,
             interval_note=law.interval_note,
         )
+
+
+def _competitions(
+    runs: Sequence[RunTimescales], criteria: Iterable[Criterion], tau_gen: str
+) -> Iterator[Competition]:
+    """The laws that compete: for each condition, and for each optimizer over its widths.
+
+    By the first criterion of tau_mem on each curve: the same curve at another level or threshold says much the same.
+    """
+    firsts = {
+        criterion.measure: criterion
+        for criterion in reversed(list(criteria))
+        if criterion.quantity == "tau_mem"
+    }
+    for criterion in reversed(firsts.values()):
+        conditions = by_condition(runs, criterion.name)
+        for group in conditions:
+            yield compete(group, criterion.name, tau_gen, CONFIDENCE)
+        for name in sorted({group_of(group[0]) for group in conditions}):
+            members = [group for group in conditions if group_of(group[0]) == name]
+            crossing = [g for g in members if any(run.crossings[criterion.name].tau for run in g)]
+            if len(crossing) > 1:
+                yield compete(
+                    [run for group in members for run in group], criterion.name, tau_gen, CONFIDENCE
+                )
 
 
 def _laws(runs: Sequence[RunTimescales], criteria: Iterable[Criterion]) -> Iterator[Law]:

@@ -25,7 +25,7 @@ ESTIMATES = pa.schema(
         pa.field(name, kind, nullable, {"doc": doc})
         for name, kind, nullable, doc in (
             ("sweep", pa.string(), False, "name of the sweep"),
-            ("kind", pa.string(), False, "fit, law, collapse, timescale, boundary or line"),
+            ("kind", pa.string(), False, "fit, law, competing law, collapse, timescale, boundary or line"),
             ("quantity", pa.string(), False, "what is estimated, such as exponent or n_star"),
             ("criterion", pa.string(), True, "name of the criterion; null for a collapse"),
             ("group", pa.string(), False, "optimizer, batch and settings that the runs have in common"),
@@ -38,7 +38,12 @@ ESTIMATES = pa.schema(
             ("high", pa.float64(), True, "upper end of the interval"),
             ("n_points", pa.int64(), True, "runs that crossed"),
             ("n_censored", pa.int64(), True, "runs that did not"),
-            ("reason", pa.string(), True, "why there is no estimate, or what is to be known"),
+            (
+                "reason",
+                pa.string(),
+                True,
+                "why there is no estimate, or what is to be known; the formula of a competing law",
+            ),
         )
     ],
     metadata={b"tausweep.fit_version": str(FIT_VERSION).encode()},
@@ -109,6 +114,14 @@ def _rows(result: FitResult) -> Iterator[dict[str, Any]]:
     for law in result.laws:
         for quantity, estimate in (("exponent", law.exponent), ("width_exponent", law.width_exponent)):
             yield _row("law", quantity, estimate, law, reason=law.reason or law.interval_note)
+    for competition in result.competitions:
+        one_width = len(competition.W_values) == 1
+        for law in competition.laws:
+            for name, estimate in law.parameters.items():
+                yield _row("competing law", name, estimate, competition, reason=law.law) | {
+                    "W": competition.W_values[0] if one_width else None,
+                    "p": competition.p_values[0] if one_width else None,
+                }
     for collapse in result.collapses:
         yield _row("collapse", "exponent", collapse.exponent, collapse, reason=collapse.reason)
         yield _row("collapse", "score", Estimate(estimate=collapse.score), collapse, reason=collapse.reason)

@@ -4,23 +4,28 @@ Laws: log-normal tau = 20·n about a power law, n = 16, 32, 64, 128, so many see
 a hit is an exponent of 1 within the profile-likelihood interval. Against it, what one would do without a censored regression:
 drop the censored runs and take the percentiles of a bootstrap over seeds. Laws over widths: tau ∝ n·W^−0.5, by `fit_law`
 itself, censored on either side. Timescales: 200 samples whose onsets are logistic in ln tau, the run's own tau_mem for the
-interval of a run, the median over all seeds for that of an n. Boundary: outcomes drawn from a logistic curve in ln n. Line:
-tau = 30·n/(1 − n/30). Collapse: the study of the timescales at four n.
+interval of a run, the median over all seeds for that of an n. Boundary: outcomes drawn from a logistic curve in ln n. Claims: how
+often a line is called converged that was not planted. Line: tau = (400 +) 25·n/(1 − n/100). Collapse: the study of the timescales at four n.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from tausweep.orchestrator.analysis.criteria.crossing import Crossing, extended
 from tausweep.orchestrator.analysis.criteria.first_crossing import RIGHT
 from tausweep.orchestrator.analysis.criteria.memorisation import MemorisedFraction
-from tausweep.orchestrator.analysis.laws.architectural_line import fit_limit
+from tausweep.orchestrator.analysis.laws.architectural_line import lines
 from tausweep.orchestrator.analysis.laws.collapse import Points, best_exponent, resampled
+from tausweep.orchestrator.analysis.laws.competing.competition import WITH_LINE as FLOORED_LINE
+from tausweep.orchestrator.analysis.laws.competing.competition import compete
 from tausweep.orchestrator.analysis.laws.power_laws import Crossed, fit_law
+from tausweep.orchestrator.analysis.runs.results import RunTimescales
 from tausweep.orchestrator.analysis.statistics.bootstrap import (
     fractions,
     interval,
@@ -39,6 +44,7 @@ from tausweep.orchestrator.analysis.statistics.censored_regression import (
 
 NOISE = 0.2
 SIZES = (16, 32, 64, 128)
+FINER = (5, 10, 20, 30, 40, 60, 80, 95, 110, 160, 320)
 DENSE = (4, 6, 8, 10, 12, 15, 18, 22, 27, 33, 40, 48)
 
 
@@ -216,41 +222,120 @@ def boundary(studies):
             )
 
 
+class Planted(NamedTuple):
+    """A law of tau(n) without noise, and the n, budget and noise of its studies."""
+
+    words: str
+    tau: Callable[[int], float]
+    budget: float
+    noise: float
+    n_star: float = math.inf
+
+
+DOUBLING = (5, 10, 20, 40, 80, 160, 320, 640)
+
+
+def with_line(tau_0, n_star=100, c=25):
+    return lambda n: tau_0 + c * n / (1 - n / n_star) if n < n_star else math.inf
+
+
+WITHOUT_LINE = [
+    Planted(words, tau, budget, noise)
+    for words, tau in (
+        ("25·n", lambda n: 25 * n),
+        ("4·n^1.5", lambda n: 4 * n**1.5),
+        ("400 + 25·n", lambda n: 400 + 25 * n),
+        ("400 + 4·n^1.5", lambda n: 400 + 4 * n**1.5),
+    )
+    for budget in (math.inf, 5000)
+    for noise in (0.06, 0.12)
+]
+WITH_LINE = [
+    Planted(f"{f'{tau_0} + ' * bool(tau_0)}25·n/(1 − n/100)", with_line(tau_0), budget, noise, 100)
+    for tau_0 in (0, 400)
+    for budget in (10_000, 40_000)
+    for noise in (0.06, 0.12)
+]
+
+
+def planted_runs(planted, rng, seeds=2, sizes=DOUBLING):
+    """Runs of one condition as the resolver has them; without a budget, each is trained until it crosses."""
+    runs = []
+    for seed in range(seeds):
+        for n in sizes:
+            tau = planted.tau(n) * math.exp(planted.noise * rng.standard_normal())
+            last = round(planted.budget if planted.budget < math.inf else 2 * planted.tau(max(sizes)))
+            seen = Crossing(tau, None, None) if tau <= last else Crossing(None, "right", last)
+            runs.append(
+                RunTimescales(W=16, p=1, optimizer="adam", batch="n", settings={}, run_id=f"{n}-{seed}", state="succeeded",
+                              n=n, seed=seed, subset=0, budget=last, crossings={"f_mem": seen})
+            )  # fmt: skip
+    return runs
+
+
+def judged(planted, rng, sizes=DOUBLING):
+    """The line that the resolver reads from one study, and n* of the law with a line and a floor."""
+    runs = planted_runs(planted, rng, sizes=sizes)
+    competition = compete(runs, "f_mem", "", 0.95, only="n_star")
+    (end,) = lines(runs, "f_mem", [competition], 0.95)
+    law = next(law for law in competition.laws if law.law == FLOORED_LINE)
+    return end, law.parameters.get("n_star")
+
+
+def claims(studies):
+    print("\n| planted, no line | budget | noise | called converged | law without a line rejected |")
+    print("|---|---|---|---|---|")
+    rng = np.random.default_rng(6)
+    for planted in WITHOUT_LINE:
+        ends = [judged(planted, rng)[0] for _ in range(studies)]
+        false = np.mean([end.converged for end in ends])
+        bounded = np.mean([end.n_star.high is not None for end in ends])
+        print(
+            f"| {planted.words} | {planted.budget:,} | {planted.noise:.0%} | {false:.1%} | {bounded:.1%} |",
+            flush=True,
+        )
+
+
 def line(studies):
-    print("\n| planted n* | largest tau | coverage | bounded above |")
-    print("|---|---|---|---|")
+    print(
+        "\n| planted, n\\* = 100 | n | budget | noise | coverage of n\\* | called converged | of these, n\\* held |"
+    )
+    print("|---|---|---|---|---|---|---|")
     rng = np.random.default_rng(2)
-    for n_star, budget in ((30, 2000), (30, 10_000), (30, 100_000), (math.inf, 600), (math.inf, 1500)):
-        hits, bounded = [], 0
-        for _ in range(studies):
-            runs = []
-            for n in DENSE:
-                for seed in range(2):
-                    tau = (
-                        30 * n / (1 - n / n_star) * math.exp(NOISE * rng.normal()) if n < n_star else math.inf
-                    )
-                    late = Crossing(None, "right", budget)
-                    runs.append(
-                        Crossed(
-                            f"{n}-{seed}", n, 16, "", Crossing(tau, None, None) if tau <= budget else late
-                        )
-                    )
-            limit = fit_limit(runs, 0.95)
-            hits.append((limit.low or 0) <= n_star <= (limit.high or math.inf))
-            bounded += limit.high is not None
-        print(f"| {n_star} | {budget:,} | {np.mean(hits):.0%} | {bounded / studies:.0%} |", flush=True)
+    for planted in WITH_LINE:
+        for sizes in (DOUBLING, FINER):
+            hits, converged = [], []
+            for _ in range(studies):
+                end, n_star = judged(planted, rng, sizes)
+                if n_star is None:
+                    continue
+                hits.append(holds(n_star, planted.n_star))
+                if end.converged:
+                    converged.append(holds(end.n_star, planted.n_star))
+            held = f"{np.mean(converged):.1%}" if converged else "–"
+            print(
+                f"| {planted.words} | {len(sizes)} | {planted.budget:,} | {planted.noise:.0%} | {np.mean(hits):.1%} | "
+                f"{len(converged) / studies:.0%} | {held} |",
+                flush=True,
+            )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--studies", type=int, default=2000)
-    studies = parser.parse_args().studies
-    laws(studies, studies // 10)
-    width_laws(studies // 2)
-    timescales(studies // 4)
-    boundary(studies)
-    line(studies // 4)
-    collapse(studies // 10)
+    tables = {
+        "laws": lambda studies: laws(studies, studies // 10),
+        "width_laws": lambda studies: width_laws(studies // 2),
+        "timescales": lambda studies: timescales(studies // 4),
+        "boundary": boundary,
+        "claims": lambda studies: claims(studies // 4),
+        "line": lambda studies: line(studies // 4),
+        "collapse": lambda studies: collapse(studies // 10),
+    }
+    parser.add_argument("--tables", nargs="+", choices=tables, default=list(tables))
+    arguments = parser.parse_args()
+    for name in arguments.tables:
+        tables[name](arguments.studies)
 
 
 if __name__ == "__main__":

@@ -244,13 +244,13 @@ def _own_exponents(design: _Design, fit: CensoredFit, groups: Sequence[str]) -> 
 
 def _comparison(hypothesis: str, fall: float, design: _Design, *, simpler: int, fuller: int) -> Comparison:
     count = len(design.X)
-    of_simpler, of_fuller = (_aicc_penalty(rank + 1, count) for rank in (simpler, fuller))
+    of_simpler, of_fuller = (aicc_penalty(rank + 1, count) for rank in (simpler, fuller))
     delta = None if of_simpler is None or of_fuller is None else 2 * fall + of_simpler - of_fuller
     p = p_value(fall, design.responses, fuller, fuller - simpler)
     return Comparison(hypothesis=hypothesis, p_value=p, delta_aicc=delta)
 
 
-def _aicc_penalty(parameters: int, count: int) -> float | None:
+def aicc_penalty(parameters: int, count: int) -> float | None:
     """2K + 2K(K + 1)/(N − K − 1) (Hurvich & Tsai 1989, doi:10.1093/biomet/76.2.297)."""
     spare = count - parameters - 1
     return 2 * parameters + 2 * parameters * (parameters + 1) / spare if spare > 0 else None

@@ -16,6 +16,7 @@ from tausweep.orchestrator.analysis.runs.results import (
     Boundary,
     ClassRegime,
     Collapse,
+    Competition,
     Fit,
     PhasePoint,
     RunTimescales,
@@ -74,9 +75,15 @@ def described(run: RunTimescales | Timescale) -> ConditionFields:
     )
 
 
-def group_of(value: OfCondition) -> str:
+def group_of(value: OfCondition | Competition) -> str:
     """What runs of all widths have in common, in words."""
-    return ", ".join(group_words(condition_of(value)))
+    if isinstance(value, Competition):
+        settings = tuple(sorted(value.settings.items()))
+        W = value.W_values[0]
+        condition = Condition(W=W, optimizer=value.optimizer, batch=value.batch, settings=settings)
+    else:
+        condition = condition_of(value)
+    return ", ".join(group_words(condition))
 
 
 def group_words(condition: Condition) -> list[str]:

@@ -14,7 +14,7 @@ from tausweep.orchestrator.analysis.criteria.crossing import Crossing, Smoothing
 from tausweep.orchestrator.analysis.criteria.first_crossing import Quantity
 from tausweep.orchestrator.analysis.runs.curves import WidthAxis
 
-FIT_VERSION = 2
+FIT_VERSION = 3
 """Raised when a field is taken away or changes its meaning; new fields may come without."""
 State = Literal["memorises", "generalises", "not yet good"]
 
@@ -234,13 +234,61 @@ class Boundary(_OfCondition):
     reason: str | None
 
 
-class ArchitecturalLine(_OfCondition):
-    """n*(p) without end of training: the limit of n*(p; tau), from tau_mem = a·n^alpha / (1 − n/n_star).
+class CompetingFit(_Value):
+    """One of several laws fitted to the same runs.
 
     Attributes:
-        n_star: with profile-likelihood interval; `high` None where n* may lie anywhere above `low`, and then no estimate.
-        converged: whether the interval is bounded and lies within the n that were trained.
-        growth: d ln n*(tau) / d ln tau over the last factor of two in the budget, 1/alpha for a power law without a
+        law: its formula, such as `tau_0 + c·n/(1 − n/n*)`.
+        has_line: whether tau is infinite from some n on.
+        parameters: by name, with profile-likelihood intervals; open on a side where no value is rejected.
+        sigma: standard deviation of ln tau about the law.
+        log_likelihood: at the maximum, in nats; of ln tau, so that the laws compare.
+        aicc: corrected Akaike criterion.
+        delta_aicc: above the smallest of these laws.
+        rejected: whether delta_aicc is above 6, a likelihood of less than 1/20 of that of the best.
+        reason: why there is no fit; None if there is one.
+    """
+
+    law: str
+    has_line: bool
+    parameters: dict[str, Estimate] = {}
+    sigma: float | None = None
+    log_likelihood: float | None = None
+    aicc: float | None = None
+    delta_aicc: float | None = None
+    rejected: bool = False
+    reason: str | None = None
+
+
+class Competition(_OfSettings):
+    """Laws of tau_mem that compete for the same runs: of one condition, or of all widths of it with parameters in common.
+
+    Attributes:
+        W_values, p_values: of the runs; several for a joint law.
+        n_points, n_censored: runs with a crossing, and without.
+        laws: best first, those that could not be fitted last.
+        verdict: in a sentence, which law describes the runs and which are rejected.
+    """
+
+    W_values: list[int]
+    p_values: list[int]
+    width_axis: WidthAxis = "W"
+    criterion: str
+    n_points: int
+    n_censored: int
+    laws: list[CompetingFit]
+    verdict: str
+
+
+class ArchitecturalLine(_OfCondition):
+    """n*(p) without end of training: the limit of n*(p; tau), from tau_mem = tau_0 + c·n/(1 − n/n_star).
+
+    Attributes:
+        n_star: with profile-likelihood interval; no estimate and no `high` where a law without a line is not rejected, so
+            that n* may lie anywhere above `low`.
+        converged: whether every law without a line is rejected, n beyond the interval were trained, and the boundary no
+            longer moves.
+        growth: d ln n*(tau) / d ln tau over the last factor of four in the budget, 1/alpha for a power law without a
             line and 0 for a boundary that no longer moves; None where n* is not known at both ends.
         verdict: in words.
     """
@@ -277,6 +325,7 @@ class FitResult(_Value):
         criteria: by name, the first decides what memorises in the phase diagram.
         phase_diagram: at the largest tau that was measured.
         boundaries: at every budget of `budgets`.
+        competitions: of the criteria of tau_mem, by condition, and over the widths where there are several.
         by_class: the first criterion of f_mem for each class, and `regimes` of these; empty where f_mem was not measured
             by class.
     """
@@ -297,6 +346,7 @@ class FitResult(_Value):
     budgets: list[int]
     boundaries: list[Boundary]
     lines: list[ArchitecturalLine]
+    competitions: list[Competition]
     by_class: list[ClassTimescale] = []
     regimes: list[ClassRegime] = []
     runs: list[RunTimescales]

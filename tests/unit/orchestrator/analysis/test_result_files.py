@@ -46,7 +46,8 @@ def test_parquet_has_a_row_an_estimate(result, tmp_path):
     table = pq.read_table(tmp_path / "fit.parquet")
     assert table.schema.equals(ESTIMATES, check_metadata=True)
     rows = table.to_pylist()
-    assert {row["kind"] for row in rows} == {"fit", "law", "collapse", "timescale", "boundary", "line"}
+    kinds = {"fit", "law", "competing law", "collapse", "timescale", "boundary", "line"}
+    assert {row["kind"] for row in rows} == kinds
     fit = next(f for f in result.fits if f.criterion == "f_mem=0.1" and f.W == 8 and f.optimizer == "sgd")
     (row,) = [
         row for row in rows
@@ -64,12 +65,12 @@ def test_estimates_of_an_empty_result_are_an_empty_table():
 
 def test_a_result_of_another_version_is_refused_by_name(result, tmp_path):
     path = tmp_path / "old.json"
-    path.write_text(json.dumps(result.model_dump(mode="json") | {"fit_version": 1}))
-    with pytest.raises(SchemaError, match=r"old\.json: fit_version 1; this version of tausweep reads 2"):
+    path.write_text(json.dumps(result.model_dump(mode="json") | {"fit_version": 2}))
+    with pytest.raises(SchemaError, match=r"old\.json: fit_version 2; this version of tausweep reads 3"):
         read_result(path)
 
 
-@pytest.mark.parametrize("text", ["not json", "[]", '{"fit_version": 2}'])
+@pytest.mark.parametrize("text", ["not json", "[]", '{"fit_version": 3}'])
 def test_what_is_no_result_is_refused_by_name(tmp_path, text):
     (tmp_path / "bad.json").write_text(text)
     with pytest.raises((CorruptFileError, SchemaError), match=r"bad\.json"):
