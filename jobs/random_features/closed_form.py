@@ -125,14 +125,18 @@ class SpectralTimescales:
     """Timescales read from the eigenvalues of U, 1/(R λ) in updates: an e-fold of the distance to the minimum of A.
 
     The spectrum has three parts (arXiv:2505.17638, sec. 4): the d largest eigenvalues carry the data's linear
-    structure; the n after them, or as many as there are, the single samples; the remaining p − n − d see neither.
+    structure; the n after them, or as many as there are, the single samples; the remaining p − n − d see neither. Of the
+    second part the n − d largest are the main bulk, of which the theorem's statement is, τ_mem ∝ n. Those below
+    them, d or p − n if that is fewer, are a sub-bulk near s², where the third part lies too; a mean over the whole part does
+    not go like n. For n ≤ d and n ≥ p the main bulk is the whole part.
 
     Attributes:
         tau_gen: 1/R over the mean of the first part, when its bulk is learned.
         tau_gen_slowest: 1/R over its smallest eigenvalue.
-        tau_mem: 1/R over the mean of the second part, when the samples are learned.
+        tau_mem: 1/R over the mean of the second part's main bulk, when the samples are learned.
         tau_mem_fastest: 1/R over its largest eigenvalue: memorisation begins.
         tau_mem_slowest: 1/R over its smallest: the paper's τ_mem.
+        tau_mem_with_sub_bulk: 1/R over the mean of the whole second part.
     """
 
     tau_gen: float
@@ -140,6 +144,7 @@ class SpectralTimescales:
     tau_mem: float
     tau_mem_fastest: float
     tau_mem_slowest: float
+    tau_mem_with_sub_bulk: float
 
 
 def spectral_timescales(eigenvalues: Floats, rate: float, *, n: int, d: int) -> SpectralTimescales | None:
@@ -158,10 +163,12 @@ def spectral_timescales(eigenvalues: Floats, rate: float, *, n: int, d: int) -> 
     if p <= d:
         return None
     first, second = eigenvalues[p - d :], eigenvalues[max(0, p - d - n) : p - d]
+    main = second[-(n - d) :] if d < n < p else second
     return SpectralTimescales(
         tau_gen=float(1 / (rate * first.mean())),
         tau_gen_slowest=float(1 / (rate * first[0])),
-        tau_mem=float(1 / (rate * second.mean())),
-        tau_mem_fastest=float(1 / (rate * second[-1])),
-        tau_mem_slowest=float(1 / (rate * second[0])),
+        tau_mem=float(1 / (rate * main.mean())),
+        tau_mem_fastest=float(1 / (rate * main[-1])),
+        tau_mem_slowest=float(1 / (rate * main[0])),
+        tau_mem_with_sub_bulk=float(1 / (rate * second.mean())),
     )

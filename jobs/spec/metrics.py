@@ -33,6 +33,7 @@ QUALITY_PATTERN = rf"{FRECHET}\w+|{FID}"
 
 SPECTRAL_TAU_GEN = "spectral_tau_gen"
 SPECTRAL_TAU_MEM = "spectral_tau_mem"
+SPECTRAL_TAU_MEM_WITH_SUB_BULK = "spectral_tau_mem_with_sub_bulk"
 
 _SPREAD = "_sd"
 

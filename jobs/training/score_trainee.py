@@ -24,7 +24,7 @@ from tausweep.jobs.random_features.closed_form import ClosedForm, ScoreMatching,
 from tausweep.jobs.random_features.moments import noise_variance, population_moments, train_moments
 from tausweep.jobs.seeds import derive
 from tausweep.jobs.spec.data import Gaussian, StudentT
-from tausweep.jobs.spec.metrics import SPECTRAL_TAU_GEN, SPECTRAL_TAU_MEM
+from tausweep.jobs.spec.metrics import SPECTRAL_TAU_GEN, SPECTRAL_TAU_MEM, SPECTRAL_TAU_MEM_WITH_SUB_BULK
 from tausweep.jobs.spec.model import RandomFeatures, features
 from tausweep.jobs.spec.objective import ScoreAtT
 from tausweep.jobs.spec.optimizer import GradientDescent
@@ -135,6 +135,7 @@ def score_trainee(
             times = [
                 (SPECTRAL_TAU_GEN, problem.t, scales.tau_gen),
                 (SPECTRAL_TAU_MEM, problem.t, scales.tau_mem),
+                (SPECTRAL_TAU_MEM_WITH_SUB_BULK, problem.t, scales.tau_mem_with_sub_bulk),
             ]
         trainee = ClosedFormTrainee(model=model, form=form)
 

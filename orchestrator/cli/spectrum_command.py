@@ -83,7 +83,7 @@ def _print(found: dict[str, Any]) -> None:
         console.console.print(
             f"tau_gen = {times['tau_gen']:.4g} (slowest direction {times['tau_gen_slowest']:.4g}); "
             f"tau_mem = {times['tau_mem']:.4g} (from {times['tau_mem_fastest']:.4g} to "
-            f"{times['tau_mem_slowest']:.4g}), in lr·τ/d²",
+            f"{times['tau_mem_slowest']:.4g}; {times['tau_mem_with_sub_bulk']:.4g} with its sub-bulk), in lr·τ/d²",
             soft_wrap=True,
         )
     for name, drawn in found.get("drawn", {}).items():

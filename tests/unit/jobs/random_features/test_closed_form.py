@@ -110,12 +110,23 @@ def test_timescales_are_inverse_rates_of_the_parts_of_the_spectrum() -> None:
             "tau_mem": 10,
             "tau_mem_fastest": 2 / 0.3,
             "tau_mem_slowest": 20,
+            "tau_mem_with_sub_bulk": 10,
         }
     )
     more = spectral_timescales(eigenvalues, 0.5, n=100, d=2)
     assert more is not None
     assert more.tau_mem_slowest == pytest.approx(200)
     assert spectral_timescales(eigenvalues, 0.5, n=2, d=6) is None
+
+
+def test_the_sub_bulk_is_left_out_of_tau_mem_and_has_a_name_of_its_own() -> None:
+    eigenvalues = np.array(
+        [0.01, 0.01, 0.01, 0.02, 0.1, 0.3, 6.0]
+    )  # d = 1, n = 3: 0.1 and 0.3 are the main bulk
+    found = spectral_timescales(eigenvalues, 0.5, n=3, d=1)
+    assert found is not None
+    assert (found.tau_mem, found.tau_mem_slowest) == pytest.approx((10, 20))
+    assert found.tau_mem_with_sub_bulk == pytest.approx(2 / (0.42 / 3))
 
 
 def test_one_update_moves_each_eigenvector_by_its_rate() -> None:

@@ -39,12 +39,23 @@ def exponent(name, psi_p, sizes, t=0.01):
 
 
 def test_memorisation_takes_a_time_proportional_to_n_in_regime_one():
-    # n − d of the n eigenvalues of bulk 1 are of order p/n and d are near s², so the mean gives n²/(n − d).
     assert exponent("tau_mem", 4096, [32, 64, 128]) == pytest.approx(1, abs=0.05)
     assert exponent("tau_gen", 4096, [32, 64, 128]) == pytest.approx(0, abs=0.02)
+    # n − d of the n eigenvalues of bulk 1 are of order p/n and d are near s², so the mean over all gives n²/(n − d).
     few = np.array([4, 16])
     expected = np.diff(np.log(few**2 / (few - 1)))[0] / np.log(4)
-    assert exponent("tau_mem", 256, few) == pytest.approx(expected, abs=0.02)
+    assert exponent("tau_mem_with_sub_bulk", 256, few) == pytest.approx(expected, abs=0.02)
+    assert exponent("tau_mem", 256, few) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize(("psi_n", "tau_mem"), [(2, 2005), (4, 3998), (8, 7959), (16, 15_771), (32, 30_974)])
+def test_tau_mem_is_that_of_the_main_bulk_alone(psi_n, tau_mem):
+    assert predicted(64, psi_n).tau_mem == pytest.approx(tau_mem, rel=1e-3)
+
+
+def test_the_slowest_direction_is_the_main_bulks_lower_edge():
+    assert predicted(64, 2).tau_mem_slowest == pytest.approx(2622, rel=2e-3)
+    assert predicted(64, 2).tau_mem_with_sub_bulk == pytest.approx(3872, rel=1e-3)
 
 
 def test_memorisation_time_saturates_in_regime_two():

@@ -25,7 +25,7 @@ def test_parts_and_timescales_are_a_document():
     assert masses == pytest.approx({"delta": 0.25, "bulk 1": 0.5, "bulk 2": 0.25}, abs=1e-5)
     bulk_1, bulk_2 = found["parts"][1:]
     times = found["timescales"]
-    assert times["tau_mem"] / times["tau_gen"] == pytest.approx(bulk_2["mean"] / bulk_1["mean"])
+    assert times["tau_mem_with_sub_bulk"] / times["tau_gen"] == pytest.approx(bulk_2["mean"] / bulk_1["mean"])
     # One e-fold at the rate 2 Δ_t λ/ψ_p.
     assert times["tau_gen"] * 2 * -np.expm1(-2 * found["t"]) * bulk_2["mean"] / 4 == pytest.approx(1)
 
