@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tausweep.jobs.spec.metrics import SPECTRAL_TAU_GEN, SPECTRAL_TAU_MEM, TEST_LOSS
+from tausweep.jobs.spec.metrics import SCORE_ERROR, SPECTRAL_TAU_GEN, SPECTRAL_TAU_MEM, TEST_LOSS
 from tausweep.orchestrator.analysis.criteria.criterion import NUMBER
 from tausweep.orchestrator.analysis.criteria.first_crossing import (
     LEFT,
@@ -123,9 +123,11 @@ class SpectralTime:
 
 @dataclass(frozen=True, kw_only=True)
 class LossMinimum:
-    """tau_mem: the test loss at timestep t is lowest, the point of classical early stopping.
+    """tau_mem: the test loss, or the error of the score, at timestep t is lowest: the point of classical early stopping.
 
-    Right-censored at the lowest evaluation where the test loss has not risen by `rise` from there: it may still fall.
+    Right-censored at the lowest evaluation where it has not risen from there by the share `rise` of what training moved it, its
+    highest evaluation minus its lowest: it may still fall. What no training can lower, such as the noise in the loss, is no part
+    of the measure.
     Between evaluations the minimum is the vertex of the parabola in ln tau through the lowest and its two neighbours.
     """
 
@@ -134,25 +136,28 @@ class LossMinimum:
     quantity: Quantity = "tau_mem"
     measure: str = TEST_LOSS
     rises: ClassVar[bool] = False
-    forms: ClassVar[tuple[str, ...]] = ("test_loss=min@t150",)
-    pattern: ClassVar[re.Pattern[str]] = re.compile(rf"{TEST_LOSS}=min@t(?P<t>{NUMBER})")
+    forms: ClassVar[tuple[str, ...]] = ("test_loss=min@t150", "score_error=min@t0.1")
+    pattern: ClassVar[re.Pattern[str]] = re.compile(
+        rf"(?P<measure>{TEST_LOSS}|{SCORE_ERROR})=min@t(?P<t>{NUMBER})"
+    )
 
     @property
     def name(self) -> str:
-        """Such as `test_loss=min@t150`."""
-        return f"{TEST_LOSS}=min@t{self.t:g}"
+        """Such as `test_loss=min@t150` or `score_error=min@t0.1`."""
+        return f"{self.measure}=min@t{self.t:g}"
 
     @classmethod
     def read(cls, given: Mapping[str, str]) -> Self:
         """See `Criterion.read`."""
-        return cls(t=float(given["t"]))
+        return cls(measure=given["measure"], t=float(given["t"]))
 
     def cross(self, tau: NDArray[np.integer], loss: Floats) -> Crossings:
-        """Minima of the test loss (..., T), mean squared errors, evaluated at tau (T,)."""
+        """Minima of the measure (..., T), mean squared errors, evaluated at tau (T,)."""
         log, last = np.log(tau), len(tau) - 1
         lowest = loss.argmin(axis=-1)
         value = np.take_along_axis(loss, lowest[..., None], axis=-1)[..., 0]
-        settled = loss[..., -1] >= (1 + self.rise) * value
+        moved = loss.max(axis=-1) - value
+        settled = (loss[..., -1] - value >= self.rise * moved) & (moved > 0)
         censored = np.where(settled, np.where(lowest == 0, LEFT, 0), RIGHT).astype(np.int8)
         x = [log[np.clip(lowest + step, 0, last)] for step in (-1, 0, 1)]
         y = [

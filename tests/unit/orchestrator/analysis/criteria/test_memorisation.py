@@ -20,6 +20,7 @@ from tausweep.orchestrator.analysis.criteria.loss import (
     SpectralTime,
 )
 from tausweep.orchestrator.analysis.criteria.memorisation import MemorisedFraction, MemorisedHalfMaximum
+from tausweep.orchestrator.analysis.criteria.names import parse_criterion
 
 TAU = np.array([30, 100, 300, 1000, 3000])
 
@@ -156,8 +157,25 @@ def test_the_lowest_test_loss_of_a_parabola_in_ln_tau_is_its_vertex():
 
 
 def test_a_test_loss_that_still_falls_is_right_censored_at_its_lowest_evaluation():
-    loss = np.array([0.5, 0.4, 0.3, 0.2, 0.201])  # has risen by less than 5 %
+    loss = np.array([0.5, 0.4, 0.3, 0.2, 0.214])  # has risen by less than 5 % of the 0.3 that it fell
     assert crossing(LossMinimum(t=150.0), TAU, loss) == Crossing(None, "right", 1000)
+
+
+def test_the_rise_is_measured_against_what_training_moved_and_not_against_the_whole():
+    loss = 10 + np.array(
+        [0.5, 0.4, 0.2, 0.3, 0.5]
+    )  # most of it can't be lowered: it rises by 3 % of the whole
+    assert crossing(LossMinimum(t=150.0), TAU, loss).censored is None
+
+
+def test_a_loss_that_never_moves_has_no_minimum():
+    assert crossing(LossMinimum(t=150.0), TAU, np.full(5, 0.3)) == Crossing(None, "right", 30)
+
+
+def test_the_minimum_of_the_score_error_is_a_criterion_of_its_own():
+    criterion = parse_criterion("score_error=min@t0.1")
+    assert (criterion.measure, criterion.t, criterion.quantity) == ("score_error", 0.1, "tau_mem")
+    assert criterion.name == "score_error=min@t0.1"
 
 
 def test_a_test_loss_that_only_rises_is_left_censored():
