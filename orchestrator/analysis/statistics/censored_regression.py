@@ -185,6 +185,10 @@ def _root(excess: Callable[[float], float], centre: float, step: float) -> float
     reach = 2.0
     while reach < _FARTHEST:
         if excess(centre + reach * step) > 0:
+            if excess(centre) >= 0:
+                return (
+                    centre  # by rounding: where responses lie on the plane, the likelihood is all but a step
+                )
             return float(brentq(excess, centre, centre + reach * step, xtol=1e-5 * abs(step)))
         reach *= 2
     return None

@@ -125,6 +125,10 @@ def _end(
     while True:
         outside = centre + side * min(reach, abs(limit - centre))
         if excess(outside) > 0:
+            if excess(inside) >= 0:
+                return (
+                    inside  # by rounding: where responses lie on the curve, the likelihood is all but a step
+                )
             return float(brentq(excess, inside, outside, xtol=2e-3 * step))
         if reach >= abs(limit - centre):
             return None
