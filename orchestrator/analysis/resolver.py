@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from tausweep.orchestrator.analysis.caveats import notes_on
+from tausweep.orchestrator.analysis.conclusions import conclude
 from tausweep.orchestrator.analysis.criteria.criterion import Criterion
 from tausweep.orchestrator.analysis.laws.architectural_line import lines
 from tausweep.orchestrator.analysis.laws.by_class import class_timescales, regimes
@@ -48,7 +49,7 @@ def fit_sweep(sweep: str, runs: pa.Table, measured: MeasuredRuns, options: Resol
     # A generator of its own, so that what is resampled for the rest does not depend on whether there are classes.
     by_class = class_timescales(measured, options, np.random.default_rng([options.seed, 1]))
     competitions = list(_competitions(timescales, options.criteria, tau_gen))
-    return FitResult(
+    result = FitResult(
         sweep=sweep,
         k=options.k,
         smoothing=options.smoothing,
@@ -69,7 +70,17 @@ def fit_sweep(sweep: str, runs: pa.Table, measured: MeasuredRuns, options: Resol
         regimes=regimes(by_class),
         runs=timescales,
         notes=list(notes_on(runs, measured, options.criteria)),
+        sampler=_sampler(measured),
     )
+    return result.model_copy(update={"conclusions": conclude(result)})
+
+
+def _sampler(measured: MeasuredRuns) -> str | None:
+    """By which the runs' samples were drawn: it moves every time that is read from samples."""
+    steps = sorted({run.settings["ddim_steps"] for run in measured.curves if "ddim_steps" in run.settings})
+    if not steps or not any(run.histories for run in measured.curves):
+        return None
+    return f"DDIM with {' or '.join(map(str, steps))} steps"
 
 
 def _fits(runs: Sequence[RunTimescales], criteria: Iterable[Criterion]) -> Iterator[Fit]:

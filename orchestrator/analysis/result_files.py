@@ -116,9 +116,9 @@ def _rows(result: FitResult) -> Iterator[dict[str, Any]]:
             yield _row("law", quantity, estimate, law, reason=law.reason or law.interval_note)
     for competition in result.competitions:
         one_width = len(competition.W_values) == 1
-        for law in competition.laws:
-            for name, estimate in law.parameters.items():
-                yield _row("competing law", name, estimate, competition, reason=law.law) | {
+        for fitted in competition.laws:
+            for name, estimate in fitted.parameters.items():
+                yield _row("competing law", name, estimate, competition, reason=fitted.law) | {
                     "W": competition.W_values[0] if one_width else None,
                     "p": competition.p_values[0] if one_width else None,
                 }

@@ -36,6 +36,9 @@ def resolve(
             "--out", "-o", help="Also write all of it to FILE.json, or its estimates to FILE.parquet."
         ),
     ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Print every law, the phase diagram and the boundary.")
+    ] = False,
     as_json: AsJson = False,
     skip_bad: SkipBad = False,
     store: Store = DEFAULT_STORE,
@@ -61,7 +64,8 @@ def resolve(
     if as_json:
         console.print_json(fitted.model_dump(mode="json"))
     else:
-        fit_tables.print_fits(fitted)
+        chosen = [criterion.name for criterion in options.criteria]
+        fit_tables.print_fits(fitted, chosen=chosen, everything=everything)
 
 
 def figures(

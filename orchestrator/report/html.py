@@ -91,6 +91,7 @@ def _content(material: Material) -> dict[str, Any]:
         "has_runs": bool(study.runs),
         "has_phases": bool(result.budgets and tau_mem),
         "headline": tables.headline(study, tau_mem, tau_gen),
+        "conclusions": result.conclusions,
         "notes": result.notes,
         "main_criterion": tau_mem,
         "k": written(result.k),

@@ -5,18 +5,57 @@ Called by the command line; computes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tausweep.orchestrator.analysis.runs.grouping import condition_of, group_of, width_axis, width_words
 from tausweep.orchestrator.analysis.runs.results import Fit, FitResult, Law
-from tausweep.orchestrator.analysis.runs.wording import interval, median, no_fit, regime
+from tausweep.orchestrator.analysis.runs.wording import interval, median, no_fit, regime, with_interval
 from tausweep.orchestrator.terminal import console
 
 
-def print_fits(result: FitResult) -> None:
-    """Print the laws, the boundary, the phase diagram and their caveats."""
+def print_fits(result: FitResult, *, chosen: Sequence[str] = (), everything: bool = False) -> None:
+    """Print what a person would say, the laws that were chosen, and the caveats.
+
+    Args:
+        result: of a sweep.
+        chosen: names of criteria; the first of each quantity by default.
+        everything: prints every table there is.
+    """
     if not result.runs:
         console.console.print(f"{result.sweep}: no run has a measurement yet, there is nothing to fit")
         _print_notes(result)
         return
+    for sentence in result.conclusions:
+        console.console.print(sentence, soft_wrap=True)
+    console.console.print()
+    names = result.criteria if everything else chosen or _firsts(result)
+    _print_laws_over_n(result, [fit for fit in result.fits if fit.criterion in names])
+    if everything:
+        _print_laws_over_widths(result)
+        _print_competitions(result)
+        _print_phases(result)
+        _print_classes(result)
+    for fit in result.fits:
+        if fit.interval_note and fit.criterion in names:
+            console.console.print(
+                f"note: {fit.criterion}, {width_words(fit)}, {group_of(fit)}: {fit.interval_note}"
+            )
+    _print_notes(result)
+    if not everything:
+        console.console.print("--all prints every law, the phase diagram and the boundary.")
+
+
+def _firsts(result: FitResult) -> list[str]:
+    """The first criterion of each quantity that was measured."""
+    firsts = {fit.quantity: fit.criterion for fit in reversed(_in_order(result))}
+    return list(firsts.values())
+
+
+def _in_order(result: FitResult) -> list[Fit]:
+    return sorted(result.fits, key=lambda fit: result.criteria.index(fit.criterion))
+
+
+def _print_laws_over_n(result: FitResult, fits: Sequence[Fit]) -> None:
     axis = width_axis(result.runs)
     how = f"k = {result.k:.4g}" + (", isotonic" if result.smoothing == "isotonic" else "")
     console.print_table(
@@ -25,30 +64,43 @@ def print_fits(result: FitResult) -> None:
         [
             [fit.criterion, fit.W, group_of(fit), fit.p, _exponent(fit), interval(fit.exponent),
              fit.prefactor.estimate, fit.n_points, fit.n_censored, *_p_values(fit)]
-            for fit in result.fits
+            for fit in fits
         ],
         title=f"Laws of sweep {result.sweep} ({how}): tau = a·n^exponent; tau/n is the prefactor at exponent 1; p of the "
         "tests that the exponent is 1 or 0",
     )  # fmt: skip
-    if result.laws:
-        console.console.print()
-        console.print_table(
-            ["criterion", "of", "exponent of n", "95 % interval", f"exponent of 1/{axis}", "95 % interval", "points", "censored"],
-            [
-                [law.criterion, "; ".join(law.groups), _exponent(law), interval(law.exponent),
-                 law.width_exponent.estimate, interval(law.width_exponent), law.n_points, law.n_censored]
-                for law in result.laws
-            ],
-            title=f"Over all widths: tau = a·n^exponent·{axis}^−gamma",
-        )  # fmt: skip
-    _print_phases(result)
-    _print_classes(result)
-    for fit in result.fits:
-        if fit.interval_note:
-            console.console.print(
-                f"note: {fit.criterion}, {width_words(fit)}, {group_of(fit)}: {fit.interval_note}"
-            )
-    _print_notes(result)
+
+
+def _print_laws_over_widths(result: FitResult) -> None:
+    if not result.laws:
+        return
+    axis = width_axis(result.runs)
+    console.console.print()
+    console.print_table(
+        ["criterion", "of", "exponent of n", "95 % interval", f"exponent of 1/{axis}", "95 % interval", "points", "censored"],
+        [
+            [law.criterion, "; ".join(law.groups), _exponent(law), interval(law.exponent),
+             law.width_exponent.estimate, interval(law.width_exponent), law.n_points, law.n_censored]
+            for law in result.laws
+        ],
+        title=f"Over all widths: tau = a·n^exponent·{axis}^−gamma",
+    )  # fmt: skip
+
+
+def _print_competitions(result: FitResult) -> None:
+    if not result.competitions:
+        return
+    console.console.print()
+    console.print_table(
+        ["criterion", width_axis(result.runs), "law", "ΔAICc", "rejected", "parameters"],
+        [
+            [one.criterion, ", ".join(map(str, one.W_values)), law.law, law.delta_aicc, "yes" if law.rejected else "",
+             law.reason or "; ".join(f"{name} = {with_interval(value)}" for name, value in law.parameters.items())]
+            for one in result.competitions
+            for law in one.laws
+        ],
+        title="Laws that compete for the same runs; rejected above ΔAICc = 6",
+    )  # fmt: skip
 
 
 def _print_notes(result: FitResult) -> None:

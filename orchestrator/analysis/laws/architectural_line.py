@@ -87,8 +87,8 @@ def _judged(laws: Sequence[CompetingFit], largest: int, growth: float | None) ->
     ]
     if kept:
         return open_ended, (
-            f"not converged: {' and '.join(kept)} without a line {'is' if len(kept) == 1 else 'are'} not rejected, "
-            "n* may lie anywhere above the lower bound"
+            f"not converged: without a line, {_listed(kept)} {'is' if len(kept) == 1 else 'are'} not rejected, "
+            "so n* may lie anywhere above the lower bound"
         )
     if known.high is None:
         return open_ended, "not converged: n* may lie anywhere above the lower bound"
@@ -104,6 +104,10 @@ def _judged(laws: Sequence[CompetingFit], largest: int, growth: float | None) ->
     return known, (
         "converged: every law without a line is rejected, n beyond the line were trained, and n* no longer moves with the budget"
     )
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _growth(runs: Sequence[RunTimescales], criterion: str, confidence: float) -> float | None:

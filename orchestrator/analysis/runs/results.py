@@ -325,6 +325,8 @@ class FitResult(_Value):
         criteria: by name, the first decides what memorises in the phase diagram.
         phase_diagram: at the largest tau that was measured.
         boundaries: at every budget of `budgets`.
+        sampler: by which generated samples were drawn, in words; None if none were.
+        conclusions: what a person would say of it, at most eight sentences.
         competitions: of the criteria of tau_mem, by condition, and over the widths where there are several.
         by_class: the first criterion of f_mem for each class, and `regimes` of these; empty where f_mem was not measured
             by class.
@@ -351,3 +353,5 @@ class FitResult(_Value):
     regimes: list[ClassRegime] = []
     runs: list[RunTimescales]
     notes: list[str]
+    sampler: str | None = None
+    conclusions: list[str] = []

@@ -53,7 +53,7 @@ def test_a_floor_that_is_censored_is_no_line(seed):
     rng = np.random.default_rng(seed)
     line = line_of(floor, 5000, rng, noise=0.06, sizes=DOUBLING)
     assert not line.converged
-    assert "tau_0 + c·n without a line" in line.verdict
+    assert line.verdict.startswith("not converged: without a line, tau_0 + c·n is not rejected")
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_classes_change_nothing_else_of_a_result(conditional):
 
 def test_the_terminal_and_the_figures_show_the_classes(conditional, tmp_path, capsys):
     result = resolved(conditional)
-    print_fits(result)
+    print_fits(result, everything=True)
     shown = capsys.readouterr().out
     assert "By class: median tau_mem by f_mem=0.1" in shown
     assert "mixed: classes 0, 3 memorised, 4 not yet" in shown
