@@ -228,7 +228,10 @@ def test_cancel_stops_running_and_waiting_runs_and_resume_takes_them_up(
     store = tmp_path / "runs"
     process = start("run", write_sweep(tmp_path, steps=LONG), FEW, "resources.workers=1", store=store)
     wait_for(lambda: bool(training(store)))
+    (worker,) = training(store)
+    worker.suspend()  # on a busy machine the run would be over before the command has started
     run_command("cancel", "tiny", store=store)
+    worker.resume()
     process.communicate(timeout=200)
     assert states(store) == {"cancelled": 2}
     run_command("run", write_sweep(tmp_path, steps=LONG), FEW, store=store)
