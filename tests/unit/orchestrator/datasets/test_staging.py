@@ -132,14 +132,16 @@ def test_too_few_images_are_told_with_the_numbers(folder, store, overrides, word
 # --- the prepared array --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", [{}, {"size": 16, "color": "rgb"}])
-def test_the_staged_array_is_what_prepare_gives_and_can_be_memory_mapped(folder, store, tmp_path, way):
-    images = image_set(folder, store, **way)
+@pytest.mark.parametrize(("size", "color", "channels"), [(32, "grey", 1), (16, "rgb", 3)])
+def test_the_staged_array_is_what_prepare_gives_and_can_be_memory_mapped(
+    folder, store, tmp_path, size, color, channels
+):
+    images = image_set(folder, store, size=size, color=color)
     stage(images, store)
     staged = np.load(store.images(images.fingerprint), mmap_mode="r")
-    prepare_folder(list_images(folder), images.data.size, images.data.color, tmp_path / "reference.npy")
+    prepare_folder(list_images(folder), size, color, tmp_path / "reference.npy")
     assert isinstance(staged, np.memmap)
-    assert staged.shape == (30, *images.data.shape)
+    assert staged.shape == (30, channels, size, size)
     np.testing.assert_array_equal(staged, np.load(tmp_path / "reference.npy"))
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from tausweep.orchestrator.execution import run_states
 from tausweep.orchestrator.execution.reconcile import note_ended
-from tausweep.orchestrator.execution.site import Site, Update, report_end
+from tausweep.orchestrator.execution.run_states import Update
+from tausweep.orchestrator.execution.site import Site, report_end
 from tausweep.orchestrator.execution.submission import submit_jobs
 from tausweep.orchestrator.executors import registry
 from tausweep.orchestrator.executors.base import Handle, JobRequest, worker_arguments
