@@ -53,7 +53,7 @@ def imported(folder: Path) -> str:
     return mark.read_text() if mark.exists() else ""
 
 
-def tausweep(*arguments: object, folder: Path, check: bool = True, **environment: str):
+def call(*arguments: object, folder: Path, check: bool = True, **environment: str):
     """The installed command, as a user calls it, in a folder of his."""
     done = subprocess.run(
         [str(Path(sys.executable).with_name("tausweep")), *map(str, arguments), "--store", "runs"],
@@ -88,32 +88,32 @@ def read_everything(folder: Path) -> None:
         ("compact", "tiny"),
         ("store", "check"),
     ):
-        tausweep(*command, folder=folder)
+        call(*command, folder=folder)
 
 
 def test_a_sweep_is_planned_run_and_looked_at_there(hostile):
-    tausweep("plan", "tiny.yaml", folder=hostile)
-    tausweep("run", "tiny.yaml", folder=hostile)
+    call("plan", "tiny.yaml", folder=hostile)
+    call("run", "tiny.yaml", folder=hostile)
     assert states(hostile / "runs") == {"succeeded": 4}
     read_everything(hostile)
     assert imported(hostile) == ""
 
 
 def test_a_sweep_is_submitted_there_in_the_background(hostile):
-    tausweep("submit", "tiny.yaml", folder=hostile)
+    call("submit", "tiny.yaml", folder=hostile)
     wait_for(lambda: states(hostile / "runs") == {"succeeded": 4})
     assert imported(hostile) == ""
 
 
 def test_runs_of_several_ranks_are_trained_there(hostile):
-    tausweep("run", "tiny.yaml", "optimizer=adam", "n=4", "resources.processes=2", folder=hostile)
+    call("run", "tiny.yaml", "optimizer=adam", "n=4", "resources.processes=2", folder=hostile)
     assert states(hostile / "runs") == {"succeeded": 1}
     assert imported(hostile) == ""
 
 
 @pytest.mark.slurm
 def test_slurm_s_jobs_import_nothing_of_it(hostile):
-    tausweep("submit", "tiny.yaml", "--executor", "slurm", "--watch", folder=hostile)
+    call("submit", "tiny.yaml", "--executor", "slurm", "--watch", folder=hostile)
     assert states(hostile / "runs") == {"succeeded": 4}
     assert imported(hostile) == ""
 
@@ -121,7 +121,7 @@ def test_slurm_s_jobs_import_nothing_of_it(hostile):
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_cluster")
 def test_ray_s_tasks_import_nothing_of_it(hostile):
-    tausweep("submit", "tiny.yaml", "--executor", "ray", "--watch", folder=hostile)
+    call("submit", "tiny.yaml", "--executor", "ray", "--watch", folder=hostile)
     assert states(hostile / "runs") == {"succeeded": 4}
     assert imported(hostile) == ""
 
@@ -132,7 +132,7 @@ def test_ray_s_tasks_import_nothing_of_it(hostile):
 def test_our_old_names_on_pythonpath_do_no_harm(tmp_path):
     folder = plant(tmp_path / "research", *OURS)
     write_sweep(tmp_path, steps=20)
-    tausweep("run", "tiny.yaml", folder=tmp_path, PYTHONPATH=str(folder))
+    call("run", "tiny.yaml", folder=tmp_path, PYTHONPATH=str(folder))
     assert states(tmp_path / "runs") == {"succeeded": 4}
     assert imported(folder) == ""
 
@@ -141,7 +141,7 @@ def test_our_old_names_on_pythonpath_do_no_harm(tmp_path):
 def test_a_file_on_pythonpath_that_hides_a_package_is_one_error_that_names_it(name, tmp_path):
     folder = plant(tmp_path / "research", name)
     write_sweep(tmp_path)
-    done = tausweep("run", "tiny.yaml", folder=tmp_path, check=False, PYTHONPATH=str(folder))
+    done = call("run", "tiny.yaml", folder=tmp_path, check=False, PYTHONPATH=str(folder))
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert f"{folder / name} stands in the way of the package" in line
@@ -154,7 +154,7 @@ def test_a_folder_on_pythonpath_that_hides_a_package_and_is_not_it_is_named(tmp_
     (folder / "yaml").mkdir(parents=True)
     (folder / "yaml" / "__init__.py").touch()
     write_sweep(tmp_path)
-    done = tausweep("run", "tiny.yaml", folder=tmp_path, check=False, PYTHONPATH=str(folder))
+    done = call("run", "tiny.yaml", folder=tmp_path, check=False, PYTHONPATH=str(folder))
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert str(folder / "yaml") in line
@@ -164,7 +164,7 @@ def test_a_tausweep_py_on_pythonpath_is_named_by_python_itself(tmp_path):
     folder = tmp_path / "research"
     folder.mkdir()
     (folder / "tausweep.py").touch()
-    done = tausweep("plan", "quickstart", folder=tmp_path, check=False, PYTHONPATH=str(folder))
+    done = call("plan", "quickstart", folder=tmp_path, check=False, PYTHONPATH=str(folder))
     assert done.returncode != 0
     assert str(folder / "tausweep.py") in done.stderr.splitlines()[-1]
 
