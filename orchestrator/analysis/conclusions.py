@@ -86,7 +86,11 @@ def _growth(result: FitResult, criterion: str) -> str:
     by = _by(result, criterion)
     known = [law for law in laws if law.exponent.estimate is not None]
     if not known:
-        return f"by {by} has no exponent: {laws[0].reason}"
+        reasons = [
+            f"{law.reason}{f' at {_where(result, law)}' if isinstance(law, Fit) and len(laws) > 1 else ''}"
+            for law in laws
+        ]
+        return f"by {by} has no exponent: {_listed(list(dict.fromkeys(reasons)))}"
     powers = []
     for law in known:
         where = f" at {_where(result, law)}" if isinstance(law, Fit) and len(known) > 1 else ""
@@ -94,8 +98,11 @@ def _growth(result: FitResult, criterion: str) -> str:
         if isinstance(law, Law) and law.width_exponent.estimate is not None:
             width = f" and like 1/W^{with_interval(law.width_exponent)}"
         powers.append(f"n^{with_interval(law.exponent)}{width}{where}")
-    falls = all((law.exponent.estimate or 0) < 0 for law in known)
-    words = f"{'falls' if falls else 'grows'} like {_listed(powers)} (by {by})"
+    signs = {(law.exponent.estimate or 0) > 0 for law in known}
+    verb = "goes" if len(signs) > 1 else "grows" if True in signs else "falls"
+    words = f"{verb} like {_listed(powers)} (by {by})"
+    if all(law.exponent.low is None and law.exponent.high is None for law in known):
+        words += ", without an interval: too few runs crossed"
     if len(known) > 1:
         return words
     tests = [
@@ -105,8 +112,8 @@ def _growth(result: FitResult, criterion: str) -> str:
     ]
     flat = next((c for c in known[0].comparisons if c.hypothesis == "exponent = 0"), None)
     if flat is not None and flat.p_value >= _LEVEL:
-        words = f"is not seen to depend on n: it goes like {_listed(powers)} (by {by})"
-    return words + (": " if "seen" not in words else "; ") + ", ".join(tests) if tests else words
+        words = f"may be the same at every n: the fit is {_listed(powers)} (by {by})"
+    return f"{words}: {', '.join(tests)}" if tests else words
 
 
 def _tested(comparisons: Sequence[Comparison], hypothesis: str, name: str) -> str | None:
@@ -138,7 +145,7 @@ def _boundary(result: FitResult) -> Iterator[str]:
         values = [f"{with_interval(at.n_star)} at {_where(result, at)}" for at in known]
         yield f"Within tau = {last[0].budget:,} half of the runs memorise at n* = {_listed(values)}."
     elif last and last[0].reason:
-        yield f"n* within tau = {last[0].budget:,} is not known: {last[0].reason}."
+        yield f"n* within tau = {last[0].budget:,} has no estimate: {last[0].reason}."
 
 
 def _line(result: FitResult) -> Iterator[str]:
@@ -182,11 +189,10 @@ def _next(result: FitResult) -> Iterator[str]:
     if not crossings:
         yield f"Next: `tausweep report {sweep}` draws what was measured."
     elif all(crossing.censored == "right" for crossing in crossings):
-        longer = 2 * max(run.budget for run in result.runs)
-        yield f"Next: nothing was memorised, so train longer: `tausweep run {sweep} steps={longer}`."
+        yield f"Next: no run reached {first}, so train longer: raise `steps` in the sweep file, for example to {2 * max(run.budget for run in result.runs)}."
     elif len({run.n for run in result.runs}) < 3:
         largest = max(run.n for run in result.runs)
-        yield f"Next: a law needs at least three n: `tausweep run {sweep} n={2 * largest},{4 * largest}`."
+        yield f"Next: a law needs at least three n: add {2 * largest} and {4 * largest} to n in the sweep file."
     elif result.lines and all(line.converged for line in result.lines):
         yield f"Next: `tausweep report {sweep}` draws the line; more seeds would narrow it."
     else:

@@ -52,17 +52,18 @@ def execute(plan: Plan, layout: StoreLayout, watch: Update) -> Plan:
     between = _POLL_OBJECTS_SECONDS if is_object(layout.root) else POLL_SECONDS
     crew = _Crew(plan, layout, runs)
     with closing(crew.executor), _signals_as_flag() as signalled:
+        crew.signalled = signalled
         crew.fill()
         looked = time.monotonic()
-        while crew.watch_over():
+        while not signalled and crew.watch_over():
             crew.executor.wait(POLL_SECONDS)
             if time.monotonic() - looked >= between:  # less where a worker has ended, which is replaced first
                 looked = time.monotonic()
                 plan = refresh(plan, layout)
                 watch(plan)
-            if signalled:
-                crew.dismiss(signalled)
-                raise KeyboardInterrupt
+        if signalled:
+            crew.dismiss(signalled)
+            raise KeyboardInterrupt
     plan = refresh(plan, layout)
     watch(plan)
     return plan
@@ -78,10 +79,11 @@ class _Crew:
         self.executor = LocalExecutor()
         self.handles: list[Handle] = []
         self.fruitless = 0
+        self.signalled: Sequence[int] = ()
 
     def fill(self) -> None:
-        """Start workers until the crew is complete."""
-        while len(self.handles) < self.size:
+        """Start workers until the crew is complete, or a signal has come: the first start loads torch, some seconds."""
+        while len(self.handles) < self.size and not self.signalled:
             ids = [run.run_id for run in self.runs]
             self.handles += submit_jobs(
                 self.plan.sweep, self.layout, self.executor, [ids], self.plan.resources

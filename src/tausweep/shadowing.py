@@ -38,14 +38,19 @@ def require_no_shadow(environment: Mapping[str, str] = os.environ) -> None:
 def _files_of_packages(environment: Mapping[str, str]) -> Iterator[Path]:
     """Files NAME.py in the folders of PYTHONPATH whose NAME is an installed package, a folder of site-packages."""
     installed = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")]
-    for entry in environment.get("PYTHONPATH", "").split(os.pathsep):
-        folder = Path(entry)
+    for folder in _folders(environment):
         # On clusters, modules put whole installations on PYTHONPATH: those are packages, not files of the user's.
-        if not entry or not folder.is_dir() or any(folder.glob("*.dist-info")):
+        if not folder.is_dir() or any(folder.glob("*.dist-info")):
             continue
         for file in sorted(folder.glob("*.py")):
             if any((site / file.stem / "__init__.py").is_file() for site in installed):
                 yield file
+
+
+def _folders(environment: Mapping[str, str]) -> list[Path]:
+    """The folders that PYTHONPATH names; an empty entry, as in `:/here`, is the working directory, also under -P."""
+    named = environment.get("PYTHONPATH", "")
+    return [Path(entry or os.curdir).absolute() for entry in named.split(os.pathsep)] if named else []
 
 
 def _needed() -> dict[str, str]:
@@ -80,9 +85,7 @@ def loaded_shadow(environment: Mapping[str, str] = os.environ) -> Path | None:
 
     For whoever met an ImportError or AttributeError that has no other explanation.
     """
-    folders = [
-        Path(entry).resolve() for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry
-    ]
+    folders = [folder.resolve() for folder in _folders(environment)]
     installed = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")]
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)

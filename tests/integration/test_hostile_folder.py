@@ -149,6 +149,16 @@ def test_a_file_on_pythonpath_that_hides_a_package_is_one_error_that_names_it(na
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("path", [":", ":/nowhere", "."])
+def test_the_working_directory_is_on_pythonpath_by_an_empty_entry_too(path, tmp_path):
+    plant(tmp_path, "torch.py")
+    write_sweep(tmp_path)
+    done = call("run", "tiny.yaml", folder=tmp_path, check=False, PYTHONPATH=path)
+    assert done.returncode == 2
+    assert f"{tmp_path / 'torch.py'} stands in the way of the package torch" in done.stderr
+    assert imported(tmp_path) == ""
+
+
 def test_a_folder_on_pythonpath_that_hides_a_package_and_is_not_it_is_named(tmp_path):
     folder = tmp_path / "research"
     (folder / "yaml").mkdir(parents=True)

@@ -222,6 +222,16 @@ def test_ctrl_c_leaves_a_sweep_that_the_same_command_continues(
     assert science(store) == science(long_undisturbed)
 
 
+def test_ctrl_c_while_torch_is_loaded_begins_no_run(tmp_path: Path) -> None:
+    process = start("run", write_sweep(tmp_path, steps=LONG), FEW, store=tmp_path / "runs")
+    loading = psutil.Process(process.pid)
+    wait_for(lambda: any("tausweep.workers.fork_server" in child.cmdline() for child in loading.children()))
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert states(tmp_path / "runs") == {"pending": 2}
+
+
 def test_cancel_stops_running_and_waiting_runs_and_resume_takes_them_up(
     long_undisturbed: Path, tmp_path: Path
 ) -> None:
