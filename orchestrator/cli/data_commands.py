@@ -118,13 +118,13 @@ def list_sets(as_json: AsJson = False, store: Store = DEFAULT_STORE) -> None:
     from tausweep.orchestrator.stores import access
     from tausweep.orchestrator.terminal import console
 
-    found = named_sets.all_sets(access.open_store(store))
+    sets = named_sets.all_sets(access.open_store(store))
     if as_json:
-        console.print_json([asdict(one) for one in found])
+        console.print_json([asdict(one) for one in sets])
         return
     rows = [
         [s.name, s.size, s.color, s.count, len(s.classes) or None, len(s.skipped), s.fingerprint, s.digest]
-        for s in found
+        for s in sets
     ]
     console.print_table(
         ["name", "size", "color", "images", "classes", "skipped", "fingerprint", "digest"], rows
@@ -149,9 +149,9 @@ def fid_weights(
 
     layout = access.open_store(store)
     access.require_writable(layout)
-    found = stage_weights(source, layout, digest or KNOWN_DIGEST)
+    weights = stage_weights(source, layout, digest or KNOWN_DIGEST)
     console.console.print(
-        f"{layout.root}: sweeps made from now on measure fid with the Inception weights {found}",
+        f"{layout.root}: sweeps made from now on measure fid with the Inception weights {weights}",
         soft_wrap=True,
     )
 
@@ -179,21 +179,21 @@ def _prepare(
         with terminal_progress.counting("checking images", quiet=as_json) as progress:
             digest = named_sets.check_source(source, expected, skip_corrupt=skip_corrupt, progress=progress)
         with terminal_progress.counting("preparing images", quiet=as_json) as progress:
-            found = named_sets.prepare_set(
+            prepared = named_sets.prepare_set(
                 source, digest, name, size, color, layout,
                 skip_corrupt=skip_corrupt, replace=replace, progress=progress,
             )  # fmt: skip
     except UnreadableImageError as error:
         raise DataError(f"{error}; mend it, or leave it out with --skip-corrupt") from error
-    array = layout.images(found.fingerprint)
+    array = layout.images(prepared.fingerprint)
     if as_json:
-        console.print_json({**asdict(found), "array": str(array)})
+        console.print_json({**asdict(prepared), "array": str(array)})
         return
-    words = f", {len(found.classes)} classes" if found.classes else ""
+    words = f", {len(prepared.classes)} classes" if prepared.classes else ""
     console.console.print(
-        f"{name} {size}×{size} {color}: {found.count:,} images{words}, {len(found.skipped)} left out as unreadable\n"
-        f"digest of the originals: {found.digest}\narray: {array}",
+        f"{name} {size}×{size} {color}: {prepared.count:,} images{words}, {len(prepared.skipped)} left out as unreadable\n"
+        f"digest of the originals: {prepared.digest}\narray: {array}",
         soft_wrap=True,
     )
-    for reason in found.skipped:
+    for reason in prepared.skipped:
         console.console.print(f"left out: {reason}", soft_wrap=True)

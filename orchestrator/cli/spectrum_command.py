@@ -52,31 +52,31 @@ def spectrum(
         exponent=exponent,
         activation=activation,
     )
-    found = spectrum_theory.document(model)
+    theory = spectrum_theory.document(model)
     if out is not None:
-        found["drawn"] = spectrum_theory.compare(model, out, seed)
+        theory["drawn"] = spectrum_theory.compare(model, out, seed)
     if as_json:
-        console.print_json(found)
+        console.print_json(theory)
     else:
-        _print(found)
+        _print(theory)
 
 
-def _print(found: dict[str, Any]) -> None:
+def _print(theory: dict[str, Any]) -> None:
     from tausweep.orchestrator.terminal import console
 
-    constants = found["constants"]
+    constants = theory["constants"]
     console.console.print(
-        f"regime {found['regime']}: n = {found['n']:,}, p = {found['p']:,}; "
+        f"regime {theory['regime']}: n = {theory['n']:,}, p = {theory['p']:,}; "
         f"a = {constants['a']:.4g}, b = {constants['b']:.4g}, v² = {constants['v2']:.4g}, s² = {constants['s2']:.4g}"
     )
     rows = [
         (part["name"], f"{part['mass']:.4f}", f"{part['mean']:.4g}", f"{piece['low']:.4g} … {piece['high']:.4g}",
          f"{piece['mass']:.4f}")
-        for part in found["parts"]
+        for part in theory["parts"]
         for piece in part["intervals"]
     ]  # fmt: skip
     console.print_table(["part", "mass", "mean", "support", "mass there"], rows)
-    times = found["timescales"]
+    times = theory["timescales"]
     if times is None:
         console.console.print("no tau_mem: bulk 1 is empty, or no gap separates it from bulk 2")
     else:
@@ -86,7 +86,7 @@ def _print(found: dict[str, Any]) -> None:
             f"{times['tau_mem_slowest']:.4g}; {times['tau_mem_with_sub_bulk']:.4g} with its sub-bulk), in lr·τ/d²",
             soft_wrap=True,
         )
-    for name, drawn in found.get("drawn", {}).items():
+    for name, drawn in theory.get("drawn", {}).items():
         console.console.print(
-            f"{name}, drawn at d = {found['d']}: farthest from the theory by {drawn['distance']:.2%} of all eigenvalues"
+            f"{name}, drawn at d = {theory['d']}: farthest from the theory by {drawn['distance']:.2%} of all eigenvalues"
         )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from nbclient import NotebookClient
 
+import tausweep
 from tausweep.orchestrator import api
 from tausweep.storage.errors import InputError
 from tests.unit.orchestrator.finished_store import finish, prepared, run_command, write_sweep
@@ -70,3 +71,8 @@ def test_the_example_notebook_runs(finished, tmp_path, monkeypatch):
         notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
     ).execute()
     assert any("f_mem=0.1" in json.dumps(cell.get("outputs", [])) for cell in notebook.cells)
+
+
+def test_the_package_hands_on_the_whole_interface_and_the_command():
+    assert set(tausweep.__all__) == {*api.__all__, "main"}
+    assert tausweep.resolve_sweep is api.resolve_sweep
