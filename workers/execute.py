@@ -35,7 +35,10 @@ from tausweep.workers.provenance import provenance
 from tausweep.workers.ranks.team import Team
 from tausweep.workers.stop import StopFlag
 
-_POLL_SECONDS = 2.0
+_FIRST_POLL_SECONDS, _POLL_SECONDS = (
+    0.1,
+    2.0,
+)  # short runs of others end soon; what takes longer is not worth many reads
 _ALONE = Team()
 
 
@@ -64,6 +67,7 @@ def work(
     watch = Watch()
     finished: list[RunDirectory] = []
     open_runs = list(runs)
+    pause = _FIRST_POLL_SECONDS
     while open_runs:
         waiting = []
         for run in open_runs:
@@ -72,6 +76,7 @@ def work(
             status = run_status(run, watch)
             if status.claimable:
                 execute(run, stop, options, device, team, watch)
+                pause = _FIRST_POLL_SECONDS
                 stop.look_at_budget()  # not before the first run: each worker does one step at least
                 status = run_status(run, watch)
                 finished += [run] if status.state == "succeeded" else []
@@ -85,7 +90,8 @@ def work(
             if not options.wait:
                 break
             team.idle()
-            _wait(stop, options)
+            _wait(pause, stop, options)
+            pause = min(2 * pause, _POLL_SECONDS)
     return True
 
 
@@ -96,11 +102,11 @@ def _merge_parts(runs: Sequence[RunDirectory]) -> None:
     compact_in_passing(runs)
 
 
-def _wait(stop: StopFlag, options: WorkerOptions) -> None:
+def _wait(seconds: float, stop: StopFlag, options: WorkerOptions) -> None:
     if options.parent is not None and os.getppid() != options.parent:
         stop.stop_worker()
     stop.look_at_budget()
-    time.sleep(_POLL_SECONDS)
+    time.sleep(seconds)
 
 
 def execute(

@@ -77,7 +77,16 @@ def fit_curve(curve: Curve, starts: Sequence[Floats], level: Floats, responses: 
         levelled.append(np.append(theta, np.log(max(float(sigma), _LEAST_SIGMA))))
     likely = sorted(levelled, key=lambda at: -_likelihood(curve, at, responses))[:_STARTS]
     free = np.ones(len(starts[0]) + 1, dtype=bool)
-    return max((_climb(curve, at, free, responses) for at in likely), key=lambda fit: fit.log_likelihood)
+    tops = [_climb(curve, at, free, responses) for at in likely]
+    at, log_likelihood, information = max(tops, key=lambda top: top[1])
+    K = len(at) - 1
+    variances = np.diag(np.linalg.pinv(information))[:K]
+    return CurveFit(
+        theta=at[:K],
+        sigma=float(np.exp(at[-1])),
+        log_likelihood=log_likelihood,
+        errors=np.sqrt(np.maximum(variances, 0)),
+    )
 
 
 def profile_of(
@@ -105,20 +114,14 @@ def profile_of(
 def _end(
     curve: Curve, fit: CurveFit, responses: Responses, place: int, allowed: float, limit: float
 ) -> float | None:
-    free = np.arange(len(fit.theta) + 1) != place
     centre, side = float(fit.theta[place]), np.sign(limit - fit.theta[place])
     if side == 0:
         return None
-    nearest = fit
-
-    def best(value: float) -> CurveFit:
-        at = np.append(nearest.theta, np.log(nearest.sigma))
-        at[place] = value
-        return _climb(curve, at, free, responses)
+    profile = _Profile(curve, fit, responses, place)
 
     def excess(value: float) -> float:
         # The root of the fall is nearly straight in the parameter, so that few steps find where it ends.
-        return float(np.sqrt(max(fit.log_likelihood - best(value).log_likelihood, 0.0)) - np.sqrt(allowed))
+        return float(np.sqrt(max(fit.log_likelihood - profile.at(value), 0.0)) - np.sqrt(allowed))
 
     step = max(1.1 * np.sqrt(2 * allowed) * float(fit.errors[place]), 1e-6 * (1 + abs(centre)))
     inside, reach = centre, step
@@ -132,12 +135,45 @@ def _end(
             return float(brentq(excess, inside, outside, xtol=2e-3 * step))
         if reach >= abs(limit - centre):
             return None
-        nearest = best(outside)
         inside, reach = outside, 2 * reach
 
 
-def _climb(curve: Curve, start: Floats, free: NDArray[np.bool_], responses: Responses) -> CurveFit:
-    """The maximum near (theta, ln sigma), over those of them that are free."""
+class _Profile:
+    """The largest ln L at values of one parameter; each search begins where those before it point to."""
+
+    def __init__(self, curve: Curve, fit: CurveFit, responses: Responses, place: int) -> None:
+        self._curve, self._responses, self._place = curve, responses, place
+        self._free = np.arange(len(fit.theta) + 1) != place
+        best = np.append(fit.theta, np.log(fit.sigma))
+        self._maxima = {float(fit.theta[place]): (best, fit.log_likelihood)}
+
+    def at(self, value: float) -> float:
+        """Ln L at a value of the parameter."""
+        if value not in self._maxima:
+            starts = self._starts(value)
+            start = max(starts, key=lambda at: _likelihood(self._curve, at, self._responses))
+            top, likelihood, _ = _climb(self._curve, start, self._free, self._responses)
+            self._maxima[value] = top, likelihood
+        return self._maxima[value][1]
+
+    def _starts(self, value: float) -> list[Floats]:
+        """The nearest maximum moved to the value, and the straight line through the two nearest."""
+        near, *others = sorted(self._maxima, key=lambda known: abs(known - value))
+        start = self._maxima[near][0].copy()
+        start[self._place] = value
+        if not others:
+            return [start]
+        slope = (self._maxima[others[0]][0] - self._maxima[near][0]) / (others[0] - near)
+        along: Floats = self._maxima[near][0] + slope * (value - near)
+        along[self._place] = value
+        along[-1] = max(along[-1], np.log(_LEAST_SIGMA))
+        return [along, start]
+
+
+def _climb(
+    curve: Curve, start: Floats, free: NDArray[np.bool_], responses: Responses
+) -> tuple[Floats, float, Floats]:
+    """The maximum near (theta, ln sigma) over those of them that are free: where, ln L, and the information there."""
     at, damping = start, 1e-3
     value, gradient, information = _derivatives(curve, at, responses)
     moved = np.eye(len(at))[free]
@@ -150,24 +186,17 @@ def _climb(curve: Curve, start: Floats, free: NDArray[np.bool_], responses: Resp
         step *= min(1.0, 2 / max(float(np.abs(step).max()), 1e-300))
         proposed = at + step
         proposed[-1] = max(proposed[-1], np.log(_LEAST_SIGMA))
-        risen = _likelihood(curve, proposed, responses)
-        if risen >= value:
-            gain, at, damping = risen - value, proposed, damping / 10
-            value, gradient, information = _derivatives(curve, at, responses)
+        there = _derivatives(curve, proposed, responses)
+        if there[0] >= value:
+            gain, at, damping = there[0] - value, proposed, damping / 10
+            value, gradient, information = there
             if gain < _GAIN:
                 break
         else:
             damping *= 10
             if damping > 1e10:
                 break
-    K = len(at) - 1
-    covariance = np.linalg.pinv(information)
-    return CurveFit(
-        theta=at[:K],
-        sigma=float(np.exp(at[-1])),
-        log_likelihood=value,
-        errors=np.sqrt(np.maximum(np.diag(covariance)[:K], 0)),
-    )
+    return at, value, information
 
 
 def _likelihood(curve: Curve, at: Floats, responses: Responses) -> float:
