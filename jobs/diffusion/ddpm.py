@@ -13,6 +13,7 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
+from tausweep.jobs.diffusion.increments import increments
 from tausweep.jobs.spec import objective as spec_objective
 
 Model = Callable[[Tensor, Tensor], Tensor]
@@ -22,6 +23,9 @@ Clip = tuple[Tensor, Tensor]
 """Lowest and highest value of x_0, each broadcastable to a sample."""
 
 Prediction = Literal["epsilon", "v"]
+
+_DRAWN_AT_ONCE = 16
+"""Steps whose noise is drawn together: all 1,000 of ancestral sampling would not fit. Samples depend on it."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +137,13 @@ def sample_ddim(
     steps: int,
     prediction: Prediction,
     clip: Clip | None = None,
+    eta: float = 0.0,
 ) -> Tensor:
-    """Generate images with DDIM at η = 0, a deterministic map from noise (Song et al. 2021, arXiv:2010.02502, eq. 12).
+    """Generate images with DDIM (Song et al. 2021, arXiv:2010.02502, eq. 12 and 16).
+
+    At η = 0 this is a deterministic map from noise. At η = 1 each step draws from the posterior q(x_t' | x_t, x_0) at the
+    predicted x_0; over all T steps this is ancestral sampling with the posterior's variance, β̃ (Ho et al. 2020, algorithm 2).
+    The noise of a sample follows from where it starts (see `jobs.diffusion.increments`).
 
     The last step goes to ᾱ = 1, so that what is returned is the last x_0 prediction. At t near T an error of ε is
     divided by √ᾱ ≈ 0.006 on its way to x_0: a model early in its training runs away there unless x_0 is clipped.
@@ -147,12 +156,14 @@ def sample_ddim(
         prediction: what the model predicts.
         clip: lowest and highest pixel, each (C, 1, 1), to which every x_0 prediction is clipped; ε is then the
             noise that fits it, without which early, wild predictions saturate the image.
+        eta: η, the share of the posterior's standard deviation that is drawn anew, 0 … 1.
 
     Returns:
         Images, (N, C, H, W), in the dtype of noise.
     """
     visited = ddim_timesteps(len(schedule.alpha_bars), steps)
     levels = [*schedule.alpha_bars.cpu()[visited].tolist(), 1.0]
+    draws = increments(noise, steps - 1, _DRAWN_AT_ONCE)
     x = noise
     with torch.no_grad():
         for t, alpha_bar, next_alpha_bar in zip(visited.tolist(), levels, levels[1:], strict=False):
@@ -161,8 +172,17 @@ def sample_ddim(
             if clip is not None:
                 x0 = x0.clamp(*clip)
                 epsilon = (x - alpha_bar**0.5 * x0) / (1 - alpha_bar) ** 0.5
-            x = next_alpha_bar**0.5 * x0 + (1 - next_alpha_bar) ** 0.5 * epsilon
+            spread = eta * _posterior_variance(alpha_bar, next_alpha_bar) ** 0.5
+            kept = max(1 - next_alpha_bar - spread**2, 0.0)  # rounding must not make it negative
+            x = next_alpha_bar**0.5 * x0 + kept**0.5 * epsilon
+            if spread:  # not at the last step
+                x = x + spread * next(draws)
     return x
+
+
+def _posterior_variance(alpha_bar: float, next_alpha_bar: float) -> float:
+    # Of x at the next, lower noise level given x at this one and x_0; β̃ where they are neighbours (Ho et al. 2020, eq. 7).
+    return (1 - next_alpha_bar) / (1 - alpha_bar) * (1 - alpha_bar / next_alpha_bar)
 
 
 def _levels(schedule: Schedule, t: Tensor, *, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,6 @@ time embeddings are made for. Called like `jobs.diffusion.ddpm`, which it stands
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterable
@@ -205,28 +204,6 @@ def sample_sde(
             w, step = path.at(t, like=x)[1], now - then
             x = x - step * (v - w * score(path, x, v, t)) + (2 * w * step).sqrt() * draw
         return _predict(model, path, x, times[-2], clip)[0]
-
-
-def increments(noise: Tensor, count: int) -> list[Tensor]:
-    """Standard normal draws for `sample_sde`, from a generator that each sample's own starting point seeds.
-
-    So a sample is a function of where it starts, and does not depend on which samples are made beside it.
-
-    Args:
-        noise: starting points, (N, …).
-        count: how many, at least 0.
-
-    Returns:
-        `count` tensors (N, …), on the device of noise.
-    """
-    if not count or not len(noise):
-        return []
-    drawn = []
-    for start in noise.cpu():
-        digest = hashlib.sha256(start.contiguous().numpy().tobytes()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
-        drawn.append(torch.randn((count, *start.shape), generator=generator, dtype=noise.dtype))
-    return list(torch.stack(drawn, dim=1).to(noise.device))
 
 
 def _times(steps: int) -> list[float]:

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from tausweep.jobs.diffusion.ddpm import Clip, Model, Schedule, denoising_loss, sample_ddim
+from tausweep.jobs.diffusion.increments import increments
 from tausweep.jobs.diffusion.interpolants import (
     PATHS,
     TIME_SCALE,
     Path,
-    increments,
     sample_ode,
     sample_sde,
     velocity_loss,
@@ -53,11 +53,12 @@ class Objective(Protocol):
 
 
 class Denoising:
-    """DDPM: the network predicts the noise or v; samples by DDIM (see `jobs.diffusion.ddpm`)."""
+    """DDPM: the network predicts the noise or v; samples by DDIM, or ancestral (see `jobs.diffusion.ddpm`)."""
 
     def __init__(self, settings: objective.DDPM, device: torch.device) -> None:
         self.schedule = Schedule.linear(settings).to(device)
         self.prediction = settings.prediction
+        self.eta = settings.noise_share
 
     def draw_t(self, count: int, generator: torch.Generator) -> Tensor:
         """Timesteps, uniform in 0 … T − 1, (count,) int64."""
@@ -69,8 +70,8 @@ class Denoising:
         return denoising_loss(model, self.schedule, x0, noise, t, self.prediction)
 
     def sample(self, model: Model, noise: Tensor, steps: int, clip: Clip | None) -> Tensor:
-        """DDIM at η = 0."""
-        return sample_ddim(model, self.schedule, noise, steps, self.prediction, clip)
+        """DDIM at the η of the settings; at η = 1 over all timesteps this is ancestral sampling."""
+        return sample_ddim(model, self.schedule, noise, steps, self.prediction, clip, self.eta)
 
 
 class Flow:

@@ -10,6 +10,9 @@ This file needs torch and diffusers only.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+
 import torch
 from diffusers import DDIMPipeline, ImagePipelineOutput
 from diffusers.utils.torch_utils import randn_tensor
@@ -17,7 +20,10 @@ from torch import Tensor
 
 
 class CentredDDIMPipeline(DDIMPipeline):
-    """DDIM at η = 0 (arXiv:2010.02502, eq. 12) on pixels that are centred by the mean of a training set.
+    """DDIM (arXiv:2010.02502, eq. 12 and 16) on pixels that are centred by the mean of a training set.
+
+    η is the run's own; at η = 1 over all timesteps this is ancestral sampling (arXiv:2006.11239, algorithm 2). The noise
+    that is added on the way is drawn for each image from a seed that its starting point gives, as in the run.
 
     The schedule is computed in float64, and each step goes to the next timestep that is visited; diffusers' own goes
     T // steps further, which is another one unless the steps divide T.
@@ -72,6 +78,8 @@ class CentredDDIMPipeline(DDIMPipeline):
         low, high = (
             (config["_pixel_scale"] * (bound - mean)).to(device=x.device, dtype=x.dtype) for bound in (0, 1)
         )
+        eta = config["_eta"]
+        draws = _increments(x, steps - 1)
         for t, a, after in zip(self.progress_bar(visited), levels, levels[1:], strict=False):
             predicted = self.unet(x, torch.full((len(x),), t, device=x.device)).sample
             if config.prediction_type == "epsilon":
@@ -82,5 +90,19 @@ class CentredDDIMPipeline(DDIMPipeline):
             if config["_clip_x0"]:
                 x0 = x0.clamp(low, high)
                 epsilon = (x - a**0.5 * x0) / (1 - a) ** 0.5
-            x = after**0.5 * x0 + (1 - after) ** 0.5 * epsilon
+            spread = eta * ((1 - after) / (1 - a) * (1 - a / after)) ** 0.5
+            x = after**0.5 * x0 + max(1 - after - spread**2, 0.0) ** 0.5 * epsilon
+            if spread:
+                x = x + spread * next(draws)
         return x
+
+
+def _increments(noise: Tensor, count: int) -> Iterator[Tensor]:
+    generators = []
+    for start in noise.cpu():
+        digest = hashlib.sha256(start.contiguous().numpy().tobytes()).digest()
+        generators.append(torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1))
+    for begin in range(0, count, 16):  # as many at a time as the run draws, since values depend on it
+        shape = (min(16, count - begin), *noise.shape[1:])
+        drawn = [torch.randn(shape, generator=generator, dtype=noise.dtype) for generator in generators]
+        yield from torch.stack(drawn, dim=1).to(noise.device)

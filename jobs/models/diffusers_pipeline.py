@@ -45,7 +45,7 @@ images = pipe(batch_size=4, generator=torch.manual_seed(0), output_type="pt").im
 pipe = DiffusionPipeline.from_pretrained(FOLDER)  # a DDIMPipeline
 ```
 
-runs the same DDIM without clipping, with steps that divide {timesteps}, such as {steps}. The network works on centred pixels
+runs {sampler} without clipping, with steps that divide {timesteps}, such as {steps}. The network works on centred pixels
 x = (pixel − mean) · scale with mean = {mean} and scale = {scale}; `DDIMPipeline` takes them for pixels from −1 to 1
 when it makes images. {clipping}{precision}
 
@@ -81,10 +81,11 @@ def save_pipeline(spec: RunSpec, tau: int, weights: Mapping[str, Tensor], split:
         _pixel_scale=split.pixel_scale,
         _clip_x0=spec.evaluation.clip_x0,
         _ddim_steps=spec.evaluation.ddim_steps,
+        _eta=objective.noise_share,
     )
     DDIMPipeline(network.unet.eval(), scheduler).save_pretrained(folder)
     (folder / "pipeline.py").write_bytes(Path(centred_pipeline.__file__).read_bytes())
-    (folder / "README.md").write_text(_card(spec, tau, split, objective.timesteps))
+    (folder / "README.md").write_text(_card(spec, tau, split, objective))
 
 
 def require_exportable(spec: RunSpec) -> tuple[UNet, DDPM]:
@@ -125,8 +126,13 @@ def _scheduler(objective: DDPM) -> DDIMScheduler:
     )
 
 
-def _card(spec: RunSpec, tau: int, split: Split, timesteps: int) -> str:
+def _card(spec: RunSpec, tau: int, split: Split, objective: DDPM) -> str:
     assert split.mean is not None
+    timesteps = objective.timesteps
+    dividing = max(s for s in range(1, min(50, timesteps) + 1) if timesteps % s == 0)
+    sampler = "the same DDIM"
+    if objective.noise_share:
+        sampler = f"the same sampler, called with `eta={objective.noise_share:g}` and with other noise,"
     scale = split.pixel_scale
     bounds = [f"[{-m * scale:.6g}, {(1 - m) * scale:.6g}]" for m in split.mean.tolist()]
     clipping = "The run's own sampler did not clip either."
@@ -140,7 +146,8 @@ def _card(spec: RunSpec, tau: int, split: Split, timesteps: int) -> str:
         run_id=spec.run_id,
         tau=tau,
         timesteps=timesteps,
-        steps=max(s for s in range(1, min(50, timesteps) + 1) if timesteps % s == 0),
+        sampler=sampler,
+        steps=timesteps if objective.sampler == "ancestral" else dividing,
         mean=[float(f"{m:.9g}") for m in split.mean.tolist()],
         scale=scale,
         clipping=clipping,

@@ -152,6 +152,23 @@ def ddpm_has_the_timesteps(run: Groups) -> None:
         raise SettingError("ddim_steps", evaluation.ddim_steps, f"at most timesteps = {objective.timesteps}")
 
 
+def ancestral_sampling_is_without_choices(run: Groups) -> None:
+    """Ancestral sampling visits every timestep, and its noise is the posterior's."""
+    objective, steps = run.objective, run.evaluation.ddim_steps
+    if not isinstance(objective, DDPM) or objective.sampler != "ancestral":
+        return
+    if objective.eta is not None:
+        raise SettingError(
+            "eta", objective.eta, "only with sampler = ddim; sampler = ancestral is without it"
+        )
+    if steps != objective.timesteps:
+        raise SettingError(
+            "ddim_steps",
+            steps,
+            f"sampler = ancestral visits all timesteps = {objective.timesteps}; leave ddim_steps out",
+        )
+
+
 def score_at_t_has_random_features(run: Groups) -> None:
     """The expectation over all noise is known of random features only."""
     if isinstance(run.objective, ScoreAtT) and not isinstance(run.model, RandomFeatures):
@@ -264,6 +281,7 @@ RULES: list[Callable[[Groups], None]] = [
     unet_fits_the_images,
     random_features_are_exact,
     ddpm_has_the_timesteps,
+    ancestral_sampling_is_without_choices,
     score_at_t_has_random_features,
     flow_losses_lie_between_data_and_noise,
     gradient_descent_takes_all_samples,

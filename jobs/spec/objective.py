@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from tausweep.jobs.spec.fields import Kind, Positive, Real, Whole
+
+
+def _deterministic(eta: float | None) -> float | None:
+    return eta or None  # zero and not named are one run
+
+
+def _unnamed_ddim(sampler: str | None) -> str | None:
+    return None if sampler == "ddim" else sampler  # named and not named are one run
+
 
 FLOW_TIME = 1000
 """What a network that predicts a velocity sees at t = 1, and what times are given in: the range of DDPM's timesteps."""
@@ -30,6 +39,18 @@ class DDPM(ObjectiveKind):
     beta_start: Annotated[Real, Field(gt=0, lt=1)] = Field(1e-4, description="beta at t = 0")
     beta_end: Annotated[Real, Field(gt=0, lt=1)] = Field(0.02, description="beta at t = T − 1")
     prediction: Literal["epsilon", "v"] = Field("epsilon", description="what the network predicts")
+    sampler: Annotated[Literal["ddim", "ancestral"] | None, AfterValidator(_unnamed_ddim)] = Field(
+        None, description="ddim, the default, or ancestral: over all timesteps, with the posterior's variance"
+    )
+    eta: Annotated[Annotated[Real, Field(ge=0, le=1)] | None, AfterValidator(_deterministic)] = Field(
+        None,
+        description="share of the posterior's noise that DDIM adds at each step, 0 (none, the default) to 1",
+    )
+
+    @property
+    def noise_share(self) -> float:
+        """η of the sampler: ancestral sampling is DDIM at η = 1 over all timesteps."""
+        return 1.0 if self.sampler == "ancestral" else self.eta or 0.0
 
 
 class ScoreAtT(ObjectiveKind):

@@ -23,7 +23,7 @@ from tausweep.jobs.spec.evaluation import Evaluation
 from tausweep.jobs.spec.fields import Group, Whole
 from tausweep.jobs.spec.kinds import GROUPS, kinds_of
 from tausweep.jobs.spec.model import ModelKind
-from tausweep.jobs.spec.objective import ObjectiveKind
+from tausweep.jobs.spec.objective import DDPM, ObjectiveKind
 from tausweep.jobs.spec.optimizer import OptimizerKind
 from tausweep.jobs.spec.training import Training
 from tausweep.storage.errors import IdentityError, SettingError, nearest
@@ -111,6 +111,7 @@ class RunSpec(BaseModel):
             raise SettingError(name, value, _unknown(name, nested))
         _fill_unet_levels(nested)
         _fill_conditional(nested)
+        _fill_ancestral(nested)
         try:
             return cls.model_validate(nested)
         except ValidationError as error:
@@ -256,6 +257,14 @@ def _fill_conditional(nested: dict[str, Any]) -> None:
     nested["evaluation"].pop("by_class", None)  # it is measured by class anyway: one run, not two
 
 
+def _fill_ancestral(nested: dict[str, Any]) -> None:
+    # ddim_steps are the sampler's network evaluations, and ancestral sampling has one at each timestep.
+    objective = nested["objective"]
+    if objective.get("sampler") == "ancestral":
+        timesteps = objective.get("timesteps", DDPM.model_fields["timesteps"].default)
+        nested["evaluation"].setdefault("ddim_steps", timesteps)
+
+
 def _unknown(name: str, nested: dict[str, Any]) -> str:
     models = field_models().get(name)
     if not models or name in _FILLED_IN:
@@ -273,6 +282,13 @@ def _literals(annotation: Any) -> list[object]:
     return found
 
 
+def _group_of(name: str, nested: dict[str, Any]) -> type[BaseModel]:
+    """The group of settings of a run, of its own kind where there are several: `sampler` is of three objectives."""
+    if name in GROUPS:
+        return kinds_of(name)[nested[name][name]]
+    return _PLAIN.get(name, RunSpec)
+
+
 def _setting_error(error: ValidationError, nested: dict[str, Any]) -> SettingError:
     first = error.errors()[0]
     path = [part for part in first["loc"] if isinstance(part, str)]
@@ -286,6 +302,6 @@ def _setting_error(error: ValidationError, nested: dict[str, Any]) -> SettingErr
         return SettingError(field, None, f"missing ({description}); give it in settings or in the grid")
     problem = first["msg"].removeprefix("Value error, ")
     if first["type"] == "literal_error":
-        annotation = field_models()[field][0].model_fields[field].annotation
+        annotation = _group_of(path[0], nested).model_fields[field].annotation
         problem = nearest(str(value), [str(a) for a in _literals(annotation)])
     return SettingError(field, value, problem)

@@ -26,6 +26,7 @@ from tausweep.orchestrator.analysis.runs.grouping import by_condition, condition
 from tausweep.orchestrator.analysis.runs.options import ResolverOptions
 from tausweep.orchestrator.analysis.runs.results import Competition, Fit, FitResult, Law, RunTimescales
 from tausweep.orchestrator.analysis.runs.run_crossings import CONFIDENCE, cross_runs
+from tausweep.orchestrator.analysis.runs.sampler import sampler_name
 
 
 def fit_sweep(sweep: str, runs: pa.Table, measured: MeasuredRuns, options: ResolverOptions) -> FitResult:
@@ -77,10 +78,10 @@ def fit_sweep(sweep: str, runs: pa.Table, measured: MeasuredRuns, options: Resol
 
 def _sampler(measured: MeasuredRuns) -> str | None:
     """By which the runs' samples were drawn: it moves every time that is read from samples."""
-    steps = sorted({run.settings["ddim_steps"] for run in measured.curves if "ddim_steps" in run.settings})
-    if not steps or not any(run.histories for run in measured.curves):
+    if not any(run.histories for run in measured.curves):
         return None
-    return f"DDIM with {' or '.join(map(str, steps))} steps"
+    names = {name for run in measured.curves if (name := sampler_name(run.settings))}
+    return " or ".join(sorted(names)) or None
 
 
 def _fits(runs: Sequence[RunTimescales], criteria: Iterable[Criterion]) -> Iterator[Fit]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from tausweep.jobs.spec.run_spec import RunSpec
 from tausweep.orchestrator.plan.plan import PlannedRun
 from tausweep.storage.attempts.records import read_attempt
 from tausweep.storage.errors import StoreError
@@ -36,8 +37,9 @@ class TimeLeft:
 def estimate(runs: Sequence[PlannedRun], layout: StoreLayout) -> TimeLeft:
     """Estimate what runs will take.
 
-    A run is like an earlier one if its parameter count p and its batch are the same; evaluations are in the speed, so
-    that runs which evaluate more often than those before are underestimated.
+    A run is like an earlier one if its parameter count p, its batch and the network evaluations that its samples take
+    are the same. Evaluations are in the speed, so that runs which evaluate more often than those before are
+    underestimated.
 
     Args:
         runs: those to do.
@@ -46,7 +48,7 @@ def estimate(runs: Sequence[PlannedRun], layout: StoreLayout) -> TimeLeft:
     rates = _rates(layout)
     seconds, unknown = 0.0, 0
     for run in runs:
-        known = rates.get((run.p, run.spec.batch_size))
+        known = rates.get(_shape(run.p, run.spec))
         left = run.spec.training.steps - min(run.status.tau, run.spec.training.steps)
         if known:
             seconds += left / median(known)
@@ -56,8 +58,13 @@ def estimate(runs: Sequence[PlannedRun], layout: StoreLayout) -> TimeLeft:
     return TimeLeft(hours=seconds / 3600 if measured else None, measured=measured, unknown=unknown)
 
 
-def _rates(layout: StoreLayout) -> dict[tuple[int, int], list[float]]:
-    """(p, batch) → steps per second of attempts that ended by themselves."""
+def _shape(p: int, spec: RunSpec) -> tuple[int, int, int]:
+    """What a run's speed depends on: p, the batch, and what sampling takes: ancestral may take longer than training."""
+    return p, spec.batch_size, spec.evaluation.samples * spec.evaluation.ddim_steps
+
+
+def _rates(layout: StoreLayout) -> dict[tuple[int, int, int], list[float]]:
+    """Shape → steps per second of attempts that ended by themselves."""
     rates = defaultdict(list)
     for run_id in layout.run_ids()[:_LOOKED_AT]:
         run = layout.run(run_id)
@@ -67,11 +74,11 @@ def _rates(layout: StoreLayout) -> dict[tuple[int, int], list[float]]:
         try:
             last = read_attempt(run, numbers[-1])
             p = int(read_record(run.spec, "p")["p"])
-            batch = open_spec(run).batch_size
+            shape = _shape(p, open_spec(run))
         except StoreError:  # `status` and `store check` name what is wrong with it
             continue
         steps = (last.tau or 0) - (last.resumed_from_tau or 0)
         seconds = (last.ended or last.started) - last.started
         if steps > 0 and seconds >= _SHORTEST_SECONDS:
-            rates[p, batch].append(steps / seconds)
+            rates[shape].append(steps / seconds)
     return rates

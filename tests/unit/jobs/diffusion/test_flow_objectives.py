@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tausweep.jobs.diffusion.interpolants import PATHS, increments, sample_ode, velocity_loss
+from tausweep.jobs.diffusion.interpolants import PATHS, sample_ode, velocity_loss
 from tausweep.jobs.diffusion.objective import build_objective
 from tausweep.jobs.spec.run_spec import RunSpec
 from tausweep.storage.errors import SettingError
@@ -117,17 +117,6 @@ def test_the_sampler_is_the_one_that_was_asked_for(noise: torch.Tensor) -> None:
     torch.testing.assert_close(made["euler"], sample_ode(curved, PATHS["linear"], noise, 9))
     torch.testing.assert_close(made["heun"], sample_ode(curved, PATHS["linear"], noise, 5, "heun"))
     assert not torch.allclose(made["sde"], made["euler"], atol=1e-2)
-
-
-def test_increments_are_standard_normal_and_their_own_for_each_start() -> None:
-    starts = torch.randn(400, 8, generator=torch.Generator().manual_seed(2))
-    drawn = torch.stack(increments(starts, 50))
-    assert drawn.shape == (50, 400, 8)
-    assert abs(drawn.mean().item()) < 0.01
-    assert abs(drawn.std().item() - 1) < 0.01
-    correlation = torch.corrcoef(drawn.transpose(0, 1).flatten(1))
-    assert (correlation - torch.eye(400)).abs().max() < 0.3
-    assert increments(starts, 0) == []
 
 
 @pytest.mark.parametrize("t", [0, 1000])

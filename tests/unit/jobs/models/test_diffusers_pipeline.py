@@ -12,6 +12,7 @@ from diffusers import DDIMPipeline, DiffusionPipeline
 
 from tausweep.jobs.data import digits, images
 from tausweep.jobs.diffusion.ddpm import Schedule, denoising_loss, sample_ddim
+from tausweep.jobs.diffusion.objective import build_objective
 from tausweep.jobs.models.diffusers_pipeline import save_pipeline
 from tausweep.jobs.models.unet import build_unet
 from tausweep.jobs.spec.run_spec import RunSpec
@@ -119,6 +120,34 @@ def test_its_own_pipeline_makes_the_samples_of_the_run(tmp_path, trained, noise,
     pixels = pipe(noise=noise, num_inference_steps=steps, output_type="np").images
     unit = images.to_unit(expected.numpy(), split.mean, spec.data.pixel_scale).clip(0, 1)
     np.testing.assert_allclose(pixels, unit.transpose(0, 2, 3, 1), rtol=1e-5, atol=1e-5)
+
+
+@predictions
+@pytest.mark.parametrize(
+    "sampler", [{"eta": 0.5}, {"eta": 1}, {"sampler": "ancestral", "ddim_steps": 1000}], ids=str
+)
+def test_its_own_pipeline_adds_the_noise_of_the_run(tmp_path, trained, noise, prediction, sampler):
+    spec, split, model = export(tmp_path, trained, prediction, **sampler)
+    pipe = load_own(tmp_path)
+    pipe.set_progress_bar_config(disable=True)
+    objective = build_objective(spec.objective, torch.device("cpu"))
+    expected = objective.sample(model, noise, spec.evaluation.ddim_steps, pixel_range(spec, split))
+    made = pipe(noise=noise, output_type="latent").images
+    torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "words"),
+    [
+        ({}, ["the same DDIM without clipping", "such as 50"]),
+        ({"eta": 0.5}, ["called with `eta=0.5`", "such as 50"]),
+        ({"sampler": "ancestral", "ddim_steps": 1000}, ["called with `eta=1`", "such as 1000"]),
+    ],
+)
+def test_the_card_says_how_plain_diffusers_samples_alike(tmp_path, trained, sampler, words):
+    export(tmp_path, trained, "v", **sampler)
+    card = (tmp_path / "README.md").read_text()
+    assert [word for word in words if word not in card] == []
 
 
 def test_two_exports_in_one_process_keep_their_own_means(tmp_path, trained, noise):

@@ -72,6 +72,8 @@ def test_the_order_of_the_settings_does_not_matter(order):
         ("precision", [None]),
         ("channels_last", [None, False]),
         ("compile", [None, False]),
+        ("sampler", [None, "ddim"]),
+        ("eta", [None, 0, 0.0, -0.0, "0"]),
     ],
 )
 def test_one_value_in_any_spelling_is_one_run(name, spellings):
@@ -103,6 +105,8 @@ OTHER = {
     "beta_start": 2e-4,
     "beta_end": 0.03,
     "prediction": "v",
+    "sampler": "ancestral",
+    "eta": 0.5,
     "lr": 2e-3,
     "beta1": 0.8,
     "beta2": 0.99,
@@ -331,6 +335,11 @@ WRONG = [
     ("beta_start", 0, "greater than 0"),
     ("beta_end", 1, "less than 1"),
     ("prediction", "eps", "did you mean 'epsilon'? Allowed: epsilon, v"),
+    ("sampler", "ancestrel", "did you mean 'ancestral'? Allowed: ancestral, ddim"),
+    ("sampler", "euler", "llowed: ancestral, ddim"),
+    ("eta", 1.5, "less than or equal to 1"),
+    ("eta", -0.1, "greater than or equal to 0"),
+    ("eta", "much", "valid number"),
     ("lr", 0, "greater than 0"),
     ("lr", -1e-3, "greater than 0"),
     ("lr", "fast", "valid number"),
@@ -399,6 +408,39 @@ def test_a_wrong_size_is_told_before_the_levels_that_follow_from_it(value, words
     with pytest.raises(SettingError, match=words) as error:
         spec(**FOLDER, size=value)
     assert (error.value.field, error.value.value) == ("size", value)
+
+
+@pytest.mark.parametrize("timesteps", [1000, 200, "200"])
+def test_ancestral_sampling_takes_an_evaluation_at_each_timestep(timesteps):
+    steps = int(timesteps)
+    run = spec(sampler="ancestral", timesteps=timesteps, loss_t=[50])
+    assert (run.evaluation.ddim_steps, run.objective.noise_share) == (steps, 1.0)
+    assert spec(sampler="ancestral", timesteps=timesteps, loss_t=[50], ddim_steps=steps) == run
+    assert RunSpec.from_settings(run.settings()) == run
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("ddim_steps", 50, "visits all timesteps = 1000; leave ddim_steps out"),
+        ("eta", 0.5, "only with sampler = ddim"),
+        ("eta", 1, "only with sampler = ddim"),
+    ],
+)
+def test_ancestral_sampling_leaves_no_choice(name, value, words):
+    with pytest.raises(SettingError, match=words) as error:
+        spec(sampler="ancestral", **{name: value})
+    assert (error.value.field, error.value.value, error.value.exit_code) == (name, value, 2)
+
+
+def test_eta_is_of_ddpm_alone():
+    with pytest.raises(SettingError, match="only with objective = ddpm; this run has objective = flow_match"):
+        spec(objective="flow_matching", eta=0.5)
+
+
+def test_the_samplers_of_an_objective_are_named_by_it():
+    with pytest.raises(SettingError, match="llowed: euler, heun, sde"):
+        spec(objective="interpolant", sampler="ddim")
 
 
 def test_levels_and_attention_must_be_as_many():

@@ -62,7 +62,7 @@ def test_tau_mem_grows_by_a_criterion_and_a_sampler_and_is_tested(plain):
     line = one(plain.conclusions, "tau_mem grows like n^")
     fit = plain.fits[0]
     assert f"n^{fit.exponent.estimate:.3g} [{fit.exponent.low:.3g}, {fit.exponent.high:.3g}]" in line
-    assert "(by f_mem=0.1, samples by DDIM with 12 steps)" in line
+    assert "(by f_mem=0.1, samples by DDIM, 12 steps)" in line
     assert line.endswith("proportional to n is not rejected, constant is rejected.")
 
 

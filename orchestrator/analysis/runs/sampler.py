@@ -1,0 +1,26 @@
+"""By which sampler a run's samples were drawn, in words: it is a part of every time that is read from samples.
+
+Called by the resolver with a run's flat settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_NAMES = {"ancestral": "ancestral", "euler": "Euler", "heun": "Heun", "sde": "SDE"}
+
+
+def sampler_name(settings: Mapping[str, Any]) -> str | None:
+    """Such as "DDIM, 50 steps, eta 1" or "ancestral, 1,000 steps"; None if the settings name no number of steps.
+
+    Args:
+        settings: of one run, those that are None left out.
+    """
+    steps = settings.get("ddim_steps")
+    if steps is None:
+        return None
+    name = _NAMES.get(settings.get("sampler", ""), "DDIM")
+    eta = f", eta {settings['eta']:g}" if settings.get("eta") else ""
+    unit = "evaluations" if name == "Heun" else "steps"  # it takes two evaluations per step
+    return f"{name}, {steps:,} {unit}{eta}"
