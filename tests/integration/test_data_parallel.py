@@ -26,7 +26,7 @@ def no_worker_is_left() -> Iterator[None]:
     end_workers()
 
 
-FEW = "more ranks than images, v"
+FEW = "more ranks than images, v, a sampler that adds noise"
 RUNS = {
     "adam, odd batch, dropout": {"dropout": 0.3},
     "sgd, warm-up, clipping, dropout": {
@@ -37,7 +37,7 @@ RUNS = {
         "clip": 1,
         "dropout": 0.2,
     },
-    FEW: {"batch": 2, "steps": 60, "prediction": "v", "dropout": 0.1},
+    FEW: {"batch": 2, "steps": 60, "prediction": "v", "dropout": 0.1, "eta": 1},
 }
 DIVERGING = {"optimizer": "sgd", "lr": 1e6, "batch": 4}
 

@@ -51,6 +51,12 @@ def test_what_divides_one_kind_further_is_named_beside_it():
     assert found[4] == ["objective = flow_matching", "prediction = none"]
 
 
+def test_samplers_with_other_noise_are_conditions_of_their_own():
+    found, pooled = words(*grid(DDPM, DDPM | {"eta": 0.5}, DDPM | {"eta": 1.0}))
+    assert found[::2] == [["eta = none"], ["eta = 0.5"], ["eta = 1"]]
+    assert pooled == []
+
+
 def test_a_rate_that_was_chosen_for_each_kind_is_not_a_name():
     found, pooled = words(*grid(DDPM | {"lr": 0.004}, FLOW | {"lr": 0.002}))
     assert found[0] == ["objective = ddpm"]
