@@ -15,6 +15,7 @@ from tausweep.orchestrator.analysis.runs.curves import Condition, RunCurves
 
 _REPLICATES = frozenset({"n", "seed", "subset"})
 _WIDTHS = frozenset({"W", "psi_p"})
+# Not the sampler (ddim_steps, eta): the same weights have another f_mem by another one.
 _MEASURING = frozenset(
     {
         "steps",
@@ -23,7 +24,6 @@ _MEASURING = frozenset(
         "loss_t",
         "loss_pairs",
         "samples",
-        "ddim_steps",
         "frechet_dims",
         "gallery",
         "extractor",

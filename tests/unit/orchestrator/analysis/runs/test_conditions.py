@@ -57,6 +57,12 @@ def test_samplers_with_other_noise_are_conditions_of_their_own():
     assert pooled == []
 
 
+def test_samplers_of_other_steps_are_conditions_of_their_own():
+    names, pooled = words(*grid(DDPM | {"ddim_steps": 12}, DDPM | {"ddim_steps": 50}))
+    assert names[::2] == [["ddim_steps = 12"], ["ddim_steps = 50"]]
+    assert pooled == []
+
+
 def test_a_rate_that_was_chosen_for_each_kind_is_not_a_name():
     found, pooled = words(*grid(DDPM | {"lr": 0.004}, FLOW | {"lr": 0.002}))
     assert found[0] == ["objective = ddpm"]
