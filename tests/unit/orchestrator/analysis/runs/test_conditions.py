@@ -53,7 +53,7 @@ def test_what_divides_one_kind_further_is_named_beside_it():
 
 def test_samplers_with_other_noise_are_conditions_of_their_own():
     found, pooled = words(*grid(DDPM, DDPM | {"eta": 0.5}, DDPM | {"eta": 1.0}))
-    assert found[::2] == [["eta = none"], ["eta = 0.5"], ["eta = 1"]]
+    assert found[::2] == [["eta = none"], ["eta = 0.5"], ["eta = 1.0"]]
     assert pooled == []
 
 
