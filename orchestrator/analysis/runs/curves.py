@@ -202,11 +202,12 @@ def read_curves(runs: pa.Table, metrics: pa.Table, neighbours: pa.Table, *, k: f
 def _by_run(table: pa.Table, order: list[str]) -> dict[str, pa.Table]:
     # Zero-copy slices of the sorted table. tau = 0 has no logarithm: every curve starts at tau = 1 or later.
     rows = table.filter(pc.field("tau") > 0).sort_by([(key, "ascending") for key in ["run_id", *order]])
-    counted = rows.group_by("run_id", use_threads=False).aggregate([("tau", "count")])
+    # Where each run ends is read off the sorted column: groups of `group_by` come in any order.
+    ends = pc.run_end_encode(rows["run_id"].combine_chunks())
     slices, start = {}, 0
-    for run_id, count in zip(counted["run_id"].to_pylist(), counted["tau_count"].to_pylist(), strict=True):
-        slices[run_id] = rows.slice(start, count)
-        start += count
+    for run_id, end in zip(ends.values.to_pylist(), ends.run_ends.to_pylist(), strict=True):
+        slices[run_id] = rows.slice(start, end - start)
+        start = end
     return slices
 
 
