@@ -198,7 +198,7 @@ def hours_by_w(store, runs):
     return [{"W": W, "kind": kind, "hours": s / 3600} for (W, kind), s in sorted(seconds.items())]
 
 
-def steps_a_second_by_w(store, runs):
+def steps_per_second_by_w(store, runs):
     sums = defaultdict(lambda: [0, 0])
     for _, spec, executions in runs:
         for done in executions:
