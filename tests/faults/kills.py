@@ -49,7 +49,7 @@ class Kill:
     @property
     def name(self) -> str:
         """In words."""
-        ranks = " (2 ranks a run)" if self.processes > 1 else ""
+        ranks = " (2 ranks per run)" if self.processes > 1 else ""
         return f"{self.signal.name} of {self.victim}{ranks}"
 
 

@@ -239,7 +239,7 @@ def orchestrators(count: int) -> Scenario:
         assert set(codes) == {0}, (codes, printed(store))
         assert attempts(store) == len(runs(store)) == 2
         require_equal(store, undisturbed)
-        return "one attempt each run; equal"
+        return "one attempt per run; equal"
 
     return run_at_once
 
