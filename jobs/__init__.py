@@ -1,1 +1,4 @@
-"""Layer 2: what a run computes. Spec, data, models, objectives, training and metrics; knows no cluster and no path."""
+"""Layer 2: what a run computes. Spec, data, models, objectives, training and metrics.
+
+Knows no cluster and no path.
+"""

@@ -1,7 +1,7 @@
 """The processes (ranks) that train one run together, as the training loop and the evaluation see them.
 
-`Ranks` itself is one process alone, for which everything here does nothing; `workers.ranks.process_group` has the form for
-several. Which of them there are, who started them and how they talk is not known here.
+`Ranks` itself is one process alone, for which everything here does nothing; `workers.ranks.process_group` has
+the form for several. Which of them there are, who started them and how they talk is not known here.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ class Ranks:
 class BatchDropout(nn.Module):
     """Dropout whose mask is that of the whole batch, of which a rank uses its rows.
 
-    It draws as many random numbers as one process that trains alone, so that masks do not depend on how many share
-    the batch.
+    It draws as many random numbers as one process that trains alone, so that masks do not depend on how many
+    share the batch.
     """
 
     def __init__(self, p: float, rows: slice, batch: int) -> None:

@@ -1,7 +1,8 @@
 """Where every random number comes from.
 
-A seed is derived from (run seed, purpose, index) and from nothing else, so that batches, noise and samples depend
-neither on what was drawn before nor on how work was split: a resumed run draws what an undisturbed one would.
+A seed is derived from (run seed, purpose, index) and from nothing else, so that batches, noise and samples
+depend neither on what was drawn before nor on how work was split: a resumed run draws what an undisturbed one
+would.
 """
 
 from __future__ import annotations

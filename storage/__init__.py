@@ -1,1 +1,4 @@
-"""Layer 1: the results store. Owns file names, schemas, atomic writes, scans and SQL; imports nothing of ours."""
+"""Layer 1: the results store. Owns file names, schemas, atomic writes, scans and SQL.
+
+Imports nothing of ours.
+"""

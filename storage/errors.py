@@ -1,7 +1,7 @@
 """The one exception tree of tausweep.
 
-Every layer raises these and the command line turns them into one message and an exit code. A message names the
-field or file, the value, what is allowed and what to do next.
+Every layer raises these and the command line turns them into one message and an exit code. A message names
+the field or file, the value, what is allowed and what to do next.
 
     TausweepError                     exit code 1
     ├── InputError                    exit code 2: the user can mend it (sweep file, filter, option, data)

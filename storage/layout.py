@@ -192,7 +192,10 @@ class StoreLayout:
         return sorted(name for name in files_folders.names(self.runs) if _RUN_ID.fullmatch(name))
 
     def without_attempt(self, numbers: Mapping[str, int]) -> set[str]:
-        """The runs that have no attempt of the number given with them; one look each, for there may be many."""
+        """The runs that have no attempt of the number given with them.
+
+        One look each, for there may be many.
+        """
         if is_object(self.root):
             there = each(self.root, lambda item: self.run(item[0]).attempt(item[1]).exists(), numbers.items())
         else:  # not through pathlib, which takes several times as long as the look itself

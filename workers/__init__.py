@@ -1,1 +1,4 @@
-"""Layer 3: executes runs. Entry point, claims, signals, checkpoints; reads a cluster's environment, nothing more."""
+"""Layer 3: executes runs. Entry point, claims, signals, checkpoints.
+
+Reads a cluster's environment, nothing more.
+"""

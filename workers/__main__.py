@@ -1,9 +1,10 @@
 """The worker's entry point, the one thing every executor launches: `python -m tausweep.workers RUN_DIRECTORY…`.
 
-A file of run directories, one per line, is given as `@FILE`. Exit codes: 0 all done; 75 (EX_TEMPFAIL) asked to stop or
-out of time, requeue me; anything else is a fault of the worker itself, not of a run. Where torchrun's environment gives
-the process a place among others, or with --processes, each run is trained by several ranks (see `workers.ranks.team`).
-A process that outlives a worker, as Ray's do, calls `main` again and again: what is loaded stays.
+A file of run directories, one per line, is given as `@FILE`. Exit codes: 0 all done; 75 (EX_TEMPFAIL) asked
+to stop or out of time, requeue me; anything else is a fault of the worker itself, not of a run. Where
+torchrun's environment gives the process a place among others, or with --processes, each run is trained by
+several ranks (see `workers.ranks.team`). A process that outlives a worker, as Ray's do, calls `main` again
+and again: what is loaded stays.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One attempt of one run, from claim to final record; and a worker's way through a list of runs.
 
-Workers are alike and pull: each goes through the list it was given and takes what nobody executes. There is no queue
-server; the claim in the run directory decides.
+Workers are alike and pull: each goes through the list it was given and takes what nobody executes. There is
+no queue server; the claim in the run directory decides.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def work(
 ) -> bool:
     """Execute runs until none is left to do.
 
-    A run that another worker executes is waited for, unless the options say otherwise: if that worker is preempted or
-    lost, this one goes on with the run.
+    A run that another worker executes is waited for, unless the options say otherwise: if that worker is
+    preempted or lost, this one goes on with the run.
 
     Args:
         runs: what to execute.

@@ -1,7 +1,8 @@
 """What an attempt's record says of an exception: the class of the failure, its message, and the traceback's end.
 
-The class decides whether a run may be tried again by itself. Called where an exception ends an attempt, in the worker and
-in each rank of a group of processes, and by whoever must not take a lack of memory for something else.
+The class decides whether a run may be tried again by itself. Called where an exception ends an attempt, in
+the worker and in each rank of a group of processes, and by whoever must not take a lack of memory for
+something else.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """A process that has loaded what runs need, and forks workers: `python -P -m tausweep.workers.fork_server DESCRIPTOR`.
 
-The executor of this machine starts it and holds the other end of the socket. Each message is one JSON value. The server
-says first whether it may fork; then each `{"arguments": […]}`, sent with the descriptor of a log, is answered with the
-`Process` of a new worker, and each end of a worker is told. It ends with whoever holds the other end. Until it forks it
-has no thread and no CUDA context, for neither would be whole in a child (docs/adr/0013).
+The executor of this machine starts it and holds the other end of the socket. Each message is one JSON value.
+The server says first whether it may fork; then each `{"arguments": […]}`, sent with the descriptor of a log,
+is answered with the `Process` of a new worker, and each end of a worker is told. It ends with whoever holds
+the other end. Until it forks it has no thread and no CUDA context, for neither would be whole in a child
+(docs/adr/0013).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The thread that keeps a claim alive while the training loop computes.
 
-At each beat it also learns what only others can know: that the run was cancelled, that another attempt has taken it
-over, or that the process which started this worker is gone.
+At each beat it also learns what only others can know: that the run was cancelled, that another attempt has
+taken it over, or that the process which started this worker is gone.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ class Heartbeat:
                 self.stop.stop_run("lost_claim")
                 return
             except io_errors() as error:
-                # A full or absent disk: the loop's own writes will say so; a missed beat alone is no reason to die.
+                # A full or absent disk: the loop's own writes will say so; a missed beat alone is no reason
+                # to die.
                 print(f"heartbeat: {error}", flush=True)  # noqa: T201 - into the attempt's log
 
     def _beat(self) -> None:

@@ -1,6 +1,7 @@
 """How a worker works: listed once, for sweep files, for the worker's command line and for the worker itself.
 
-Whoever starts a worker hands its options over as one JSON argument, `--options`; by hand each is a flag. Loads no torch.
+Whoever starts a worker hands its options over as one JSON argument, `--options`; by hand each is a flag.
+Loads no torch.
 """
 
 from __future__ import annotations

@@ -34,7 +34,10 @@ def provenance(device: torch.device) -> dict[str, Any]:
 
 
 def _git() -> dict[str, Any]:
-    """Commit and local changes of the checkout this code runs from; nothing where it is an installed package."""
+    """Commit and local changes of the checkout this code runs from.
+
+    Nothing where it is an installed package.
+    """
     here = Path(__file__).resolve().parent.parent
 
     def git(*arguments: str) -> str | None:

@@ -22,7 +22,10 @@ _recent: OrderedDict[str, Gaussian] = OrderedDict()
 
 
 class StoredStatistics:
-    """The statistics of a store. Their keys name all that they depend on, so this process keeps them for all stores."""
+    """The statistics of a store.
+
+    Their keys name all that they depend on, so this process keeps them for all stores.
+    """
 
     def __init__(self, layout: StoreLayout) -> None:
         self._layout = layout

@@ -1,7 +1,8 @@
 """Why and when a worker is asked to stop.
 
-Signals, the end of a time budget, a vanished parent, a cancelled run and a lost claim all only set a flag here; the
-training loop looks at it after each step, checkpoints, and returns. Nothing is written from a signal handler.
+Signals, the end of a time budget, a vanished parent, a cancelled run and a lost claim all only set a flag
+here; the training loop looks at it after each step, checkpoints, and returns. Nothing is written from a
+signal handler.
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ class Budget:
 
 
 class StopFlag:
-    """Holds the first reason to stop; `preempted` and `lost_claim`, once set by a signal, end the whole worker."""
+    """Holds the first reason to stop.
+
+    `preempted` and `lost_claim`, once set by a signal, end the whole worker.
+    """
 
     def __init__(self, wall_seconds: float | None = None) -> None:
         """Nobody has asked yet.
@@ -92,7 +96,10 @@ class StopFlag:
         self._run = None
 
     def install(self) -> None:
-        """Set the flag at SIGTERM, at SIGUSR1 and SIGUSR2 (early warnings) and at SIGINT; a second SIGINT quits at once."""
+        """Set the flag at SIGTERM, at SIGUSR1 and SIGUSR2 (early warnings) and at SIGINT.
+
+        A second SIGINT quits at once.
+        """
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT):
             signal.signal(number, self._handle)
 

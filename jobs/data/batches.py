@@ -1,7 +1,7 @@
 """Which training samples a step takes: batches cut from permutations of the training set.
 
-Called by the trainee. A batch is a function of (seed, n, batch size, tau) alone, so that a resumed run takes what an
-undisturbed one would.
+Called by the trainee. A batch is a function of (seed, n, batch size, tau) alone, so that a resumed run takes
+what an undisturbed one would.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from tausweep.jobs.seeds import derive
 def batch_indices(seed: int, n: int, batch: int, tau: int) -> np.ndarray:
     """Training images of step tau, int64 (batch,).
 
-    Batches are cut one after another from an endless sequence of permutations of 0…n−1, so that every image is seen
-    equally often whether or not the batch divides n.
+    Batches are cut one after another from an endless sequence of permutations of 0…n−1, so that every image
+    is seen equally often whether or not the batch divides n.
 
     Args:
         seed: the run's seed.

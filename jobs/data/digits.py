@@ -33,7 +33,8 @@ def digits_split(data: Digits, images: Bytes, labels: Labels | None) -> Split:  
 
 @functools.cache
 def _digits_table() -> NDArray[np.float64]:
-    # 64 pixels and the label a row, read from the installed package's file: importing scikit-learn takes a second.
+    # 64 pixels and the label a row, read from the installed package's file: importing scikit-learn takes a
+    # second.
     package = importlib.util.find_spec("sklearn")
     if package is None or not package.submodule_search_locations:
         raise DataError("data = digits: scikit-learn is not installed; install it or use data = folder")

@@ -1,9 +1,9 @@
 """Elliptical distributions: Gaussian data with a given covariance spectrum, and heavy-tailed multivariate t data.
 
-x₀ = r Σ^{1/2} g with g ~ N(0, I) in d dimensions and a scale r of its own for each sample: r = 1 is Gaussian, and
-r² = (ν − 2)/χ²_ν the multivariate t with ν degrees of freedom, scaled so that its covariance is Σ too. Σ is diagonal:
-whoever sees the data through Gaussian weights sees no difference. As a mixture over r, expectations are quadratures
-over Gaussian ones. Torch-free.
+x₀ = r Σ^{1/2} g with g ~ N(0, I) in d dimensions and a scale r of its own for each sample: r = 1 is Gaussian,
+and r² = (ν − 2)/χ²_ν the multivariate t with ν degrees of freedom, scaled so that its covariance is Σ too. Σ
+is diagonal: whoever sees the data through Gaussian weights sees no difference. As a mixture over r,
+expectations are quadratures over Gaussian ones. Torch-free.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def gaussian(variances: Floats) -> Elliptical:
 def student_t(variances: Floats, nu: float) -> Elliptical:
     """The multivariate t with ν > 2 degrees of freedom and covariance Σ, diag (d,).
 
-    The scale's quadrature is the trapezoid rule in ln u, u = χ²_ν/2: the integrand dies out at both ends, so the rule
-    converges faster than any power of its step.
+    The scale's quadrature is the trapezoid rule in ln u, u = χ²_ν/2: the integrand dies out at both ends, so
+    the rule converges faster than any power of its step.
     """
     if nu <= 2:
         raise SettingError("nu", nu, "above 2 is needed, or the data have no covariance")

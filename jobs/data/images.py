@@ -1,7 +1,7 @@
 """Prepared images on their way into a run: which of them are trained on, and which are held out.
 
-Called by the plan, which checks that there are enough, and by `jobs.data.load` with the prepared uint8 NCHW array.
-Knows nothing of the store. numpy, no torch.
+Called by the plan, which checks that there are enough, and by `jobs.data.load` with the prepared uint8 NCHW
+array. Knows nothing of the store. numpy, no torch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The training and test samples of a run, by the kind of its data.
 
-Called by the worker with the prepared images of the store, and by the figures. Synthetic kinds draw from seeds and
-need no images. numpy, no torch.
+Called by the worker with the prepared images of the store, and by the figures. Synthetic kinds draw from
+seeds and need no images. numpy, no torch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from tausweep.storage.errors import DataError
 def load(data: Images | Vectors, images: NDArray[np.uint8] | None, labels: Labels | None = None) -> Split:
     """What a run trains on and is tested on.
 
-    The builder of a kind of `Images` is called as `builder(data, images, labels)`, that of `Vectors` as `builder(data)`.
+    The builder of a kind of `Images` is called as `builder(data, images, labels)`, that of `Vectors` as
+    `builder(data)`.
 
     Args:
         data: settings of one kind of data.

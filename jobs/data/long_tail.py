@@ -1,7 +1,8 @@
 """Long-tailed training subsets: how many images of each class, and which ones.
 
-The profile is that of long-tailed CIFAR (Cui et al. 2019, arXiv:1901.05555): class frequencies fall geometrically
-from the most to the least frequent class. Called with labels by whoever splits images; pure numpy, draws nothing.
+The profile is that of long-tailed CIFAR (Cui et al. 2019, arXiv:1901.05555): class frequencies fall
+geometrically from the most to the least frequent class. Called with labels by whoever splits images; pure
+numpy, draws nothing.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from tausweep.storage.errors import DataError
 def class_counts(n: int, classes: int, ratio: float, head: int = 0) -> NDArray[np.int64]:
     """Images of each class in a long-tailed set of n.
 
-    n_c ∝ ratio^(−r/(classes − 1)) with the rank r = (c − head) mod classes; rounded by largest remainder, so that the
-    counts sum to n and the smaller of two ranks is never the rarer.
+    n_c ∝ ratio^(−r/(classes − 1)) with the rank r = (c − head) mod classes; rounded by largest remainder, so
+    that the counts sum to n and the smaller of two ranks is never the rarer.
 
     Args:
         n: images in all.
@@ -54,8 +55,8 @@ def long_tailed_indices(
 ) -> NDArray[np.int64]:
     """The images of a long-tailed training set, chosen by their place alone.
 
-    Of the images of class c, in the order in which they lie, subset i takes numbers i·n_c … (i + 1)·n_c − 1: subsets
-    are disjoint, and subset 0 of one n is contained in that of twice n.
+    Of the images of class c, in the order in which they lie, subset i takes numbers i·n_c … (i + 1)·n_c − 1:
+    subsets are disjoint, and subset 0 of one n is contained in that of twice n.
 
     Args:
         labels: (N,) classes 0…C−1 of the images that may be trained on, those held out not among them.

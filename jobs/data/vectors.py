@@ -1,6 +1,7 @@
 """Training and test sets of vectors, drawn from seeds that are the same for every run.
 
-Called by `jobs.data.load`. As with images, a run's own seed changes the training and not what it is trained on.
+Called by `jobs.data.load`. As with images, a run's own seed changes the training and not what it is trained
+on.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Denoising diffusion: the noise schedule, the training loss and the sampler, one equation a function.
 
-Called through `jobs.diffusion.objective` with any `model(x, t)` that returns a tensor. Knows neither the network
-nor where its images and random numbers come from.
+Called through `jobs.diffusion.objective` with any `model(x, t)` that returns a tensor. Knows neither the
+network nor where its images and random numbers come from.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ def denoising_loss(
 def ddim_timesteps(timesteps: int, steps: int) -> Tensor:
     """Timesteps that the sampler visits: evenly spaced and ending in T − 1, where noise is purest.
 
-    This is the "trailing" spacing of Lin et al. 2023 (arXiv:2305.08891, table 2): a sampler that starts below T − 1
-    is given pure noise where the network expects a trace of the image.
+    This is the "trailing" spacing of Lin et al. 2023 (arXiv:2305.08891, table 2): a sampler that starts below
+    T − 1 is given pure noise where the network expects a trace of the image.
 
     Args:
         timesteps: T.
@@ -141,12 +141,14 @@ def sample_ddim(
 ) -> Tensor:
     """Generate images with DDIM (Song et al. 2021, arXiv:2010.02502, eq. 12 and 16).
 
-    At η = 0 this is a deterministic map from noise. At η = 1 each step draws from the posterior q(x_t' | x_t, x_0) at the
-    predicted x_0; over all T steps this is ancestral sampling with the posterior's variance, β̃ (Ho et al. 2020, algorithm 2).
-    The noise of a sample follows from where it starts (see `jobs.diffusion.increments`).
+    At η = 0 this is a deterministic map from noise. At η = 1 each step draws from the posterior q(x_t' | x_t,
+    x_0) at the predicted x_0; over all T steps this is ancestral sampling with the posterior's variance, β̃
+    (Ho et al. 2020, algorithm 2). The noise of a sample follows from where it starts (see
+    `jobs.diffusion.increments`).
 
-    The last step goes to ᾱ = 1, so that what is returned is the last x_0 prediction. At t near T an error of ε is
-    divided by √ᾱ ≈ 0.006 on its way to x_0: a model early in its training runs away there unless x_0 is clipped.
+    The last step goes to ᾱ = 1, so that what is returned is the last x_0 prediction. At t near T an error of
+    ε is divided by √ᾱ ≈ 0.006 on its way to x_0: a model early in its training runs away there unless x_0 is
+    clipped.
 
     Args:
         model: the network; the caller has put it in evaluation mode.
@@ -181,7 +183,8 @@ def sample_ddim(
 
 
 def _posterior_variance(alpha_bar: float, next_alpha_bar: float) -> float:
-    # Of x at the next, lower noise level given x at this one and x_0; β̃ where they are neighbours (Ho et al. 2020, eq. 7).
+    # Of x at the next, lower noise level given x at this one and x_0; β̃ where they are neighbours (Ho et al.
+    # 2020, eq. 7).
     return (1 - next_alpha_bar) / (1 - alpha_bar) * (1 - alpha_bar / next_alpha_bar)
 
 

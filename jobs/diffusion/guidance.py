@@ -1,7 +1,8 @@
 """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598): one network learns with and without labels.
 
-In training a share of the labels is replaced by the null class; in sampling the two predictions are extrapolated. A
-`Guided` model is called as any other, so that samplers know nothing of labels. Called by training and evaluation.
+In training a share of the labels is replaced by the null class; in sampling the two predictions are
+extrapolated. A `Guided` model is called as any other, so that samplers know nothing of labels. Called by
+training and evaluation.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ ConditionalModel = Callable[[Tensor, Tensor, Tensor], Tensor]
 def guide(conditional: Tensor, unconditional: Tensor, weight: float) -> Tensor:
     """The guided prediction: unconditional + w·(conditional − unconditional).
 
-    w = 0 ignores the label, w = 1 is the conditional model as it was trained, w > 1 goes beyond it. This is eq. 6 of Ho
-    & Salimans, (1 + w')·conditional − w'·unconditional, with w = 1 + w'. It holds for ε, v and velocities alike: each is
-    linear in the score with the same coefficients for both predictions.
+    w = 0 ignores the label, w = 1 is the conditional model as it was trained, w > 1 goes beyond it. This is
+    eq. 6 of Ho & Salimans, (1 + w')·conditional − w'·unconditional, with w = 1 + w'. It holds for ε, v and
+    velocities alike: each is linear in the score with the same coefficients for both predictions.
 
     Args:
         conditional: prediction with the label, (N, …).
@@ -85,8 +86,8 @@ def drop_labels(labels: Tensor, rate: float, null: int, seed: int, tau: int) -> 
 def classes_of_samples(count: int, present: Tensor) -> Tensor:
     """Classes that generated samples are drawn for: sample i gets the (i mod K)-th of K classes, so evenly.
 
-    Evenly and not in the proportions of the training set, so that f_mem of a rare class is measured on as many samples
-    as that of a common one.
+    Evenly and not in the proportions of the training set, so that f_mem of a rare class is measured on as
+    many samples as that of a common one.
 
     Args:
         count: samples.

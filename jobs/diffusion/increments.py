@@ -1,7 +1,7 @@
 """The noise that stochastic samplers add on their way, of its own for each sample.
 
-A generator that the sample's starting point seeds draws it. So a sample is a function of where it starts: it depends
-neither on those made beside it nor on the ranks that share them. Called by the samplers.
+A generator that the sample's starting point seeds draws it. So a sample is a function of where it starts: it
+depends neither on those made beside it nor on the ranks that share them. Called by the samplers.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Flow matching and stochastic interpolants: paths from data to noise, the velocity along them, and their samplers.
 
-A path is x_t = α(t) x_0 + σ(t) ε with t from 0 (data, as in DDPM) to 1 (standard normal noise); the papers of flow
-matching count the other way round. The network predicts the velocity dx_t/dt and is called with 1000·t, the range that
-time embeddings are made for. Called like `jobs.diffusion.ddpm`, which it stands beside; knows no network and no seeds.
+A path is x_t = α(t) x_0 + σ(t) ε with t from 0 (data, as in DDPM) to 1 (standard normal noise); the papers of
+flow matching count the other way round. The network predicts the velocity dx_t/dt and is called with 1000·t,
+the range that time embeddings are made for. Called like `jobs.diffusion.ddpm`, which it stands beside; knows
+no network and no seeds.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ Method = Literal["euler", "heun"]
 
 @dataclass(frozen=True)
 class Path:
-    """Coefficients of x_t = α(t) x_0 + σ(t) ε, each a function of float64 t in [0, 1]; α(0) = σ(1) = 1, α(1) = σ(0) = 0.
+    """Coefficients of x_t = α(t) x_0 + σ(t) ε, each a function of float64 t in [0, 1].
+
+    Α(0) = σ(1) = 1, α(1) = σ(0) = 0.
 
     Attributes:
         alpha: share of the data.
@@ -180,10 +183,12 @@ def sample_ode(
 def sample_sde(
     model: Model, path: Path, noise: Tensor, increments: Iterable[Tensor], clip: Clip | None = None
 ) -> Tensor:
-    """Follow dx = (v − w s) dt + √(2w) dW backwards from t = 1 to 0 by Euler–Maruyama; s is the score, w(t) = σ(t).
+    """Follow dx = (v − w s) dt + √(2w) dW backwards from t = 1 to 0 by Euler–Maruyama.
 
-    Every w ≥ 0 gives the same densities p_t (Albergo et al. 2023, section 2); with w = σ the drift
-    −w s = ε is finite at t = 0, as in Ma et al. 2024 (arXiv:2401.08740). The last step is the one of `sample_ode`.
+    S is the score, w(t) = σ(t).
+
+    Every w ≥ 0 gives the same densities p_t (Albergo et al. 2023, section 2); with w = σ the drift −w s = ε
+    is finite at t = 0, as in Ma et al. 2024 (arXiv:2401.08740). The last step is the one of `sample_ode`.
 
     Args:
         model: the network; the caller has put it in evaluation mode.

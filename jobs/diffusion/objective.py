@@ -1,7 +1,7 @@
 """What a network is trained on: how noise is added to a sample, the loss, and how samples are made of noise.
 
-One class a kind of objective, over the equations of its own module. Called by the training step and by evaluation
-with any `model(x, t)`; knows neither the network nor where random numbers come from.
+One class a kind of objective, over the equations of its own module. Called by the training step and by
+evaluation with any `model(x, t)`; knows neither the network nor where random numbers come from.
 """
 
 from __future__ import annotations
@@ -53,7 +53,10 @@ class Objective(Protocol):
 
 
 class Denoising:
-    """DDPM: the network predicts the noise or v; samples by DDIM, or ancestral (see `jobs.diffusion.ddpm`)."""
+    """DDPM: the network predicts the noise or v.
+
+    Samples by DDIM, or ancestral (see `jobs.diffusion.ddpm`).
+    """
 
     def __init__(self, settings: objective.DDPM, device: torch.device) -> None:
         self.schedule = Schedule.linear(settings).to(device)
@@ -93,7 +96,10 @@ class Flow:
         return velocity_loss(model, self.path, x0, noise, t / TIME_SCALE)
 
     def sample(self, model: Model, noise: Tensor, steps: int, clip: Clip | None) -> Tensor:
-        """By a solver of the ODE, or by the SDE; Heun's method asks the network twice a step, so for half the steps."""
+        """By a solver of the ODE, or by the SDE.
+
+        Heun's method asks the network twice a step, so for half the steps.
+        """
         if self.sampler == "sde":
             return sample_sde(model, self.path, noise, increments(noise, steps - 1), clip)
         if self.sampler == "heun":
@@ -112,7 +118,9 @@ def interpolant(settings: objective.Interpolant, device: torch.device) -> Flow: 
 
 
 def build_objective(settings: objective.ObjectiveKind, device: torch.device) -> Objective:
-    """The objective of a run, its tables on a device. The builder of a kind is called with the same arguments.
+    """The objective of a run, its tables on a device.
+
+    The builder of a kind is called with the same arguments.
 
     Args:
         settings: of one kind of objective.

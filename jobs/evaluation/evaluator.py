@@ -1,8 +1,8 @@
 """What is measured of a model at one tau: losses, samples, memorisation and quality.
 
-Noise, starting points and images are drawn once and are the same at every tau, so that curves show the training and
-not the draw. Ranks share the images, samples and neighbours; each then has all of what they found. Called by the
-training loop; publishes nothing itself.
+Noise, starting points and images are drawn once and are the same at every tau, so that curves show the
+training and not the draw. Ranks share the images, samples and neighbours; each then has all of what they
+found. Called by the training loop; publishes nothing itself.
 """
 
 from __future__ import annotations
@@ -83,7 +83,10 @@ class Evaluator:
         return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
     def _classes_of_samples(self, device: torch.device) -> Tensor | None:
-        """Class that each sample is generated for, (samples,) int64; None if the network is given no labels."""
+        """Class that each sample is generated for, (samples,) int64.
+
+        None if the network is given no labels.
+        """
         labels = self.split.train_labels
         if self.spec.classes is None or labels is None:
             return None
@@ -160,7 +163,10 @@ class Evaluator:
         return self._mean(probe, loss)
 
     def _against_population(self, model: nn.Module, losses: list[Row]) -> list[Row]:
-        """`score_error` and `excess_loss` at each timestep; nothing where the population is not known exactly."""
+        """`score_error` and `excess_loss` at each timestep.
+
+        Nothing where the population is not known exactly.
+        """
         population = self.population
         if population is None:
             return []

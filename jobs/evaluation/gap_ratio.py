@@ -15,7 +15,8 @@ GAP_THRESHOLD = 1 / 3
 def memorised(d1: ArrayLike, d2: ArrayLike, k: float) -> NDArray[np.bool_]:
     """Whether each sample is memorised: gap_ratio d1/d2 < k (Bonnaire et al. 2025, arXiv:2505.17638).
 
-    Written d1 < k·d2, and d2 = 0 counts as memorised: an exact copy of an image that is twice in the training set.
+    Written d1 < k·d2, and d2 = 0 counts as memorised: an exact copy of an image that is twice in the training
+    set.
 
     Args:
         d1: distances to the nearest training image, at least 0, any shape.

@@ -1,9 +1,9 @@
 """Two Gaussians at ±m: everything about noised points that is known exactly.
 
-x₀ is N(+m, s²I) or N(−m, s²I) with equal chance, m = (μ, …, μ). A noised point is x = αx₀ + σε with standard normal
-ε, the same in every objective that mixes data with noise: DDPM has α² + σ² = 1. Given x, means are tanh-shaped and
-everything that is not Gaussian lies along m, so that a population loss is one integral in one dimension. Called by
-the data loader and by evaluation; knows no network.
+x₀ is N(+m, s²I) or N(−m, s²I) with equal chance, m = (μ, …, μ). A noised point is x = αx₀ + σε with standard
+normal ε, the same in every objective that mixes data with noise: DDPM has α² + σ² = 1. Given x, means are
+tanh-shaped and everything that is not Gaussian lies along m, so that a population loss is one integral in one
+dimension. Called by the data loader and by evaluation; knows no network.
 """
 
 from __future__ import annotations

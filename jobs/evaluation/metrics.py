@@ -1,7 +1,7 @@
 """Which numbers are taken of generated samples: a function a metric, and one list of them.
 
-Called by the evaluator at every evaluation. Losses, which are taken of noised samples, are the evaluator's own;
-distances to held-out samples, which are prepared once a run, come from `jobs.quality.build`.
+Called by the evaluator at every evaluation. Losses, which are taken of noised samples, are the evaluator's
+own; distances to held-out samples, which are prepared once a run, come from `jobs.quality.build`.
 """
 
 from __future__ import annotations

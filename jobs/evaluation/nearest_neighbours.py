@@ -1,6 +1,7 @@
 """Distances of generated samples to their two nearest training images, exact and in bounded memory.
 
-Called at every evaluation. Knows no model and no data set; what the distances mean is said in `jobs.evaluation.gap_ratio`.
+Called at every evaluation. Knows no model and no data set; what the distances mean is said in
+`jobs.evaluation.gap_ratio`.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ class Neighbours:
 def nearest_two(samples: Tensor, train: Tensor, *, chunk: int | None = None) -> Neighbours:
     """Find the two nearest training images of each sample (the d1, d2 of f_mem, arXiv:2505.17638).
 
-    ‖s‖² + ‖x‖² − 2 s·x is one matrix product but cancels, so it only picks candidates; their distances are then
-    taken from differences. A sample whose candidates are not provably nearer than the rest, by the rounding bound
-    of the product, is compared with every training image.
+    ‖s‖² + ‖x‖² − 2 s·x is one matrix product but cancels, so it only picks candidates; their distances are
+    then taken from differences. A sample whose candidates are not provably nearer than the rest, by the
+    rounding bound of the product, is compared with every training image.
 
     Args:
         samples: generated images, (M, …), taken as float32.

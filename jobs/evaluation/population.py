@@ -1,7 +1,7 @@
 """A network against what is exactly known of the distribution that its training set was drawn from.
 
-For data = gaussian_mixture under the DDPM objective: the error of the network's noise estimate against the best
-one there is, and its test loss less the smallest that any network can have. Called by evaluation.
+For data = gaussian_mixture under the DDPM objective: the error of the network's noise estimate against the
+best one there is, and its test loss less the smallest that any network can have. Called by evaluation.
 """
 
 from __future__ import annotations

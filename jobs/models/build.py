@@ -1,7 +1,7 @@
 """The network of a run by the kind of its model, and its parameter count p.
 
-Importing it loads torch (seconds), so layers above import it only where a network is needed. diffusers is loaded
-where a U-Net is built.
+Importing it loads torch (seconds), so layers above import it only where a network is needed. diffusers is
+loaded where a U-Net is built.
 """
 
 from __future__ import annotations

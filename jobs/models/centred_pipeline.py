@@ -1,7 +1,8 @@
 """Samples images as the run that trained this network did, with plain diffusers.
 
-`DDIMPipeline` has no place for the mean that the run subtracted from its pixels, nor for the range of pixels about it
-to which the run's sampler clips. Both are in the scheduler's configuration, and this pipeline uses them:
+`DDIMPipeline` has no place for the mean that the run subtracted from its pixels, nor for the range of pixels
+about it to which the run's sampler clips. Both are in the scheduler's configuration, and this pipeline uses
+them:
 
     DiffusionPipeline.from_pretrained(FOLDER, custom_pipeline=FOLDER, trust_remote_code=True)
 
@@ -22,11 +23,12 @@ from torch import Tensor
 class CentredDDIMPipeline(DDIMPipeline):
     """DDIM (arXiv:2010.02502, eq. 12 and 16) on pixels that are centred by the mean of a training set.
 
-    η is the run's own; at η = 1 over all timesteps this is ancestral sampling (arXiv:2006.11239, algorithm 2). The noise
-    that is added on the way is drawn for each image from a seed that its starting point gives, as in the run.
+    η is the run's own; at η = 1 over all timesteps this is ancestral sampling (arXiv:2006.11239, algorithm
+    2). The noise that is added on the way is drawn for each image from a seed that its starting point gives,
+    as in the run.
 
-    The schedule is computed in float64, and each step goes to the next timestep that is visited; diffusers' own goes
-    T // steps further, which is another one unless the steps divide T.
+    The schedule is computed in float64, and each step goes to the next timestep that is visited; diffusers'
+    own goes T // steps further, which is another one unless the steps divide T.
     """
 
     @torch.no_grad()

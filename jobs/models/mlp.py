@@ -1,7 +1,7 @@
 """The residual multilayer perceptron: a small network for vectors, and for small images beside the U-Net.
 
-The network of the Gaussian-mixture experiment of arXiv:2505.17638: width 128, 3 blocks. Built by `jobs.models.build`;
-knows nothing of diffusion.
+The network of the Gaussian-mixture experiment of arXiv:2505.17638: width 128, 3 blocks. Built by
+`jobs.models.build`; knows nothing of diffusion.
 """
 
 from __future__ import annotations

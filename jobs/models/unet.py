@@ -46,9 +46,9 @@ def build_unet(
 ) -> UNet:
     """Make the network, with weights drawn from torch's global generator.
 
-    Attention heads have 8 channels, or the largest power of two
-    below that divides W: diffusers rounds the number of heads down, to none at all where W = 4. The middle block
-    attends always, whatever `attention` says of the levels.
+    Attention heads have 8 channels, or the largest power of two below that divides W: diffusers rounds the
+    number of heads down, to none at all where W = 4. The middle block attends always, whatever `attention`
+    says of the levels.
 
     Args:
         model: its settings.

@@ -1,7 +1,7 @@
 """Which measures of quality a run's samples can have.
 
-Called by the evaluation. Networks that extract features, and the packages that bring them, are loaded only for runs
-that name one.
+Called by the evaluation. Networks that extract features, and the packages that bring them, are loaded only
+for runs that name one.
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ def build_qualities(
 
 
 def _frechet_population(data: GaussianMixture) -> Quality:
-    """The distance to the exact mean 0 and covariance variance·I + mu²·1 of the mixture; it sees no other moments."""
+    """The distance to the exact mean 0 and covariance variance·I + mu²·1 of the mixture.
+
+    It sees no other moments.
+    """
     covariance = data.variance * np.eye(data.d) + data.mu**2
     population = Gaussian(mean=np.zeros(data.d), factor=scipy.linalg.cholesky(covariance))
     return lambda samples: {FRECHET_POPULATION: distance(Gaussian.of(samples), population)}

@@ -1,7 +1,7 @@
 """The networks that make features of images, all of them torch-fidelity's FeatureExtractorBase.
 
-Called by the measures of quality with images in memory; loaded only by runs with an extractor, for torch-fidelity is an
-extra. A network here sees what torch-fidelity's own does: uint8 RGB images (N, 3, H, W).
+Called by the measures of quality with images in memory; loaded only by runs with an extractor, for
+torch-fidelity is an extra. A network here sees what torch-fidelity's own does: uint8 RGB images (N, 3, H, W).
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _CHUNK = 256  # images through the network at once; bounds memory
 class RandomConv(FeatureExtractorBase):  # type: ignore[misc]  # torch-fidelity is untyped
     """Two convolutions with fixed random weights and a coarse mean over space: 64 features.
 
-    Random features tell images from other images, and that without a trained network; they know nothing of what a
-    picture shows, so distances in them are compared only with each other.
+    Random features tell images from other images, and that without a trained network; they know nothing of
+    what a picture shows, so distances in them are compared only with each other.
     """
 
     CHANNELS = (32, 16)
@@ -99,7 +99,10 @@ class Extractor:
 
     @torch.no_grad()
     def __call__(self, images: NDArray[np.uint8], device: torch.device) -> Tensor:
-        """Features of images, computed on the device: (N, 1 or 3, H, W) uint8 → (N, d) float32 on the CPU; N above 0."""
+        """Features of images, computed on the device: (N, 1 or 3, H, W) uint8 → (N, d) float32 on the CPU.
+
+        N above 0.
+        """
         pixels = torch.from_numpy(images).expand(-1, 3, -1, -1)  # grey is all three colours alike
         chunks = [self.network(chunk.to(device)) for chunk in torch.split(pixels, _CHUNK)]
         (layer,) = self.network.get_requested_features_list()

@@ -1,7 +1,7 @@
 """The Fréchet distance between generated and held-out images in the features of a network: FID with Inception's.
 
-Built by `jobs.quality.build` for runs that name an extractor, and called at every evaluation. Images reach the network from
-memory, as bytes.
+Built by `jobs.quality.build` for runs that name an extractor, and called at every evaluation. Images reach
+the network from memory, as bytes.
 """
 
 from __future__ import annotations

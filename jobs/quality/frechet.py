@@ -1,6 +1,7 @@
 """The Fréchet distance between two sets of features, each described by a Gaussian.
 
-Called by the measures of quality, whatever made the features; knows neither images nor networks. In float64 throughout.
+Called by the measures of quality, whatever made the features; knows neither images nor networks. In float64
+throughout.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from tausweep.storage.errors import RunError
 class Gaussian:
     """Mean and covariance of features, the covariance S by a factor F with S = FᵀF.
 
-    The factor is taken from the centred features themselves, not from S: forming S would square its condition.
+    The factor is taken from the centred features themselves, not from S: forming S would square its
+    condition.
 
     Attributes:
         mean: (d,).
@@ -53,10 +55,10 @@ class Gaussian:
 def distance(a: Gaussian, b: Gaussian) -> float:
     """Squared Fréchet distance of two Gaussians.
 
-    |μ_a − μ_b|² + tr(S_a + S_b − 2 (S_a S_b)^½) (Dowson & Landau 1982, J. Multivariate Anal. 12, eq. 4; with Inception
-    features FID, Heusel et al. 2017, arXiv:1706.08500, eq. 6). With S = FᵀF the eigenvalues of S_a S_b are the squared
-    singular values of F_a F_bᵀ, so the last trace is the sum of these: no root is taken of a number that rounding has
-    spoiled, and singular covariances are as good as others.
+    |μ_a − μ_b|² + tr(S_a + S_b − 2 (S_a S_b)^½) (Dowson & Landau 1982, J. Multivariate Anal. 12, eq. 4; with
+    Inception features FID, Heusel et al. 2017, arXiv:1706.08500, eq. 6). With S = FᵀF the eigenvalues of S_a
+    S_b are the squared singular values of F_a F_bᵀ, so the last trace is the sum of these: no root is taken
+    of a number that rounding has spoiled, and singular covariances are as good as others.
 
     Returns:
         At least 0, in squared units of the features; 0 for equal Gaussians, up to rounding.

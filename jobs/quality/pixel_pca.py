@@ -1,7 +1,8 @@
 """The Fréchet distance of images in a fixed linear feature space, `frechet_pca`.
 
-Called at every evaluation. The features are principal components of pixels, not of an Inception network, so the
-values are no FID and are compared only between runs on the same data. Knows no model; numpy and scipy, no torch.
+Called at every evaluation. The features are principal components of pixels, not of an Inception network, so
+the values are no FID and are compared only between runs on the same data. Knows no model; numpy and scipy, no
+torch.
 """
 
 from __future__ import annotations

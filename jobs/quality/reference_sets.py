@@ -1,7 +1,7 @@
 """The held-out images that generated ones are compared with, as Gaussians of their features.
 
-Called by the measures of quality. An extractor takes long over thousands of images and always finds the same, so what it
-found is kept; where, is known to the `StatisticsStore` alone.
+Called by the measures of quality. An extractor takes long over thousands of images and always finds the same,
+so what it found is kept; where, is known to the `StatisticsStore` alone.
 """
 
 from __future__ import annotations

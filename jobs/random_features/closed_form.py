@@ -1,12 +1,13 @@
 """Score matching of the random-features model in closed form: its losses after any number of updates.
 
-At one diffusion time t, with the expectations U, V of `jobs.random_features.moments`, the loss of arXiv:2505.17638 (sec. 4) is
+At one diffusion time t, with the expectations U, V of `jobs.random_features.moments`, the loss of
+arXiv:2505.17638 (sec. 4) is
 
     L(A) = E‖√Δ_t s_A(x_t) + z‖²/d = 1 + Δ_t/(d p) Tr(A U Aᵀ) + 2√Δ_t/(d√p) Tr(A V),
 
-the mean squared error of the predicted noise a component: 1 at A = 0, where training starts. It is quadratic, so
-full-batch gradient descent A ← A − lr ∇L goes its own way along each eigenvector of U: with eigenvalue λ, the distance
-to the minimum shrinks by 1 − R λ per update, R = 2 lr Δ_t/(d p).
+the mean squared error of the predicted noise a component: 1 at A = 0, where training starts. It is quadratic,
+so full-batch gradient descent A ← A − lr ∇L goes its own way along each eigenvector of U: with eigenvalue λ,
+the distance to the minimum shrinks by 1 − R λ per update, R = 2 lr Δ_t/(d p).
 
 Time: τ counts updates. The paper's training time is lr·τ/d², in which the rate is 2 Δ_t λ/ψ_p; its timescales
 ψ_p/(Δ_t λ) leave the factor 2 out, ours 1/(Rλ) do not. Called by the trainee and by analyses; torch-free.
@@ -70,7 +71,8 @@ class ScoreMatching:
     def losses(self, A: Floats) -> ScoreLosses:
         """What is measured of a (d, p) matrix."""
         train, test = self.loss(A, self.train), self.loss(A, self.population)
-        # By Stein's lemma E[σ ∇log Pᵀ] = −V/√Δ, so the test loss is Δ times the score error plus what no A can mend.
+        # By Stein's lemma E[σ ∇log Pᵀ] = −V/√Δ, so the test loss is Δ times the score error plus what no A
+        # can mend.
         least = 1 - self.delta * self.score_square
         return ScoreLosses(train_loss=train, test_loss=test, score_error=(test - least) / self.delta)
 
@@ -125,10 +127,11 @@ class SpectralTimescales:
     """Timescales read from the eigenvalues of U, 1/(R λ) in updates: an e-fold of the distance to the minimum of A.
 
     The spectrum has three parts (arXiv:2505.17638, sec. 4): the d largest eigenvalues carry the data's linear
-    structure; the n after them, or as many as there are, the single samples; the remaining p − n − d see neither. Of the
-    second part the n − d largest are the main bulk, of which the theorem's statement is, τ_mem ∝ n. Those below
-    them, d or p − n if that is fewer, are a sub-bulk near s², where the third part lies too; a mean over the whole part does
-    not go like n. For n ≤ d and n ≥ p the main bulk is the whole part.
+    structure; the n after them, or as many as there are, the single samples; the remaining p − n − d see
+    neither. Of the second part the n − d largest are the main bulk, of which the theorem's statement is,
+    τ_mem ∝ n. Those below them, d or p − n if that is fewer, are a sub-bulk near s², where the third part
+    lies too; a mean over the whole part does not go like n. For n ≤ d and n ≥ p the main bulk is the whole
+    part.
 
     Attributes:
         tau_gen: 1/R over the mean of the first part, when its bulk is learned.

@@ -1,8 +1,8 @@
 """The four constants by which a non-linearity enters the random-features theory, by quadrature.
 
-Called by the spectrum theory and its timescales; numpy only. With x_t = e^{-t} x + √Δ_t z, Δ_t = 1 − e^{-2t}, an argument
-w·x_t/√d of the features is Gaussian of variance Γ² = e^{-2t} m + Δ_t, where m = tr Σ / d. Bonnaire et al.,
-arXiv:2505.17638, Lemma on the Gaussian equivalence of U, for general m.
+Called by the spectrum theory and its timescales; numpy only. With x_t = e^{-t} x + √Δ_t z, Δ_t = 1 − e^{-2t},
+an argument w·x_t/√d of the features is Gaussian of variance Γ² = e^{-2t} m + Δ_t, where m = tr Σ / d.
+Bonnaire et al., arXiv:2505.17638, Lemma on the Gaussian equivalence of U, for general m.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from tausweep.jobs.random_features.moments import activation, noise_variance
 from tausweep.storage.errors import SettingError
 
 _NODES, _REACH = 1001, 10.0
-# The trapezoid rule: σ is analytic, so the error is e^{−2π·pole/step}; tanh(Γ g) has its pole at iπ/(2Γ), and Γ = 10
-# still gives 1e-21. Gauss–Hermite with 160 nodes loses s² at Γ = 3.
+# The trapezoid rule: σ is analytic, so the error is e^{−2π·pole/step}; tanh(Γ g) has its pole at iπ/(2Γ), and
+# Γ = 10 still gives 1e-21. Gauss–Hermite with 160 nodes loses s² at Γ = 3.
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Spectra of drawn matrices, beside which the theory of the random-features spectrum is laid.
 
-U of a drawn training set, exact over the noise, and its Gaussian equivalent with the same weights and another noise in the
-place of the non-linearity. Called by the command line and tests; torch-free.
+U of a drawn training set, exact over the noise, and its Gaussian equivalent with the same weights and another
+noise in the place of the non-linearity. Called by the command line and tests; torch-free.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """The random-features score model and the expectations that its training needs, exact over the noise.
 
 s_A(x) = A σ(W x / √d) / √p with W (p, d) standard Gaussian and fixed, A (d, p) trained (Bonnaire et al. 2025,
-arXiv:2505.17638, sec. 4). Training at one diffusion time t of x_t = e^{−t} x₀ + √Δ_t z, Δ_t = 1 − e^{−2t}, z ~ N(0, I),
-sees the data only through
+arXiv:2505.17638, sec. 4). Training at one diffusion time t of x_t = e^{−t} x₀ + √Δ_t z, Δ_t = 1 − e^{−2t}, z
+~ N(0, I), sees the data only through
 
     U = E[σ σᵀ]  (p, p)   and   V = E[σ zᵀ]  (p, d),   σ = σ(W x_t / √d),
 
-E over z and over the training samples (or the distribution they are from). No Monte Carlo: given x₀, the arguments
-of two features are Gaussian with a known correlation, and E[σ_i σ_j] is its Hermite series (Mehler's formula). U has
-no factor 1/p: its eigenvalues are those of the paper. Called by the trainee, by the spectrum theory and by tests;
-torch-free.
+E over z and over the training samples (or the distribution they are from). No Monte Carlo: given x₀, the
+arguments of two features are Gaussian with a known correlation, and E[σ_i σ_j] is its Hermite series
+(Mehler's formula). U has no factor 1/p: its eigenvalues are those of the paper. Called by the trainee, by the
+spectrum theory and by tests; torch-free.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ def population_moments(W: Floats, data: Elliptical, t: float, sigma: str) -> Mom
 def _moments(W: Floats, means: Floats, covariance: Floats, noise: Floats, sigma: str) -> Moments:
     """U and V where the features' arguments are Gaussian.
 
-    With g_i standard normal, h_i = m_i + s_i g_i and corr(g_i, g_j) = ρ_ij:
-    E[σ(h_i) σ(h_j)] = Σ_k a_ik a_jk ρ_ij^k and E[σ(h_i) z] = a_i1 cov(g_i, z),  a_ik = E[σ(h_i) He_k(g_i)] / √k!.
+    With g_i standard normal, h_i = m_i + s_i g_i and corr(g_i, g_j) = ρ_ij: E[σ(h_i) σ(h_j)] = Σ_k a_ik a_jk
+    ρ_ij^k and E[σ(h_i) z] = a_i1 cov(g_i, z), a_ik = E[σ(h_i) He_k(g_i)] / √k!.
 
     Args:
         W: (p, d) weights.
@@ -151,8 +151,9 @@ def _moments(W: Floats, means: Floats, covariance: Floats, noise: Floats, sigma:
 def _hermite_rule(spread: float) -> tuple[Floats, Floats]:
     """A quadrature for E[f(g) He_k(g)] / √k!, k below `_ORDERS`: nodes (Q,) and weights (orders, Q).
 
-    The trapezoid rule with step h, whose error for tanh(m + s·g), with poles π/(2s) off the real axis, is e^{−π²/(s·h)}.
-    Beyond the finest step the error falls like h; only far tails of heavy-tailed data come there.
+    The trapezoid rule with step h, whose error for tanh(m + s·g), with poles π/(2s) off the real axis, is
+    e^{−π²/(s·h)}. Beyond the finest step the error falls like h; only far tails of heavy-tailed data come
+    there.
 
     Args:
         spread: largest s.

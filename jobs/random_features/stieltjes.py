@@ -1,6 +1,7 @@
 """The Stieltjes transform of the random-features matrix U for any spectrum of the data covariance.
 
-With W (p, d) and Ω (p, n) standard Gaussian and the columns of X' from N(0, Σ), the Gaussian equivalent of U is
+With W (p, d) and Ω (p, n) standard Gaussian and the columns of X' from N(0, Σ), the Gaussian equivalent of U
+is
 
     M + s² I,   M = G Gᵀ/n + b² W Wᵀ/d,   G = c W X'/√d + v Ω,   c = e^{-t} a.
 
@@ -11,9 +12,10 @@ resolvent of M is that of h C + b² W Wᵀ/d, h = 1/(1 + tr[C (M − z)⁻¹]/n)
     −1/q + v² h + E[B / (1 + ψ_p B q)] = z
     1/h − 1 = (ψ_p/ψ_n) q (v² + c² E[σ / (1 + ψ_p B q)])
 
-(equivalent to the saddle-point equations of Bonnaire et al., arXiv:2505.17638, there with one unknown more). For Im z > 0
-the equations are the fixed point of an analytic map of {Im q > 0, Im h < 0} into its inside, so exactly one solution lies
-there (Earle and Hamilton): whatever Newton's method finds is accepted only if it does. Called by the spectrum's parts.
+(equivalent to the saddle-point equations of Bonnaire et al., arXiv:2505.17638, there with one unknown more).
+For Im z > 0 the equations are the fixed point of an analytic map of {Im q > 0, Im h < 0} into its inside, so
+exactly one solution lies there (Earle and Hamilton): whatever Newton's method finds is accepted only if it
+does. Called by the spectrum's parts.
 """
 
 from __future__ import annotations
@@ -73,8 +75,8 @@ class Resolvent(NamedTuple):
 def solve(ensemble: Ensemble, y: Floats) -> Resolvent:
     """The unknowns q and h just above the real axis, at z = y e^{i·ANGLE}.
 
-    Some points are reached by the way that `_rotate` takes, the others by Newton's method from their neighbours; those
-    on which that fails or leaves the half planes are reached by `_rotate` too.
+    Some points are reached by the way that `_rotate` takes, the others by Newton's method from their
+    neighbours; those on which that fails or leaves the half planes are reached by `_rotate` too.
 
     Args:
         ensemble: what to solve for.
@@ -99,7 +101,10 @@ def solve(ensemble: Ensemble, y: Floats) -> Resolvent:
 
 
 def _rotate(ensemble: Ensemble, y: Floats) -> Resolvent:
-    """From the far side on a circle around 0, each step checked; steps that fail for a point are halved for it."""
+    """From the far side on a circle around 0, each step checked.
+
+    Steps that fail for a point are halved for it.
+    """
     angle, step = np.full_like(y, _START), np.full_like(y, 0.7)  # step: of ln angle
     q, h = _first(ensemble, y * np.exp(1j * angle))
     for _ in range(_ROUNDS):

@@ -1,7 +1,8 @@
 """Timescales of training that the theory of the spectrum predicts: tau_gen from bulk 2, tau_mem from bulk 1.
 
-The same definitions as `jobs.random_features.closed_form.spectral_timescales`, which reads them from a measured spectrum; only the
-parts come from the self-consistent equations. Called by the command line and tests; torch-free.
+The same definitions as `jobs.random_features.closed_form.spectral_timescales`, which reads them from a
+measured spectrum; only the parts come from the self-consistent equations. Called by the command line and
+tests; torch-free.
 """
 
 from __future__ import annotations
@@ -48,7 +49,10 @@ def predicted_timescales(spectrum: FeatureSpectrum, rate: float) -> SpectralTime
 
 
 def _main_bulk(bulk: Part, ensemble: Ensemble) -> tuple[float, float]:
-    """Lower edge and mean of the n − d largest eigenvalues of bulk 1; of all where no gap separates them from the d others."""
+    """Lower edge and mean of the n − d largest eigenvalues of bulk 1.
+
+    Of all where no gap separates them from the d others.
+    """
     mass, first = 0.0, 0.0
     for piece in reversed(bulk.intervals):
         mass, first = mass + piece.mass, first + piece.mass * piece.mean

@@ -61,7 +61,8 @@ def require_consistent(run: Groups) -> None:
         rule(run)
 
 
-# --- data ----------------------------------------------------------------------------------------------------------
+# --- data
+# ----------------------------------------------------------------------------------------------------------
 
 
 def mixture_has_enough_samples(run: Groups) -> None:
@@ -78,7 +79,8 @@ def head_class_has_a_tail(run: Groups) -> None:
         raise SettingError("head_class", data.head_class, "only with imbalance; give both")
 
 
-# --- model ---------------------------------------------------------------------------------------------------------
+# --- model
+# ---------------------------------------------------------------------------------------------------------
 
 
 def mlp_has_no_channels(run: Groups) -> None:
@@ -135,7 +137,8 @@ def random_features_are_exact(run: Groups) -> None:
     features(model.psi_p, run.data.shape[0])
 
 
-# --- objective and optimiser ---------------------------------------------------------------------------------------
+# --- objective and optimiser
+# ---------------------------------------------------------------------------------------
 
 
 def ddpm_has_the_timesteps(run: Groups) -> None:
@@ -199,7 +202,8 @@ def gradient_descent_takes_all_samples(run: Groups) -> None:
         )
 
 
-# --- training and evaluation ---------------------------------------------------------------------------------------
+# --- training and evaluation
+# ---------------------------------------------------------------------------------------
 
 
 def labels_need_classes(run: Groups) -> None:
@@ -223,7 +227,10 @@ def evaluations_lie_within_the_budget(run: Groups) -> None:
 
 
 def classes_are_sampled(run: Groups) -> None:
-    """What is measured by class needs classes and samples of each; guidance needs a null class that was learned."""
+    """What is measured by class needs classes and samples of each.
+
+    Guidance needs a null class that was learned.
+    """
     evaluation, training, classes = run.evaluation, run.training, run.data.classes
     if evaluation.by_class and classes is None:
         raise SettingError("by_class", True, f"data = {run.data.data} has no {_KNOWN_CLASSES}")

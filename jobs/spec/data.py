@@ -1,7 +1,8 @@
 """Kinds of training data and their settings.
 
-`n`, `subset` and `shape` are there for each: (C, H, W) of images, (d,) of vectors. Called by `jobs.spec.run_spec`; what is made
-of the settings is in `jobs.data.load`. A kind is registered in `jobs.spec.kinds`. Torch-free.
+`n`, `subset` and `shape` are there for each: (C, H, W) of images, (d,) of vectors. Called by
+`jobs.spec.run_spec`; what is made of the settings is in `jobs.data.load`. A kind is registered in
+`jobs.spec.kinds`. Torch-free.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """When and how a run is measured, whatever it trains: settings with type, range, default and meaning.
 
-`jobs.spec.run_spec` puts them together with the kinds of data, model, objective and optimizer into a run and gives it its id.
-The names are one flat vocabulary over all groups: the sweep file's fields, the axes, the filters and the store's
-columns. Torch-free.
+`jobs.spec.run_spec` puts them together with the kinds of data, model, objective and optimizer into a run and
+gives it its id. The names are one flat vocabulary over all groups: the sweep file's fields, the axes, the
+filters and the store's columns. Torch-free.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Which networks may make the features of a Fréchet distance, and what the distance is then called. Torch-free.
+"""Which networks may make the features of a Fréchet distance, and what the distance is then called.
+
+Torch-free.
 
 Called by the settings, the plan and the workers; the networks themselves are in `jobs.quality.extractors`.
 """
@@ -45,7 +47,10 @@ def metric_name(used: str) -> str:
 
 
 def substitution(extractor: str, weights: str | None) -> str | None:
-    """What to tell the user where another extractor takes the place of the one asked for; None if none does."""
+    """What to tell the user where another extractor takes the place of the one asked for.
+
+    None if none does.
+    """
     used = used_extractor(extractor, weights)
     if used == extractor:
         return None

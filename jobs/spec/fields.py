@@ -1,7 +1,7 @@
 """Types of settings: what a number, a switch and a group of settings may be.
 
-The groups of settings (`data`, `model`, `objective`, `optimizer`, `training`, `evaluation`) are written in them; none of
-these knows another, what must hold between them is in `jobs.spec.consistency`. Torch-free.
+The groups of settings (`data`, `model`, `objective`, `optimizer`, `training`, `evaluation`) are written in
+them; none of these knows another, what must hold between them is in `jobs.spec.consistency`. Torch-free.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ class Group(BaseModel):
 
     @property
     def remark(self) -> str | None:
-        """What to tell whoever plans or runs this: it does otherwise than may be expected. None if it does not."""
+        """What to tell whoever plans or runs this: it does otherwise than may be expected.
+
+        None if it does not.
+        """
         return None
 
 

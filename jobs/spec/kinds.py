@@ -1,8 +1,8 @@
 """Which kinds of data, models, objectives and optimisers there are.
 
 A kind is a group of settings that names its builder, and is registered by one line in `KINDS`. Called by
-`jobs.spec.run_spec`, which makes settings, axes, filters and columns of the kinds' fields, and by the four builders.
-Torch-free: whatever needs torch is behind the builder's name.
+`jobs.spec.run_spec`, which makes settings, axes, filters and columns of the kinds' fields, and by the four
+builders. Torch-free: whatever needs torch is behind the builder's name.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What metrics are called: by those who measure them, and by those who look for them in the store.
 
-A metric is a row (tau, t, metric, value) of the store; t is None where it has no diffusion time. Imports nothing of
-ours.
+A metric is a row (tau, t, metric, value) of the store; t is None where it has no diffusion time. Imports
+nothing of ours.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ def spread_name(metric: str) -> str:
 
 
 def is_quality(metric: str) -> bool:
-    """Whether a metric is a distance between generated and held-out images; its spread over reference sets is not one."""
+    """Whether a metric is a distance between generated and held-out images.
+
+    Its spread over reference sets is not one.
+    """
     return (metric == FID or metric.startswith(FRECHET)) and not metric.endswith(_SPREAD)
 
 
@@ -54,6 +57,9 @@ def of_class(metric: str, label: int | str) -> str:
 
 
 def class_of(metric: str, name: str) -> int | None:
-    """The class that a metric is of, 3 of `f_mem_class3` for the metric `f_mem`; None if the name is another's."""
+    """The class that a metric is of, 3 of `f_mem_class3` for the metric `f_mem`.
+
+    None if the name is another's.
+    """
     match = re.fullmatch(rf"{re.escape(metric)}_class(\d+)", name)
     return int(match[1]) if match else None

@@ -1,4 +1,7 @@
-"""Kinds of objectives and their settings; what is made of them is in `jobs.diffusion.objective`. Torch-free."""
+"""Kinds of objectives and their settings; what is made of them is in `jobs.diffusion.objective`.
+
+Torch-free.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,10 @@ class FlowKind(ObjectiveKind):
 
 
 class FlowMatching(FlowKind):
-    """Flow matching on straight lines (Lipman et al. 2022, arXiv:2210.02747; Liu et al. 2022, arXiv:2209.03003)."""
+    """Flow matching on straight lines (Lipman et al. 2022, arXiv:2210.02747; Liu et al.
+
+    2022, arXiv:2209.03003).
+    """
 
     builder: ClassVar[str] = "tausweep.jobs.diffusion.objective:flow_matching"
 

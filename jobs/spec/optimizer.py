@@ -1,4 +1,7 @@
-"""Kinds of optimisers and their settings; what is made of them is in `jobs.training.optimizers`. Torch-free."""
+"""Kinds of optimisers and their settings; what is made of them is in `jobs.training.optimizers`.
+
+Torch-free.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,8 @@ class SGD(OptimizerKind):
 class GradientDescent(OptimizerKind):
     """Gradient descent without momentum on all training images at once: it needs batch = n.
 
-    Noise and diffusion time are still drawn at every step, so that only the images' part of the noise is gone.
+    Noise and diffusion time are still drawn at every step, so that only the images' part of the noise is
+    gone.
     """
 
     builder: ClassVar[str] = "tausweep.jobs.training.optimizers:gd"

@@ -1,11 +1,12 @@
 """The frozen description of one run, and its identity.
 
-A `RunSpec` holds everything that changes a run's result and nothing else: no path, no back-end, no sweep name.
-Its settings have one flat vocabulary (`n`, `W`, `optimizer`, `lr`, …) that the sweep file, filters, the store's
-columns and the figures share. Torch-free: plans and status are made from specs alone.
+A `RunSpec` holds everything that changes a run's result and nothing else: no path, no back-end, no sweep
+name. Its settings have one flat vocabulary (`n`, `W`, `optimizer`, `lr`, …) that the sweep file, filters, the
+store's columns and the figures share. Torch-free: plans and status are made from specs alone.
 
-Identity: `run_id` is the first 20 hex digits of the sha256 over the canonical JSON of the settings. A setting that
-is None is left out of it, so that an option added later, None by default, leaves every older id as it was.
+Identity: `run_id` is the first 20 hex digits of the sha256 over the canonical JSON of the settings. A setting
+that is None is left out of it, so that an option added later, None by default, leaves every older id as it
+was.
 """
 
 from __future__ import annotations
@@ -156,7 +157,10 @@ class RunSpec(BaseModel):
 
     @property
     def classes(self) -> int | None:
-        """Classes that the network tells apart, the null class not among them; None if it is given no labels."""
+        """Classes that the network tells apart, the null class not among them.
+
+        None if it is given no labels.
+        """
         return self.data.classes if self.training.conditional else None
 
     @property
@@ -231,8 +235,8 @@ def is_sequence(name: str) -> bool:
 
 
 def _fill_unet_levels(nested: dict[str, Any]) -> None:
-    # From 16 pixels on the paper's U-Net: three levels of two blocks, attention on all but the first level, p = 4.0 M
-    # at W = 32. Smaller images have two levels of one block.
+    # From 16 pixels on the paper's U-Net: three levels of two blocks, attention on all but the first level, p
+    # = 4.0 M at W = 32. Smaller images have two levels of one block.
     if nested["model"]["model"] != "unet":
         return
     try:

@@ -30,7 +30,10 @@ Batch = Annotated[int | str, BeforeValidator(_batch)]
 
 
 class Training(Group):
-    """How long, on what batches and in what arithmetic; the batch policy has no default, it changes the exponent of n."""
+    """How long, on what batches and in what arithmetic.
+
+    The batch policy has no default, it changes the exponent of n.
+    """
 
     batch: Batch = Field(description="batch size: a number, min(512, n) as in the paper, or n")
     steps: Count = Field(description="optimiser updates; the budget in tau")

@@ -22,7 +22,8 @@ _Kind = TypeVar("_Kind", bound=torch.optim.Optimizer)
 def _uncompiled(optimizer: type[_Kind]) -> type[_Kind]:
     """An optimiser of torch that is not to be compiled: what it computes is torch's own.
 
-    Torch marks these methods for its compiler in wrappers that load it, 1.4 s of CPU, when they are first called.
+    Torch marks these methods for its compiler in wrappers that load it, 1.4 s of CPU, when they are first
+    called.
     """
     marked = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
     methods: dict[str, object] = {name: inspect.unwrap(getattr(optimizer, name)) for name in marked}
@@ -40,12 +41,13 @@ _SGD, _Adam, _AdamW = (
 def build_optimizer(settings: OptimizerKind, parameters: Parameters) -> torch.optim.Optimizer:
     """The optimiser of a run. The builder of a kind is called with the same arguments.
 
-    Those here are fused: one kernel over all parameters instead of several for each. With gradient g, rate η and step
-    count τ from 1:
+    Those here are fused: one kernel over all parameters instead of several for each. With gradient g, rate η
+    and step count τ from 1:
 
     - `adam`: m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², θ ← θ − η·m̂/(√v̂ + 1e-8), m̂ = m/(1 − β₁^τ),
       v̂ = v/(1 − β₂^τ) (Kingma & Ba 2015, algorithm 1);
-    - `adamw`: θ ← (1 − ηλ)θ before that step (Loshchilov & Hutter 2019, algorithm 2, with the rate in the decay);
+    - `adamw`: θ ← (1 − ηλ)θ before that step (Loshchilov & Hutter 2019, algorithm 2, with the rate in the
+      decay);
     - `sgd`: b ← μb + g, θ ← θ − ηb, b = g at first;
     - `gd`: θ ← θ − ηg.
 

@@ -1,8 +1,8 @@
 """Training of the random-features score model: by its closed form, or step by step with exact gradients.
 
-Both train on the loss over all noise (`jobs.random_features.closed_form`), in float64 on the CPU; nothing random is drawn after
-the start, so a run is the same however it is interrupted. Called by the training loop in place of the networks'
-trainee and evaluator.
+Both train on the loss over all noise (`jobs.random_features.closed_form`), in float64 on the CPU; nothing
+random is drawn after the start, so a run is the same however it is interrupted. Called by the training loop
+in place of the networks' trainee and evaluator.
 """
 
 from __future__ import annotations

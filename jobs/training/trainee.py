@@ -1,7 +1,7 @@
 """What is trained: its state, and how it goes from one tau to a later one.
 
-Called by the training loop. Every random number of step tau is derived from (seed, tau), so the state is the weights,
-the optimiser and tau: what a checkpoint holds, and all it needs to.
+Called by the training loop. Every random number of step tau is derived from (seed, tau), so the state is the
+weights, the optimiser and tau: what a checkpoint holds, and all it needs to.
 """
 
 from __future__ import annotations

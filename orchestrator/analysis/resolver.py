@@ -1,7 +1,8 @@
 """From a sweep's curves to a FitResult: timescales of each run, their laws, the phase diagram and its boundary.
 
-Called by `orchestrator.analysis.tables` and the report, which read the curves; pure, opens no file. Nothing is filled in:
-a run that never crossed is censored and named, a fit that cannot be made is null with its reason.
+Called by `orchestrator.analysis.tables` and the report, which read the curves; pure, opens no file. Nothing
+is filled in: a run that never crossed is censored and named, a fit that cannot be made is null with its
+reason.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def fit_sweep(sweep: str, runs: pa.Table, measured: MeasuredRuns, options: Resol
     )
     budgets = budgets_of(timescales, tau_mem)
     bounds = [b for budget in budgets for b in boundaries(timescales, tau_mem, budget, CONFIDENCE)]
-    # A generator of its own, so that what is resampled for the rest does not depend on whether there are classes.
+    # A generator of its own, so that what is resampled for the rest does not depend on whether there are
+    # classes.
     by_class = class_timescales(measured, options, np.random.default_rng([options.seed, 1]))
     competitions = list(_competitions(timescales, options.criteria, tau_gen))
     result = FitResult(
@@ -116,7 +118,8 @@ def _competitions(
 ) -> Iterator[Competition]:
     """The laws that compete: for each condition, and for each optimizer over its widths.
 
-    By the first criterion of tau_mem on each curve: the same curve at another level or threshold says much the same.
+    By the first criterion of tau_mem on each curve: the same curve at another level or threshold says much
+    the same.
     """
     firsts = {
         criterion.measure: criterion

@@ -1,6 +1,7 @@
 """A FitResult as a file: all of it as versioned JSON, or its estimates as one tidy Parquet table.
 
-Called by the command line and `orchestrator.api`; computes nothing. The JSON's schema is docs/fit-result.schema.json.
+Called by the command line and `orchestrator.api`; computes nothing. The JSON's schema is
+docs/fit-result.schema.json.
 """
 
 from __future__ import annotations

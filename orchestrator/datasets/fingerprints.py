@@ -22,7 +22,10 @@ def fingerprint_digits() -> str:
 
 
 def fingerprint_folder(folder: Path, files: Sequence[Path], size: int, color: Color) -> str:
-    """Content hash of a prepared folder: names within it, contents, size and color; where it lies does not matter."""
+    """Content hash of a prepared folder: names within it, contents, size and color.
+
+    Where it lies does not matter.
+    """
 
     def parts() -> Iterator[bytes]:
         yield from (b"folder", str(size).encode(), color.encode())

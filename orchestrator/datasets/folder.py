@@ -39,8 +39,8 @@ def prepare_folder(
 ) -> None:
     """Write images as one uint8 array (N, C, size, size) in .npy format, one image in memory at a time.
 
-    Each image is turned as its EXIF orientation says, laid over black where it is transparent, converted to grey or
-    RGB, cropped to its central square and resized (Lanczos, antialiased).
+    Each image is turned as its EXIF orientation says, laid over black where it is transparent, converted to
+    grey or RGB, cropped to its central square and resized (Lanczos, antialiased).
 
     Args:
         files: images, in the order of the array.

@@ -1,7 +1,7 @@
 """The weights of the Inception network that FID is defined by: brought to the store once, by hand, from a file.
 
-Called by `tausweep data fid-weights`, and by the plan, which writes their digest into the specs of runs. Workers read
-them from the store, so that compute nodes need no network.
+Called by `tausweep data fid-weights`, and by the plan, which writes their digest into the specs of runs.
+Workers read them from the store, so that compute nodes need no network.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def staged_digest(layout: StoreLayout) -> str | None:
 
 
 def with_weights(specs: list[RunSpec], layout: StoreLayout) -> list[RunSpec]:
-    """Runs that ask for Inception features, with the digest of the weights that the store has for them; others as they are.
+    """Runs that ask for Inception features, with the digest of the weights that the store has for them.
+
+    Others as they are.
 
     Raises:
         InputError: a run asks for an extractor, and torch-fidelity is not installed.

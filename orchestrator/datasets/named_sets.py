@@ -1,7 +1,7 @@
 """Image sets that are prepared in the store under a name, once, from files that the compute nodes need not see.
 
-Called by `tausweep data`, and by the plan, which looks a set up by its name. A set is an array, its labels if it has
-classes, and a record, which is published last: what has no record is not there.
+Called by `tausweep data`, and by the plan, which looks a set up by its name. A set is an array, its labels if
+it has classes, and a record, which is published last: what has no record is not there.
 """
 
 from __future__ import annotations
@@ -155,7 +155,9 @@ def prepare_set(
     replace: bool = False,
     progress: Progress | None = None,
 ) -> NamedSet:
-    """Prepare an image set in the store, or find that it is there; safe when two processes do it at the same time.
+    """Prepare an image set in the store, or find that it is there.
+
+    Safe when two processes do it at the same time.
 
     Args:
         source: the originals.

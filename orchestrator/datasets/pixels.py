@@ -89,8 +89,9 @@ def prepare_images(
 def prepare_image(content: bytes, name: str, size: int, color: Color) -> Bytes:
     """One image as pixels, as the paper prepares CelebA: shorter side to `size`, central square, then grey.
 
-    The same as torchvision's Resize(size), CenterCrop(size), Grayscale: bilinear with antialiasing, ITU-R 601 luma.
-    Before that the image is turned as its EXIF orientation says and laid over black where it is transparent.
+    The same as torchvision's Resize(size), CenterCrop(size), Grayscale: bilinear with antialiasing, ITU-R 601
+    luma. Before that the image is turned as its EXIF orientation says and laid over black where it is
+    transparent.
 
     Args:
         content: the encoded image.

@@ -1,6 +1,9 @@
-"""Where the images of a set come from: a folder, a ZIP file, Arrow or Parquet files; all seen as a list of items.
+"""Where the images of a set come from: a folder, a ZIP file, Arrow or Parquet files.
 
-Called when an image set is prepared. Opens what it is given and reads one image at a time; knows nothing of stores.
+All seen as a list of items.
+
+Called when an image set is prepared. Opens what it is given and reads one image at a time; knows nothing of
+stores.
 """
 
 from __future__ import annotations
@@ -63,7 +66,8 @@ class Source(Protocol):
 
 def natural(name: PurePath) -> tuple[list[str | int], str]:
     """Sort key by which numbers compare as numbers: `img2` before `img10`."""
-    # Splitting on digits alternates text and numbers, so that like is compared with like; `1` and `01` by name.
+    # Splitting on digits alternates text and numbers, so that like is compared with like; `1` and `01` by
+    # name.
     text = name.as_posix()
     return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", text)], text
 
@@ -127,7 +131,9 @@ class _Files:
 
 
 def open_files(place: Path, *, class_folders: bool = False) -> Source:
-    """The PNG and JPEG files of a folder or of a ZIP file, in natural order; a ZIP file is not unpacked to disk.
+    """The PNG and JPEG files of a folder or of a ZIP file, in natural order.
+
+    A ZIP file is not unpacked to disk.
 
     Args:
         place: path of the folder or file.
@@ -177,7 +183,8 @@ def content_digest(
 ) -> str:
     """sha256 in hex over the names, contents and labels of a source's images, in their order.
 
-    Names count from the folder that all have in common, so that a folder and a ZIP file of it have one digest.
+    Names count from the folder that all have in common, so that a folder and a ZIP file of it have one
+    digest.
 
     Args:
         source: the images.

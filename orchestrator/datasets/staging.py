@@ -1,7 +1,8 @@
 """Images before a sweep starts: their fingerprint, whether there are enough, and the prepared array in the store.
 
-A data set is prepared once a store, on the machine that submits, so that compute nodes need neither the original
-folder nor a network. Sets that have a name were prepared beforehand (see `orchestrator.datasets.named_sets`).
+A data set is prepared once a store, on the machine that submits, so that compute nodes need neither the
+original folder nor a network. Sets that have a name were prepared beforehand (see
+`orchestrator.datasets.named_sets`).
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ class ImageSet:
 def identify(
     specs: list[RunSpec], folder: Path | None, layout: StoreLayout
 ) -> tuple[list[RunSpec], list[ImageSet]]:
-    """Fill in the fingerprints of the images that runs train on, and digests of Inception weights; writes nothing.
+    """Fill in the fingerprints of the images that runs train on, and digests of Inception weights.
+
+    Writes nothing.
 
     Args:
         specs: runs whose fingerprint is not known yet.

@@ -1,7 +1,7 @@
 """Image sets in tables: Parquet files, and folders that Hugging Face's `datasets` saved (Arrow streams).
 
-Both keep an image as `{bytes, path}` or as plain bytes in a column, and may have a column of classes. Read with
-pyarrow, batch by batch; `datasets` itself is not needed.
+Both keep an image as `{bytes, path}` or as plain bytes in a column, and may have a column of classes. Read
+with pyarrow, batch by batch; `datasets` itself is not needed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What every back-end does: submit jobs, say which are alive, cancel them.
 
-A job is one launch of the worker's entry point on a list of run directories. No state is pickled; what a job did is
-read from the store.
+A job is one launch of the worker's entry point on a list of run directories. No state is pickled; what a job
+did is read from the store.
 """
 
 from __future__ import annotations
@@ -70,7 +70,10 @@ class Executor(Protocol):
         """
 
     def alive(self, handles: Sequence[Handle]) -> list[bool | None]:
-        """For each job whether it still runs or waits; None where that can't be known, which changes no state."""
+        """For each job whether it still runs or waits.
+
+        None where that can't be known, which changes no state.
+        """
 
     def job_name(self, handle: Handle) -> str:
         """What the scheduler calls a job."""

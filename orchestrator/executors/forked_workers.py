@@ -1,7 +1,7 @@
 """Workers of this machine that are forked from one process which has loaded torch (see `workers.fork_server`).
 
-Used by the executor of this machine, which starts workers as processes of their own where that is not possible. A server
-ends when it is closed, or with the process that started it.
+Used by the executor of this machine, which starts workers as processes of their own where that is not
+possible. A server ends when it is closed, or with the process that started it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The jobs that runs were given to, by any executor, and whether they live.
 
-What is known of a job is a record in the store; whether it lives is asked of its executor, all jobs in one question.
+What is known of a job is a record in the store; whether it lives is asked of its executor, all jobs in one
+question.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Executor on this machine: each job is a worker process of its own session, its output in the job's log.
 
-Workers are forked from one process that has loaded torch, where that is safe (docs/adr/0013). A worker ends when the
-process that submitted it does: an interrupted terminal leaves no training behind.
+Workers are forked from one process that has loaded torch, where that is safe (docs/adr/0013). A worker ends
+when the process that submitted it does: an interrupted terminal leaves no training behind.
 """
 
 from __future__ import annotations

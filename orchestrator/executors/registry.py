@@ -1,7 +1,7 @@
 """The back-ends by name: one is added by a line here and a module that holds its site and its executor.
 
-Back-ends are named by where they lie, not imported: what one needs is loaded once it is chosen, and a site lies in a
-higher wing, because it knows plans.
+Back-ends are named by where they lie, not imported: what one needs is loaded once it is chosen, and a site
+lies in a higher wing, because it knows plans.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Carries `refine` out: from a stored sweep to proposed runs in a sweep file, and around again until n* is narrow.
 
-Called by the command line, which says where runs are executed. What is proposed is decided by `orchestrator.refinement.proposals`.
+Called by the command line, which says where runs are executed. What is proposed is decided by
+`orchestrator.refinement.proposals`.
 """
 
 from __future__ import annotations

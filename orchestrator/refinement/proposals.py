@@ -1,9 +1,10 @@
 """Which runs to do next so that the boundary n*(p; tau) becomes narrow: by expected information.
 
-Called by the command `refine` with the crossings of a sweep; pure, writes nothing. For every condition the boundary is a
-posterior (`orchestrator.analysis.statistics.boundary_posterior`); the next run is the (condition, n) whose end would tell most about ln n*. All runs have
-the same number of steps, so information a run is information a step. Of the runs proposed before, whose ends are
-not known yet, every possible outcome is kept with its probability: a batch is chosen as a whole, not as copies of one run.
+Called by the command `refine` with the crossings of a sweep; pure, writes nothing. For every condition the
+boundary is a posterior (`orchestrator.analysis.statistics.boundary_posterior`); the next run is the
+(condition, n) whose end would tell most about ln n*. All runs have the same number of steps, so information a
+run is information a step. Of the runs proposed before, whose ends are not known yet, every possible outcome
+is kept with its probability: a batch is chosen as a whole, not as copies of one run.
 """
 
 from __future__ import annotations
@@ -67,7 +68,10 @@ class Proposal:
 
 @dataclass(eq=False)
 class _Branches:
-    """A posterior for every outcome of runs that were proposed, with the probability of that outcome; on one grid."""
+    """A posterior for every outcome of runs that were proposed, with the probability of that outcome.
+
+    On one grid.
+    """
 
     weights: list[float]
     posteriors: list[BoundaryPosterior]

@@ -56,7 +56,8 @@ def group_failures(layout: StoreLayout, run_ids: Iterable[str]) -> list[FailureG
         if record.state == "running":
             record = lost(run, record)
         trace = record.traceback or ""
-        # Numbers differ from run to run (steps, losses, pids, run ids in paths) where the mistake is the same one.
+        # Numbers differ from run to run (steps, losses, pids, run ids in paths) where the mistake is the same
+        # one.
         shape = _NUMBERS.sub("#", trace or record.failure or "")
         failure = record.failure or "error"
         new = FailureGroup(failure, status.error or "", HINTS[failure], trace)
@@ -67,7 +68,10 @@ def group_failures(layout: StoreLayout, run_ids: Iterable[str]) -> list[FailureG
 
 
 def job_logs(layout: StoreLayout, job_id: str | None) -> list[Path]:
-    """What a job itself printed, outside of its runs: the worker, and what the scheduler kept. Empty files are left out."""
+    """What a job itself printed, outside of its runs: the worker, and what the scheduler kept.
+
+    Empty files are left out.
+    """
     if job_id is None or not layout.job(job_id).exists():
         return []
     output = read_job(layout, job_id).output

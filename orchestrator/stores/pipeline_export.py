@@ -1,6 +1,7 @@
 """`tausweep export-pipeline`: a checkpoint of a run as a diffusers pipeline in a folder of its own.
 
-Checks all it can before torch is loaded, writes beside the folder and renames: there is a whole folder or none.
+Checks all it can before torch is loaded, writes beside the folder and renames: there is a whole folder or
+none.
 """
 
 from __future__ import annotations

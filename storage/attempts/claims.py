@@ -1,9 +1,9 @@
 """Attempts, claims and the state of a run, all read from files.
 
-One writer per run: an attempt is begun by making `attempts/<k>.json`, which of many racing workers exactly one can do.
-The `claim` beside it carries the heartbeat. An attempt whose heartbeat stopped may be followed by attempt k + 1; the
-existence of that file is the fence that keeps the older writer from publishing any more. The scheduler is not asked:
-truth is on disk.
+One writer per run: an attempt is begun by making `attempts/<k>.json`, which of many racing workers exactly
+one can do. The `claim` beside it carries the heartbeat. An attempt whose heartbeat stopped may be followed by
+attempt k + 1; the existence of that file is the fence that keeps the older writer from publishing any more.
+The scheduler is not asked: truth is on disk.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ def begin_attempt(
     if not write_new_record(run.attempt(record.attempt), record.model_dump(mode="json")):
         return None
     if previous is not None and ended != previous:
-        # Read again: until the new record was there, the older attempt may have written where it resumed, or its end.
+        # Read again: until the new record was there, the older attempt may have written where it resumed, or
+        # its end.
         latest = read_attempt(run, previous.attempt)
         if latest.state == "running":
             write_attempt(run, lost(run, latest))
@@ -110,7 +111,10 @@ def history_of(run: RunDirectory, last: AttemptRecord) -> list[AttemptRecord]:
 
 
 def lost(run: RunDirectory, record: AttemptRecord) -> AttemptRecord:
-    """The record of an attempt whose process is gone without a word of its own; it ended with its last heartbeat."""
+    """The record of an attempt whose process is gone without a word of its own.
+
+    It ended with its last heartbeat.
+    """
     claim, heard = own_claim(run, record), last_heard(run, record)
     where = f"{record.process.host}, pid {record.process.pid}"
     return record.model_copy(

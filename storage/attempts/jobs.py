@@ -1,7 +1,7 @@
 """What is written of a job that was handed to an executor: its record, and the listing of the runs it was given.
 
-The listing is there as long as nobody has noted the job's end. What an executor needs to find a job again is its own
-matter: `details` is kept as it is.
+The listing is there as long as nobody has noted the job's end. What an executor needs to find a job again is
+its own matter: `details` is kept as it is.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ class JobRecord(BaseModel):
 
     @property
     def output(self) -> Path | None:
-        """What the scheduler keeps of what the job printed before its worker did; None if it keeps nothing."""
+        """What the scheduler keeps of what the job printed before its worker did.
+
+        None if it keeps nothing.
+        """
         output = self.details.get("output")
         return Path(output) if output else None
 

@@ -1,8 +1,9 @@
 """Whether an attempt is being executed.
 
-`is_live` looks once, by the date of the heartbeat: good enough to be shown, and wrong where clocks differ. `Watch` looks
-again and again for a change of the heartbeat and needs no clock but its own: whoever wants to follow an attempt, or to
-write its end, asks it (docs/adr/0006). Called by `storage.attempts.claims`, workers and the orchestrator.
+`is_live` looks once, by the date of the heartbeat: good enough to be shown, and wrong where clocks differ.
+`Watch` looks again and again for a change of the heartbeat and needs no clock but its own: whoever wants to
+follow an attempt, or to write its end, asks it (docs/adr/0006). Called by `storage.attempts.claims`, workers
+and the orchestrator.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ _LONGEST_LOOK_SECONDS = 10.0
 
 
 def last_heard(run: RunDirectory, record: AttemptRecord) -> float | None:
-    """Date of the attempt's newest sign of life by the clock of the file system; None if its claim has just gone."""
+    """Date of the attempt's newest sign of life by the clock of the file system.
+
+    None if its claim has just gone.
+    """
     # Between the record and the first heartbeat the record's own date counts.
     sign = run.claim if own_claim(run, record) else run.attempt(record.attempt)
     try:

@@ -1,6 +1,7 @@
 """What is written of the executions of a run: attempt records and the claim, as values and as files.
 
-Read and written by whoever begins, ends, watches or lists attempts (`storage.attempts.claims` first of all); decides nothing.
+Read and written by whoever begins, ends, watches or lists attempts (`storage.attempts.claims` first of all);
+decides nothing.
 """
 
 from __future__ import annotations
@@ -131,7 +132,8 @@ class AttemptRecord(BaseModel):
 class Claim(BaseModel):
     """The heartbeat of the attempt that runs now: the file `claim`.
 
-    `beats` counts the heartbeats: a watcher sees that the attempt lives by its change, whatever the clocks say.
+    `beats` counts the heartbeats: a watcher sees that the attempt lives by its change, whatever the clocks
+    say.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,7 +1,8 @@
 """The one rule for whether, and when, a run is begun again by itself.
 
-A pure function of the run's attempt records, which also hold what their sweep allows, so that workers, orchestrators
-and `status` agree without asking each other. Called by `storage.attempts.claims`; reads no file and no clock.
+A pure function of the run's attempt records, which also hold what their sweep allows, so that workers,
+orchestrators and `status` agree without asking each other. Called by `storage.attempts.claims`; reads no file
+and no clock.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ LONGEST_WAIT_SECONDS = 600.0
 def seconds_to_wait(history: Sequence[AttemptRecord], now: float) -> float | None:
     """How long a run has to wait before it may be begun by itself.
 
-    A run that was never begun, that was preempted or that the user asked for waits for nothing. One that lost its
-    worker waits `retry_seconds` 2^(lost − 1), at most ten minutes, counted from its last sign of life. Every other end
-    is final: the same would only happen again.
+    A run that was never begun, that was preempted or that the user asked for waits for nothing. One that lost
+    its worker waits `retry_seconds` 2^(lost − 1), at most ten minutes, counted from its last sign of life.
+    Every other end is final: the same would only happen again.
 
     Args:
         history: the run's attempts, the oldest first, none of them running.
@@ -45,8 +46,9 @@ def seconds_to_wait(history: Sequence[AttemptRecord], now: float) -> float | Non
 def lost_in_a_row(history: Sequence[AttemptRecord]) -> int:
     """How many of the last attempts lost their worker without having brought the run further.
 
-    An attempt has brought it further if the one after it resumed at a larger tau. What came before the user asked
-    for the run does not count; preempted attempts that gained nothing are neither counted nor end the row.
+    An attempt has brought it further if the one after it resumed at a larger tau. What came before the user
+    asked for the run does not count; preempted attempts that gained nothing are neither counted nor end the
+    row.
     """
     count, reached = 0, None
     for record in reversed(history):

@@ -1,8 +1,8 @@
 """Publishing: a file is either absent or whole, also after a crash and on NFS.
 
-Write `.name.tmp` beside the target, fsync it, rename it over the target, fsync the folder. Readers ignore names
-that start with a dot. There are no locks and no appends: both fail on network file systems. On an object store a put
-does all of this (see `storage.files.object_store`).
+Write `.name.tmp` beside the target, fsync it, rename it over the target, fsync the folder. Readers ignore
+names that start with a dot. There are no locks and no appends: both fail on network file systems. On an
+object store a put does all of this (see `storage.files.object_store`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Fail-points: a process that kills itself at a chosen boundary of a write, so that tests can see what is left behind.
 
-Called by `storage.files.atomic`. The environment variable names a file with one order, such as `before_fsync:*.pt`; the first
-process that comes to that point of a file of such a name takes the order away and dies by SIGKILL, no other does. It
-must not know what is written.
+Called by `storage.files.atomic`. The environment variable names a file with one order, such as
+`before_fsync:*.pt`; the first process that comes to that point of a file of such a name takes the order away
+and dies by SIGKILL, no other does. It must not know what is written.
 """
 
 from __future__ import annotations

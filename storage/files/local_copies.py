@@ -25,7 +25,9 @@ def _cache(path: Path) -> Path:
 
 
 def local_copy(path: Path) -> Path:
-    """A file of the store that never changes, as a file of this machine; fetched once, kept in the user's cache.
+    """A file of the store that never changes, as a file of this machine.
+
+    Fetched once, kept in the user's cache.
 
     Raises:
         FileNotFoundError: it is not there.

@@ -1,8 +1,9 @@
 """Stores under `s3://…`: the few things in which an object store differs from a file system.
 
-Paths there are `upath.UPath`: they have the methods of `pathlib.Path` and are passed about under its name. An object
-appears whole or not at all, and is made only if absent by a conditional put, so that neither temporary names nor
-links are needed; folders do not exist. The packages that speak S3 are loaded when a store is opened there.
+Paths there are `upath.UPath`: they have the methods of `pathlib.Path` and are passed about under its name. An
+object appears whole or not at all, and is made only if absent by a conditional put, so that neither temporary
+names nor links are needed; folders do not exist. The packages that speak S3 are loaded when a store is opened
+there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Merges the parts of finished runs into few large files, while readers and other writers go on.
 
-Called by `tausweep compact`. The merged file is published first; a part is removed only after every row of it that
-counts was found in a merged file that was read back whole. Both steps may be interrupted anywhere and done again.
+Called by `tausweep compact`. The merged file is published first; a part is removed only after every row of it
+that counts was found in a merged file that was read back whole. Both steps may be interrupted anywhere and
+done again.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ class Compaction:
 def compact_in_passing(runs: Sequence[RunDirectory]) -> None:
     """Merge the parts of runs that have finished, so that questions do not slow down with the sweep's length.
 
-    Where that fails nothing is lost: the parts stay, and whoever reads them is told what is wrong; here it is printed.
+    Where that fails nothing is lost: the parts stay, and whoever reads them is told what is wrong; here it is
+    printed.
     """
     expected: tuple[type[Exception], ...] = (StoreError, *io_errors())
     try:
@@ -63,8 +65,8 @@ def compact_in_passing(runs: Sequence[RunDirectory]) -> None:
 def compact(layout: StoreLayout, run_ids: Iterable[str] | None = None) -> list[Compaction]:
     """Merge the parts of finished runs, and remove parts that a merged file replaces.
 
-    Only runs that have succeeded are touched. Rows that the attempt rule drops are left out: whatever later attempts
-    do, they can't come back.
+    Only runs that have succeeded are touched. Rows that the attempt rule drops are left out: whatever later
+    attempts do, they can't come back.
 
     Args:
         layout: the store.
@@ -142,7 +144,9 @@ def publish_merged(
     *,
     name: str | None = None,
 ) -> bool:
-    """Publish rows as a merged file, by default named after the runs and parts in it; says whether it was new.
+    """Publish rows as a merged file, by default named after the runs and parts in it.
+
+    Says whether it was new.
 
     Raises:
         CorruptFileError: what was written can't be read back.

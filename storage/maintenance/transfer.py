@@ -1,7 +1,8 @@
 """Copies runs from one store into another: export into a new folder, import into a store that may have some of them.
 
-Called by `tausweep export` and `tausweep import`. An exported folder is a store of its own, its tables in one file
-each. Runs are merged by their id: rows of one attempt are the same in both stores, or the import is refused.
+Called by `tausweep export` and `tausweep import`. An exported folder is a store of its own, its tables in one
+file each. Runs are merged by their id: rows of one attempt are the same in both stores, or the import is
+refused.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ def export_runs(
 ) -> None:
     """Copy a sweep into a folder that is a store of its own: specs, attempts, tables and the sweep's record.
 
-    Images, logs and figures are left behind. The sweep's record is written last: a folder without it is not whole.
+    Images, logs and figures are left behind. The sweep's record is written last: a folder without it is not
+    whole.
 
     Args:
         source: the store.
@@ -79,8 +81,8 @@ def export_runs(
 def import_runs(source: StoreLayout, target: StoreLayout, check_spec: CheckSpec) -> Import:
     """Copy all runs and sweeps of a store into another; what is there already is left as it is.
 
-    Everything is compared before anything is written: one run that differs, and nothing is imported. Interrupted, it
-    goes on with the next call.
+    Everything is compared before anything is written: one run that differs, and nothing is imported.
+    Interrupted, it goes on with the next call.
 
     Args:
         source: an exported folder, or any store.

@@ -1,8 +1,8 @@
 """Looks through a store for what should not be there, and puts it aside on request.
 
-Called by `tausweep store check`. Whether settings hash to a run id is not known here: the caller gives a function for
-it. Nothing is written without a repair, and a repair removes only what carries no data: stale claims and old
-temporary files. Everything else that is bad is moved to quarantine.
+Called by `tausweep store check`. Whether settings hash to a run id is not known here: the caller gives a
+function for it. Nothing is written without a repair, and a repair removes only what carries no data: stale
+claims and old temporary files. Everything else that is bad is moved to quarantine.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Finding:
 def check(layout: StoreLayout, check_spec: CheckSpec) -> Iterator[Finding]:
     """Everything that is wrong with a store; writes nothing.
 
-    Specs, records, digests, schemas and page checksums are recomputed, which reads the whole store once. Files that
-    change meanwhile because workers go on are no findings.
+    Specs, records, digests, schemas and page checksums are recomputed, which reads the whole store once.
+    Files that change meanwhile because workers go on are no findings.
 
     Args:
         layout: the store.
@@ -74,7 +74,10 @@ def check(layout: StoreLayout, check_spec: CheckSpec) -> Iterator[Finding]:
 
 
 def _held(layout: StoreLayout, table: TableName) -> dict[str, set[PartName]]:
-    """Runs with rows in merged files, and the parts that these replace; files that can't be read hold nothing."""
+    """Runs with rows in merged files, and the parts that these replace.
+
+    Files that can't be read hold nothing.
+    """
     files = []
     for path in layout.merged_files(table):
         with suppress(StoreError, FileNotFoundError):
@@ -219,7 +222,8 @@ def _check_names(layout: StoreLayout) -> Iterator[Finding]:
 def repair(layout: StoreLayout, finding: Finding) -> str:
     """Put aside what a finding is about; says what was done.
 
-    A file that is moved keeps its path below `quarantine/<day>/`, with a number at its end if that place is taken.
+    A file that is moved keeps its path below `quarantine/<day>/`, with a number at its end if that place is
+    taken.
     """
     if finding.remedy is None or not finding.path.exists():
         return "nothing could be done" if finding.remedy is None else "gone meanwhile"

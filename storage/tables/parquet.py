@@ -1,7 +1,7 @@
 """Opens the Parquet files of a table: parts of one run, and merged files that hold the rows of many.
 
-Used by the reader, by compaction and by verification. A file is refused by name where it is damaged or of another
-schema; which rows of it count is decided by `storage.tables.scan`.
+Used by the reader, by compaction and by verification. A file is refused by name where it is damaged or of
+another schema; which rows of it count is decided by `storage.tables.scan`.
 """
 
 from __future__ import annotations

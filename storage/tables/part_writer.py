@@ -1,7 +1,7 @@
 """Writes the tables of one attempt as immutable Parquet parts.
 
-A worker publishes what an evaluation measured; each call makes one new file, `<attempt>-<sequence>.parquet`, that is
-never written again. Reads nothing, and so does without `storage.tables.parquet`, which loads pandas.
+A worker publishes what an evaluation measured; each call makes one new file, `<attempt>-<sequence>.parquet`,
+that is never written again. Reads nothing, and so does without `storage.tables.parquet`, which loads pandas.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from tausweep.storage.tables.schemas import KEYS, SCHEMAS
 
 def write_table(rows: pa.Table, file: BinaryIO) -> None:
     """Write the rows of a part."""
-    # zstd data carries no checksum of its own: without the pages' a flipped bit would be read as another value.
+    # zstd data carries no checksum of its own: without the pages' a flipped bit would be read as another
+    # value.
     pq.write_table(rows, file, compression="zstd", write_page_checksum=True)
 
 

@@ -1,6 +1,7 @@
 """The store's JSON records as tables: runs, attempts, sweeps, and what the attempt rule needs of them.
 
-Called by the reader (`storage.tables.scan`) and the SQL views (`storage.tables.sql`); knows nothing of Parquet parts.
+Called by the reader (`storage.tables.scan`) and the SQL views (`storage.tables.sql`); knows nothing of
+Parquet parts.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Reads the store's tables: Arrow out, with the attempt rule applied, while writers and compaction go on.
 
-For each (run, tau, metric, t) the highest attempt wins, and rows of an attempt past the tau from which a later
-attempt resumed are dropped: they belong to a future that was trained again. DuckDB never opens a file itself: files
-reach it as Arrow data sets, and its access to anything outside is switched off.
+For each (run, tau, metric, t) the highest attempt wins, and rows of an attempt past the tau from which a
+later attempt resumed are dropped: they belong to a future that was trained again. DuckDB never opens a file
+itself: files reach it as Arrow data sets, and its access to anything outside is switched off.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ def take_snapshot(
 ) -> Snapshot:
     """Find the files of a table such that no published row is missed.
 
-    Parts vanish only after a merged file with their rows was published: if there are no more merged files after
-    looking for parts than before, no part was missed.
+    Parts vanish only after a merged file with their rows was published: if there are no more merged files
+    after looking for parts than before, no part was missed.
 
     Args:
         layout: the store.
@@ -202,8 +202,8 @@ def closed_connection() -> duckdb.DuckDBPyConnection:
             "temp_directory": "",  # by default a big sort would leave the folder `.tmp` where the user stands
         }
     )
-    # By default a slow answer is mixed with a progress bar, also where stdout is a file. In a notebook without ipywidgets
-    # there is none, and DuckDB then refuses to hear of it.
+    # By default a slow answer is mixed with a progress bar, also where stdout is a file. In a notebook
+    # without ipywidgets there is none, and DuckDB then refuses to hear of it.
     if connection.execute("SELECT current_setting('enable_progress_bar')").fetchall() != [(False,)]:
         connection.execute("SET enable_progress_bar = false")
     return connection

@@ -1,7 +1,7 @@
 """Columns of the tables, their types and units.
 
-A part is written with exactly one of these schemas and a version; a reader refuses any other, by file name, instead
-of filling columns with nulls.
+A part is written with exactly one of these schemas and a version; a reader refuses any other, by file name,
+instead of filling columns with nulls.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """SQL over the store: one SELECT over named views, and nothing else.
 
-Called by `tausweep query`. The views are made of `storage.tables.scan` and `storage.tables.record_tables`; what they mean is decided there.
+Called by `tausweep query`. The views are made of `storage.tables.scan` and `storage.tables.record_tables`;
+what they mean is decided there.
 """
 
 from __future__ import annotations

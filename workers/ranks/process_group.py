@@ -1,7 +1,7 @@
 """How the ranks of one run find each other and talk: torch.distributed, gloo on CPUs and NCCL on CUDA.
 
-A rank knows its place from the environment that torchrun sets; `workers.ranks.team` sets the same for the ranks it starts
-itself. Which runs are trained, and what becomes of a rank that fails, is not decided here.
+A rank knows its place from the environment that torchrun sets; `workers.ranks.team` sets the same for the
+ranks it starts itself. Which runs are trained, and what becomes of a rank that fails, is not decided here.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ def rank_device(device: torch.device, local_rank: int) -> torch.device:
 def find_store(place: Place) -> Store:
     """The key-value store that rank 0, or torchrun, serves at the group's address.
 
-    Where the group was made by somebody else already, as Ray Train does, its store is there and is only connected to.
+    Where the group was made by somebody else already, as Ray Train does, its store is there and is only
+    connected to.
     """
     if distributed.is_initialized():
         return distributed.TCPStore(  # type: ignore[attr-defined] # public, but missing in torch's own types

@@ -1,7 +1,8 @@
 """The ranks under a worker: started, told which run to train, and asked for the cause when one fails.
 
-Rank 0 alone claims runs, beats, checkpoints and publishes; the others follow it from run to run (`workers.ranks.follower`), so
-that torch is loaded once. `Team` itself is a worker that works alone. How ranks talk is in `workers.ranks.process_group`.
+Rank 0 alone claims runs, beats, checkpoints and publishes; the others follow it from run to run
+(`workers.ranks.follower`), so that torch is loaded once. `Team` itself is a worker that works alone. How
+ranks talk is in `workers.ranks.process_group`.
 """
 
 from __future__ import annotations
@@ -79,8 +80,9 @@ class Team:
 class Leader(Team):
     """Rank 0 of several.
 
-    It starts the others itself, on this host, unless it was given a place among ranks that somebody else has started.
-    Ranks that are out of step, because one of them failed in the midst of a run, are replaced by new ones.
+    It starts the others itself, on this host, unless it was given a place among ranks that somebody else has
+    started. Ranks that are out of step, because one of them failed in the midst of a run, are replaced by new
+    ones.
     """
 
     def __init__(
@@ -128,7 +130,8 @@ class Leader(Team):
 
     def _start(self) -> None:
         self.__exit__(None, None, None)
-        # The port is bound before anybody is told of it, so no other process can take it; nobody outside can reach it.
+        # The port is bound before anybody is told of it, so no other process can take it; nobody outside can
+        # reach it.
         listener = socket.create_server((_LOOPBACK, 0))
         port = listener.getsockname()[1]
         store = distributed.TCPStore(  # type: ignore[attr-defined] # public, but missing in torch's own types
@@ -169,7 +172,10 @@ class Leader(Team):
         self._in_step = True
 
     def cause(self, ending: dict[str, Any]) -> dict[str, Any]:
-        """The first error that any rank has told of; of ranks that lost touch, those that say nothing any more."""
+        """The first error that any rank has told of.
+
+        Of ranks that lost touch, those that say nothing any more.
+        """
         if self._group is None:
             return ending
         if ending["failure"] == "not_finite":  # losses are averaged: every rank has seen it, at the same step

@@ -1,7 +1,7 @@
 """What a criterion is: a rule by which one curve over tau becomes one time.
 
-Each criterion is a value that carries its own name, because an exponent means nothing without it, and is read back
-from that name. A new one is a frozen dataclass in a module of this folder and one line in
+Each criterion is a value that carries its own name, because an exponent means nothing without it, and is read
+back from that name. A new one is a frozen dataclass in a module of this folder and one line in
 `orchestrator.analysis.criteria.names`; it knows neither runs nor tables.
 """
 

@@ -18,7 +18,8 @@ Smoothing = Literal["none", "isotonic"]
 def monotone(values: Floats) -> Floats:
     """The non-decreasing curves that are nearest to some curves in squares (isotonic regression).
 
-    f_mem and the loss gap rise apart from noise; a single high evaluation then no longer decides a first crossing.
+    f_mem and the loss gap rise apart from noise; a single high evaluation then no longer decides a first
+    crossing.
 
     Args:
         values: (..., T) curves.

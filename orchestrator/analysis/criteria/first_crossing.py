@@ -1,6 +1,7 @@
 """Where curves first reach a level, many at once, and what is said of those that do not.
 
-Called by the criteria (`orchestrator.analysis.criteria.criterion`), on measured curves and on resamples of them.
+Called by the criteria (`orchestrator.analysis.criteria.criterion`), on measured curves and on resamples of
+them.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ def first_crossing(tau: NDArray[np.integer], values: Floats, level: Floats | flo
 def between(
     tau: NDArray[np.integer], before: NDArray[np.intp], after: NDArray[np.intp], fraction: Floats
 ) -> Floats:
-    """(...,) tau a fraction of the way between two evaluated steps in ln tau; never outside of them, not by rounding either.
+    """(...,) tau a fraction of the way between two evaluated steps in ln tau.
+
+    Never outside of them, not by rounding either.
 
     Args:
         tau: (T,) evaluated steps.

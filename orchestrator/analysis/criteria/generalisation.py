@@ -29,10 +29,10 @@ from tausweep.storage.errors import InputError
 class QualityPlateau:
     """tau_gen: a distance to the held-out images, or the error of the score, comes within a factor of the smallest value the run has reached.
 
-    Relative to the run's own minimum, because the plateau depends on the number of samples and on n. Right-censored
-    where no evaluation in the first half of the budget is that close: the distance is still falling, and its smallest
-    value so far is not a plateau.
-    Interpolated logarithmically in both tau and the distance.
+    Relative to the run's own minimum, because the plateau depends on the number of samples and on n.
+    Right-censored where no evaluation in the first half of the budget is that close: the distance is still
+    falling, and its smallest value so far is not a plateau. Interpolated logarithmically in both tau and the
+    distance.
     """
 
     factor: float = 1.25
@@ -72,8 +72,8 @@ class QualityPlateau:
 class QualityLevel:
     """tau_gen: a distance to the held-out images falls to a fixed level, the same for every n.
 
-    The plateau lies lower for larger n, so a level relative to it is reached later; a fixed level compares like with
-    like, as long as every n reaches it. Interpolated logarithmically in both tau and the distance.
+    The plateau lies lower for larger n, so a level relative to it is reached later; a fixed level compares
+    like with like, as long as every n reaches it. Interpolated logarithmically in both tau and the distance.
     """
 
     level: float

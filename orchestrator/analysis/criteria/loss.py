@@ -89,7 +89,8 @@ class LossGapHalfMaximum:
 class SpectralTime:
     """A timescale that the run itself computed, from the spectrum of its loss rather than from a curve over tau.
 
-    `jobs.random_features.closed_form.SpectralTimescales` defines it: the inverse rate of the mean eigenvalue of a bulk.
+    `jobs.random_features.closed_form.SpectralTimescales` defines it: the inverse rate of the mean eigenvalue
+    of a bulk.
     """
 
     quantity: Quantity
@@ -125,10 +126,10 @@ class SpectralTime:
 class LossMinimum:
     """tau_mem: the test loss, or the error of the score, at timestep t is lowest: the point of classical early stopping.
 
-    Right-censored at the lowest evaluation where it has not risen from there by the share `rise` of what training moved it, its
-    highest evaluation minus its lowest: it may still fall. What no training can lower, such as the noise in the loss, is no part
-    of the measure.
-    Between evaluations the minimum is the vertex of the parabola in ln tau through the lowest and its two neighbours.
+    Right-censored at the lowest evaluation where it has not risen from there by the share `rise` of what
+    training moved it, its highest evaluation minus its lowest: it may still fall. What no training can lower,
+    such as the noise in the loss, is no part of the measure. Between evaluations the minimum is the vertex of
+    the parabola in ln tau through the lowest and its two neighbours.
     """
 
     t: float

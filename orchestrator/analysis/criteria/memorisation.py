@@ -78,9 +78,9 @@ class MemorisedFraction(OfSamples):
 class MemorisedHalfMaximum(OfSamples):
     """tau_mem: f_mem reaches half of the run's own maximum.
 
-    Undefined, and counted as right-censored, where that maximum is below `floor`, or where f_mem still rises: not yet
-    within a tenth of its maximum at half of the budget. A maximum cut off by the budget would put tau_mem far too low,
-    most so at large n.
+    Undefined, and counted as right-censored, where that maximum is below `floor`, or where f_mem still rises:
+    not yet within a tenth of its maximum at half of the budget. A maximum cut off by the budget would put
+    tau_mem far too low, most so at large n.
     """
 
     floor: float = 0.1

@@ -1,8 +1,8 @@
 """The criteria by name.
 
 Called by the resolver and the command line. A criterion's name says all of it (`f_mem=0.1@k1/2`,
-`f_mem_class3=0.1`, `loss_gap=0.1@t150`, `test_loss=min@t150`, `frechet_pca≤1.25·min`), so names are data: they stand in
-results, figures and options, and `parse_criterion` turns them back into values.
+`f_mem_class3=0.1`, `loss_gap=0.1@t150`, `test_loss=min@t150`, `frechet_pca≤1.25·min`), so names are data:
+they stand in results, figures and options, and `parse_criterion` turns them back into values.
 """
 
 from __future__ import annotations

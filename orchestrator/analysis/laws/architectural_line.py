@@ -1,13 +1,14 @@
 """The architectural-regularisation line: n*(p) beyond which memorisation never comes, however long one trains.
 
-Called by the resolver with the laws that compete for the runs of one width. Bonnaire et al. (arXiv:2505.17638) find that for
-n above some n*(p) a network of p parameters generalises for good. Here n* is that of
+Called by the resolver with the laws that compete for the runs of one width. Bonnaire et al.
+(arXiv:2505.17638) find that for n above some n*(p) a network of p parameters generalises for good. Here n* is
+that of
 
     tau_mem = tau_0 + c·n/(1 − n/n_star).
 
-A line is said to have converged only where nothing else explains the runs: every law without a line is rejected, n beyond
-the line were trained, and n*(p; tau) has stopped moving. A floor alone also bends a law upwards in ln n, and a steep power law
-looks like the approach to a line; their n*(p; tau) goes on moving.
+A line is said to have converged only where nothing else explains the runs: every law without a line is
+rejected, n beyond the line were trained, and n*(p; tau) has stopped moving. A floor alone also bends a law
+upwards in ln n, and a steep power law looks like the approach to a line; their n*(p; tau) goes on moving.
 """
 
 from __future__ import annotations
@@ -111,7 +112,10 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def _growth(runs: Sequence[RunTimescales], criterion: str, confidence: float) -> float | None:
-    """D ln n*/d ln tau over the last factor of four of the budget of these runs; None where n* is not known at both ends."""
+    """D ln n*/d ln tau over the last factor of four of the budget of these runs.
+
+    None where n* is not known at both ends.
+    """
     last = max(run.budget for run in runs)
     ends = []
     for budget in (round(last / OVER), last):

@@ -1,7 +1,7 @@
 """tau_mem of each class: when the samples of one class are memorised, and which classes are so within the budget.
 
-Called by the resolver. The same criterion, interpolation and censoring as for all samples; classes differ in when they
-are memorised, and a sweep's tau_mem is a mean over them.
+Called by the resolver. The same criterion, interpolation and censoring as for all samples; classes differ in
+when they are memorised, and a sweep's tau_mem is a mean over them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How well the curves f_mem(tau) of different n become one curve of tau / n^exponent.
 
-Called by the resolver. The common curve is the isotonic regression of all points, so
-no form is assumed but that it rises; the score is the part of the variance of f_mem that it explains. In-sample, so it
-compares exponents on the same points; it is not a test.
+Called by the resolver. The common curve is the isotonic regression of all points, so no form is assumed but
+that it rises; the score is the part of the variance of f_mem that it explains. In-sample, so it compares
+exponents on the same points; it is not a test.
 """
 
 from __future__ import annotations

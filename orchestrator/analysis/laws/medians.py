@@ -60,7 +60,10 @@ def _median(
 
 
 def _bound(crossings: Sequence[Crossing], side: str) -> float | None:
-    """How far down ("right") or up ("left") the median may lie: that of what bounds each run there; None for anywhere."""
+    """How far down ("right") or up ("left") the median may lie: that of what bounds each run there.
+
+    None for anywhere.
+    """
     unknown = -np.inf if side == "right" else np.inf
     known = [crossing.tau if crossing.tau is not None else crossing.bound for crossing in crossings]
     usable = [crossing.censored in (None, side) for crossing in crossings]

@@ -1,7 +1,7 @@
 """The phase diagram in (n, p) for a training budget: what runs do up to some tau, and where the boundary lies.
 
-Called by the resolver, and by the report for every value of its slider. Takes the crossings of runs; a run that ended
-before the budget without a crossing says nothing about it.
+Called by the resolver, and by the report for every value of its slider. Takes the crossings of runs; a run
+that ended before the budget without a crossing says nothing about it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Laws of tau: tau = a·n^alpha of one condition, and tau = a·n^alpha·W^−gamma over widths and optimizers.
 
-Called by the resolver with one crossing per run; knows neither curves nor tables. Runs that did not cross are censored
-responses of the regression (`orchestrator.analysis.statistics.censored_regression`): leaving them out would bias alpha downwards, because
-they are missing mostly where tau is largest.
+Called by the resolver with one crossing per run; knows neither curves nor tables. Runs that did not cross are
+censored responses of the regression (`orchestrator.analysis.statistics.censored_regression`): leaving them
+out would bias alpha downwards, because they are missing mostly where tau is largest.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def crossed(runs: Sequence[RunTimescales], criterion: str) -> list[Crossed]:
 
 @dataclass(frozen=True, kw_only=True)
 class LawFit:
-    """A fitted law and the runs behind it; what is not known is empty, and `reason` or `interval_note` says why.
+    """A fitted law and the runs behind it.
+
+    What is not known is empty, and `reason` or `interval_note` says why.
 
     Attributes:
         n_values: distinct n with a crossing, ascending.
@@ -118,7 +120,8 @@ def fit_law(runs: Sequence[Crossed], *, widths: bool, confidence: float) -> LawF
     )
     if len(law.n_values) < 2:
         return replace(law, reason=_no_fit(law.n_values, runs))
-    # A bound says nothing where the law has no number of its own: of a group, or of W if gamma can't be fitted.
+    # A bound says nothing where the law has no number of its own: of a group, or of W if gamma can't be
+    # fitted.
     one_W = len(W_values) == 1
     known = [r for r in informative(runs) if r.group in groups and (not one_W or r.W in W_values)]
     design = _design(known, groups, widths and not one_W)

@@ -1,6 +1,7 @@
 """What divides the runs of a sweep into conditions: of one width each, named by the settings that differ.
 
-Called by the resolver, the figures and the report with the runs that have data; knows settings, not what was measured.
+Called by the resolver, the figures and the report with the runs that have data; knows settings, not what was
+measured.
 """
 
 from __future__ import annotations
@@ -52,9 +53,10 @@ class MeasuredRuns:
 def divided(runs: Sequence[RunCurves]) -> MeasuredRuns:
     """Divide runs into conditions.
 
-    A setting that differs between runs of one width, optimizer, batch and n divides them, unless what divides them
-    already says its value too: `beta_start` belongs to an objective, a learning rate may have been chosen for each. One
-    that changes only together with n cannot divide, or no fit over n would be left: it is named instead.
+    A setting that differs between runs of one width, optimizer, batch and n divides them, unless what divides
+    them already says its value too: `beta_start` belongs to an objective, a learning rate may have been
+    chosen for each. One that changes only together with n cannot divide, or no fit over n would be left: it
+    is named instead.
     """
     groups: dict[tuple[str, str], list[RunCurves]] = defaultdict(list)
     for run in runs:
@@ -82,7 +84,10 @@ def divided(runs: Sequence[RunCurves]) -> MeasuredRuns:
 
 
 def _names(runs: Iterable[RunCurves]) -> list[str]:
-    """Settings that may divide runs: kinds first, then words, then numbers; of two that say the same the first is kept."""
+    """Settings that may divide runs: kinds first, then words, then numbers.
+
+    Of two that say the same the first is kept.
+    """
     kinds, words = kind_names(), set()
     for run in runs:
         words |= {name for name, value in run.settings.items() if isinstance(value, str)}

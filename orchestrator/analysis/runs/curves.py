@@ -1,7 +1,7 @@
 """Tables of the store as one value per run: what it was, and its curves over tau.
 
-The resolver and the figures read their tables through this and so agree on what was measured. What a run did not
-measure is None here; it knows neither criteria nor fits.
+The resolver and the figures read their tables through this and so agree on what was measured. What a run did
+not measure is None here; it knows neither criteria nor fits.
 """
 
 from __future__ import annotations
@@ -126,7 +126,10 @@ class RunCurves:
 
     @cached_property
     def classes(self) -> dict[int, int]:
-        """Training images of each class that f_mem was measured of, ascending; none if it was not measured by class."""
+        """Training images of each class that f_mem was measured of, ascending.
+
+        None if it was not measured by class.
+        """
         counts = {
             label: int(curve.value[-1])
             for (name, _), curve in self.metrics.items()
@@ -135,7 +138,9 @@ class RunCurves:
         return dict(sorted(counts.items()))
 
     def memorised(self, criterion: Criterion) -> NDArray[np.bool_] | None:
-        """(T, S) which samples are memorised at each tau, those that a criterion of f_mem counts; None if not known.
+        """(T, S) which samples are memorised at each tau, those that a criterion of f_mem counts.
+
+        None if not known.
 
         Samples of a conditional run have a class of their own, see `jobs.diffusion.guidance.classes_of_samples`; those of others
         change theirs along tau, and only the fraction is known.
@@ -223,7 +228,8 @@ def _metrics(rows: pa.Table) -> dict[tuple[str, float | None], Curve]:
 
 
 def _histories(rows: pa.Table) -> Histories:
-    # An evaluation that lacks samples the run has elsewhere (a lost part) is left out: resampling needs whole rows.
+    # An evaluation that lacks samples the run has elsewhere (a lost part) is left out: resampling needs whole
+    # rows.
     taus, at_tau = np.unique(rows["tau"].to_numpy(), return_inverse=True)
     samples, at_sample = np.unique(rows["sample"].to_numpy(), return_inverse=True)
     present = np.zeros((len(taus), len(samples)), dtype=bool)

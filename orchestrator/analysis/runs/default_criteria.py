@@ -23,9 +23,10 @@ THRESHOLDS = (1 / 2, 1 / 4)
 def criteria_for(runs: Sequence[RunCurves]) -> tuple[Criterion, ...]:
     """The criteria that a sweep is resolved with by default.
 
-    f_mem = 0.1 at the study's k and at `THRESHOLDS`; half of f_mem's maximum; loss gap and lowest test loss at the middle
-    timestep that all runs measured; the plateau of every distance to held-out images that a run measured. Runs that
-    generate no samples have no f_mem: then half of the loss gap's maximum, the error of the score and the spectrum.
+    f_mem = 0.1 at the study's k and at `THRESHOLDS`; half of f_mem's maximum; loss gap and lowest test loss
+    at the middle timestep that all runs measured; the plateau of every distance to held-out images that a run
+    measured. Runs that generate no samples have no f_mem: then half of the loss gap's maximum, the error of
+    the score and the spectrum.
     """
     at = [
         {t for name, t in run.metrics if name == TEST_LOSS and t is not None} for run in runs if run.metrics

@@ -1,7 +1,10 @@
-"""What the resolver says about a sweep, as values that go to JSON and back; the schema is docs/fit-result.schema.json.
+"""What the resolver says about a sweep, as values that go to JSON and back.
 
-Made by the resolver, read by figures, report and whoever builds on it; holds no logic. A number that is not known is
-None: NaN and infinity are refused. Every estimate stands beside its interval and the number of censored runs.
+The schema is docs/fit-result.schema.json.
+
+Made by the resolver, read by figures, report and whoever builds on it; holds no logic. A number that is not
+known is None: NaN and infinity are refused. Every estimate stands beside its interval and the number of
+censored runs.
 """
 
 from __future__ import annotations
@@ -89,9 +92,10 @@ class _Counted(_Value):
 class Fit(_OfCondition, _Counted):
     """The law tau = amplitude · n^exponent and the proportional law tau = prefactor · n of one condition.
 
-    Maximum likelihood of log-normal tau in which runs that did not cross count as censored at their bound, with
-    profile-likelihood intervals (`orchestrator.analysis.statistics.censored_regression`). The interval holds the spread between seeds and
-    what the law itself does not describe; it needs two runs more than the law has coefficients.
+    Maximum likelihood of log-normal tau in which runs that did not cross count as censored at their bound,
+    with profile-likelihood intervals (`orchestrator.analysis.statistics.censored_regression`). The interval
+    holds the spread between seeds and what the law itself does not describe; it needs two runs more than the
+    law has coefficients.
 
     Attributes:
         criterion: name of the criterion; the exponent means nothing without it.
@@ -178,7 +182,9 @@ class ClassTimescale(Timescale):
 
 
 class ClassRegime(_OfCondition):
-    """Which classes the runs of one condition and n memorise within their budget; a mixed regime if only some.
+    """Which classes the runs of one condition and n memorise within their budget.
+
+    A mixed regime if only some.
 
     Attributes:
         memorised: classes whose median timescale was reached.
@@ -194,9 +200,9 @@ class ClassRegime(_OfCondition):
 class PhasePoint(_OfCondition):
     """What the runs of one condition and n do within a budget.
 
-    `memorises`: at least half of the runs reach the first criterion of tau_mem. `generalises`: fewer do, but at least
-    half reach tau_gen. `not yet good`: neither. None: what would decide was not measured. Runs that ended before the
-    budget without a crossing say nothing about it and are left out.
+    `memorises`: at least half of the runs reach the first criterion of tau_mem. `generalises`: fewer do, but
+    at least half reach tau_gen. `not yet good`: neither. None: what would decide was not measured. Runs that
+    ended before the budget without a crossing say nothing about it and are left out.
 
     Attributes:
         tau_mem: geometric median over the runs that cross; low if others are censored; None if none does.

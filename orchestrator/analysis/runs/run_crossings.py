@@ -1,6 +1,7 @@
 """The crossings of runs by criteria, with intervals by resampling their generated samples.
 
-Called by the resolver, for the criteria of the whole sweep and for those of each class; knows neither laws nor tables.
+Called by the resolver, for the criteria of the whole sweep and for those of each class; knows neither laws
+nor tables.
 """
 
 from __future__ import annotations

@@ -12,7 +12,9 @@ _NAMES = {"ancestral": "ancestral", "euler": "Euler", "heun": "Heun", "sde": "SD
 
 
 def sampler_name(settings: Mapping[str, Any]) -> str | None:
-    """Such as "DDIM, 50 steps, eta 1" or "ancestral, 1,000 steps"; None if the settings name no number of steps.
+    """Such as "DDIM, 50 steps, eta 1" or "ancestral, 1,000 steps".
+
+    None if the settings name no number of steps.
 
     Args:
         settings: of one run, those that are None left out.

@@ -1,8 +1,9 @@
 """n*(p; tau): the training-set size at which half of the runs of one width memorise within a budget.
 
-Called by the resolver and by `refine`. A logistic curve in ln n whose middle and steepness are not known: with few
-runs that separate cleanly the most likely steepness is infinite and says nothing, so both are kept as a posterior
-on a grid. Its quantiles are the estimate, and how much it would shrink tells which run to do next.
+Called by the resolver and by `refine`. A logistic curve in ln n whose middle and steepness are not known:
+with few runs that separate cleanly the most likely steepness is infinite and says nothing, so both are kept
+as a posterior on a grid. Its quantiles are the estimate, and how much it would shrink tells which run to do
+next.
 """
 
 from __future__ import annotations
@@ -82,7 +83,10 @@ class BoundaryPosterior:
         return float(np.exp(np.interp(fraction, cumulative, self.log_n)))
 
     def interval(self, confidence: float) -> tuple[float | None, float | None, float | None]:
-        """Median, low and high of n*; None outside of the n that were measured, where the prior would speak."""
+        """Median, low and high of n*.
+
+        None outside of the n that were measured, where the prior would speak.
+        """
         outer = (1 - confidence) / 2
         smallest, largest = self.measured
         middle, low, high = (self.quantile(fraction) for fraction in (0.5, outer, 1 - outer))
@@ -130,7 +134,10 @@ def information(weights: Floats, p: Floats) -> Floats:
 
 
 def probability(log_n: Floats, n: float) -> Floats:
-    """(M, S) probability that a run of size n memorises, on the grid of ln n* and steepness; kept off 0 and 1."""
+    """(M, S) probability that a run of size n memorises, on the grid of ln n* and steepness.
+
+    Kept off 0 and 1.
+    """
     p: Floats = expit(-_STEEPNESS[None, :] * (np.log(n) - log_n[:, None]))
     return np.clip(p, 1e-9, 1 - 1e-9)
 

@@ -1,13 +1,14 @@
 """Censored linear regression with normal errors (Tobit), by maximum likelihood, with profile-likelihood intervals.
 
-Called by the laws with ln tau; knows neither tau nor n. A response that was seen enters with its density, one that is
-only known to lie above or below a bound with the probability of that (Tobin 1958, doi:10.2307/1907382; in ln tau this
-is the log-normal accelerated-failure-time model). In Olsen's parameters delta = beta/sigma, theta = 1/sigma the log-likelihood is
-concave (Olsen 1978, doi:10.2307/1913082), so Newton's method finds the one maximum.
+Called by the laws with ln tau; knows neither tau nor n. A response that was seen enters with its density, one
+that is only known to lie above or below a bound with the probability of that (Tobin 1958,
+doi:10.2307/1907382; in ln tau this is the log-normal accelerated-failure-time model). In Olsen's parameters
+delta = beta/sigma, theta = 1/sigma the log-likelihood is concave (Olsen 1978, doi:10.2307/1913082), so
+Newton's method finds the one maximum.
 
-Intervals keep the values that a likelihood-ratio test does not reject, with a threshold that makes it Student's t test
-where nothing is censored: N·ln(1 + t²/nu) with N seen responses and nu = N − rank degrees of freedom. With few runs the
-usual threshold, chi-squared's, would be far too narrow.
+Intervals keep the values that a likelihood-ratio test does not reject, with a threshold that makes it
+Student's t test where nothing is censored: N·ln(1 + t²/nu) with N seen responses and nu = N − rank degrees of
+freedom. With few runs the usual threshold, chi-squared's, would be far too narrow.
 """
 
 from __future__ import annotations
@@ -146,7 +147,10 @@ def threshold(responses: Responses, rank: int, confidence: float) -> float:
 
 
 def p_value(fall: float, responses: Responses, rank: int, restrictions: int = 1) -> float:
-    """Of a likelihood-ratio test: ln L falls by `fall` under so many restrictions; the F test where nothing is censored."""
+    """Of a likelihood-ratio test: ln L falls by `fall` under so many restrictions.
+
+    The F test where nothing is censored.
+    """
     count = int(responses.seen.sum())
     freedom = count - rank
     statistic = np.expm1(2 * max(fall, 0.0) / count) * freedom / restrictions

@@ -1,9 +1,10 @@
 """Censored regression on a curve: normal errors about a mean that is any smooth function of its parameters, by maximum likelihood.
 
 Called by the competing laws with ln tau; knows neither tau nor n. The likelihood is that of
-`orchestrator.analysis.statistics.censored_regression`, in which a response that was not seen enters with the probability of lying
-beyond its bound. The maximum is found by Levenberg and Marquardt's method on (theta, ln sigma) from several starts. Intervals are
-of the profile likelihood, with the threshold of the linear regression.
+`orchestrator.analysis.statistics.censored_regression`, in which a response that was not seen enters with the
+probability of lying beyond its bound. The maximum is found by Levenberg and Marquardt's method on (theta, ln
+sigma) from several starts. Intervals are of the profile likelihood, with the threshold of the linear
+regression.
 """
 
 from __future__ import annotations
@@ -97,7 +98,9 @@ def profile_of(
     allowed: float,
     limits: tuple[float, float],
 ) -> tuple[float | None, float | None]:
-    """Profile-likelihood interval of one parameter; None on a side where no value up to the limit is rejected.
+    """Profile-likelihood interval of one parameter.
+
+    None on a side where no value up to the limit is rejected.
 
     Args:
         curve: of the fit.
@@ -213,7 +216,10 @@ def _terms(z: Floats, log_sigma: float, responses: Responses) -> Floats:
 
 
 def _derivatives(curve: Curve, at: Floats, responses: Responses) -> tuple[float, Floats, Floats]:
-    """Ln L, its gradient and the information, all over (theta, ln sigma); the information is never negative."""
+    """Ln L, its gradient and the information, all over (theta, ln sigma).
+
+    The information is never negative.
+    """
     mean = curve(at[:-1])
     rate = np.exp(-at[-1])
     z = (responses.value - mean.value) * rate

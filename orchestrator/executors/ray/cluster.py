@@ -1,7 +1,7 @@
 """What a Ray cluster is asked: which nodes it has, which jobs it knows, who may reach it.
 
-All of it goes through the dashboard's address with Ray's own clients. A cluster that does not answer within a while is
-an error here, and changes no state anywhere (docs/ray.md).
+All of it goes through the dashboard's address with Ray's own clients. A cluster that does not answer within a
+while is an error here, and changes no state anywhere (docs/ray.md).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The driver of a Ray job: hands each run to Ray as a task, and hands it over again while the store says it is to do.
 
-Started on the cluster's head node by Ray Jobs, see `orchestrator.executors.ray.executor`. Which run is executed next, where, and what waits
-for room is Ray's matter; whether a run is tried again is the store's (docs/reliability.md).
+Started on the cluster's head node by Ray Jobs, see `orchestrator.executors.ray.executor`. Which run is
+executed next, where, and what waits for room is Ray's matter; whether a run is tried again is the store's
+(docs/reliability.md).
 """
 
 from __future__ import annotations
@@ -110,7 +111,10 @@ class Drive:
         self.stopped = True
 
     def _hand_over(self) -> None:
-        """Give Ray what may be begun now; what waits for its next try, or is executed by others, is looked at later."""
+        """Give Ray what may be begun now.
+
+        What waits for its next try, or is executed by others, is looked at later.
+        """
         if self._later and time.monotonic() - self._looked > _POLL_SECONDS:
             self._waiting.extend(self._later)
             self._later = []

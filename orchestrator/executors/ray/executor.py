@@ -1,7 +1,8 @@
 """Executor on Ray: each job is a Ray job, whose driver hands every run to Ray as a task (`orchestrator.executors.ray.driver`).
 
-This is the side that submits, and that asks from any shell. Ray's scheduler decides what runs where and when. What Ray is
-given is a command line and paths, so that a job finds the present state of the store and not that of its submission.
+This is the side that submits, and that asks from any shell. Ray's scheduler decides what runs where and when.
+What Ray is given is a command line and paths, so that a job finds the present state of the store and not that
+of its submission.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ _LONGEST_WORD = 120
 
 
 class RayDetails(BaseModel):
-    """What finds a Ray job again: its id, and the address of the cluster's dashboard; and its log, if it has a file."""
+    """What finds a Ray job again: its id, and the address of the cluster's dashboard.
+
+    And its log, if it has a file.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -90,7 +94,10 @@ class RayExecutor:
         return Handle(executor=self.name, job_id=request.job_id, details=details.model_dump())
 
     def _jobs(self, handles: Sequence[Handle]) -> list[tuple[bool, JobDetails | None]]:
-        """For each handle whether its cluster answers, and what it says of the job; one question a cluster."""
+        """For each handle whether its cluster answers, and what it says of the job.
+
+        One question a cluster.
+        """
         all_details = [RayDetails.model_validate(handle.details) for handle in handles]
         answers: dict[str, dict[str, JobDetails] | None] = {}
         for dashboard in {details.dashboard for details in all_details}:
@@ -111,7 +118,10 @@ class RayExecutor:
         return RayDetails.model_validate(handle.details).submission_id
 
     def alive(self, handles: Sequence[Handle]) -> list[bool | None]:
-        """Whether each job waits or runs; None where Ray does not answer. A head that restarted knows no older jobs."""
+        """Whether each job waits or runs; None where Ray does not answer.
+
+        A head that restarted knows no older jobs.
+        """
         return [
             None if not answers else job is not None and job.status.value not in _ENDED
             for answers, job in self._jobs(handles)
@@ -166,9 +176,11 @@ def environment(resources: Resources) -> dict[str, str]:
             raise InputError(f"ray.environment: {name} is not set here")
         passed[name] = os.environ[name]
     threads = dict.fromkeys(_THREAD_VARIABLES, str(resources.threads))
-    # Read by Ray's supervisor of the job; after three seconds, else, it kills the driver and with it all tasks.
+    # Read by Ray's supervisor of the job; after three seconds, else, it kills the driver and with it all
+    # tasks.
     stop = {"RAY_JOB_STOP_WAIT_TIME_S": str(resources.ray.stop_seconds + _STOP_MARGIN_SECONDS)}
-    # Ray Train would have each line of a run's log twice; and what lies where Ray was started is not to be imported.
+    # Ray Train would have each line of a run's log twice; and what lies where Ray was started is not to be
+    # imported.
     fixed = {"RAY_TRAIN_ENABLE_PRINT_PATCH": "0", "PYTHONSAFEPATH": "1"}
     return threads | stop | fixed | passed
 

@@ -14,10 +14,11 @@ from tausweep.storage.errors import SettingError
 def parameters(resources: Resources) -> dict[str, Any]:
     """Resources as the options of a Ray task, for each process of a run.
 
-    Mapped: ray.cpus or threads (num_cpus), ray.gpus, ray.memory, ray.custom, ray.accelerator, ray.strategy, and
-    max_attempts (max_retries). By the driver: workers (runs at once), processes (ranks of Ray Train), ray.runs_per_task.
-    By the Ray job: ray.address, ray.environment, ray.python, ray.stop_seconds; by the check before it: ray.fit. For the
-    worker's command line: all other fields. Refused: a device with a number. Not of Ray: slurm.
+    Mapped: ray.cpus or threads (num_cpus), ray.gpus, ray.memory, ray.custom, ray.accelerator, ray.strategy,
+    and max_attempts (max_retries). By the driver: workers (runs at once), processes (ranks of Ray Train),
+    ray.runs_per_task. By the Ray job: ray.address, ray.environment, ray.python, ray.stop_seconds; by the
+    check before it: ray.fit. For the worker's command line: all other fields. Refused: a device with a
+    number. Not of Ray: slurm.
 
     Raises:
         SettingError: a combination that no task can have.
@@ -50,7 +51,8 @@ def parameters(resources: Resources) -> dict[str, Any]:
         "resources": dict(options.custom) or None,
         "accelerator_type": options.accelerator,
         "scheduling_strategy": options.strategy,
-        # An execution that Ray repeats is a try of ours: it ends with the last of them, and counts no further.
+        # An execution that Ray repeats is a try of ours: it ends with the last of them, and counts no
+        # further.
         "max_retries": resources.max_attempts - 1,
     }
     return {name: value for name, value in settings.items() if value is not None}

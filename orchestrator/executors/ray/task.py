@@ -1,7 +1,7 @@
 """What a Ray task does: call the worker's entry point in Ray's own process, which keeps torch loaded from run to run.
 
-Several processes that train a run together are Ray Train's, each of which calls the same entry point as under torchrun.
-Runs on the nodes of the cluster, called by `orchestrator.executors.ray.driver`.
+Several processes that train a run together are Ray Train's, each of which calls the same entry point as under
+torchrun. Runs on the nodes of the cluster, called by `orchestrator.executors.ray.driver`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _LOOK_SECONDS = 0.2
 def execute(runs: Sequence[str], options: str) -> int:
     """Execute runs in this process.
 
-    Ray cancels a task by the handler of SIGINT, and ends its processes by SIGTERM: both are the worker's while it works,
-    so that it saves a checkpoint first.
+    Ray cancels a task by the handler of SIGINT, and ends its processes by SIGTERM: both are the worker's
+    while it works, so that it saves a checkpoint first.
 
     Args:
         runs: run directories.
@@ -62,7 +62,10 @@ def _handlers_kept() -> Iterator[None]:
 
 
 class StopSign:
-    """Whether the ranks of a run are asked to stop; an actor of Ray's, since Ray Train gives them no such word."""
+    """Whether the ranks of a run are asked to stop.
+
+    An actor of Ray's, since Ray Train gives them no such word.
+    """
 
     def __init__(self) -> None:
         self._asked = asyncio.Event()
@@ -148,7 +151,8 @@ def train(
         ),
     )
     with _handlers_kept():
-        # Not waited for: what a cancelled task waits for of Ray's, Ray interrupts after a second, and the ranks with it.
+        # Not waited for: what a cancelled task waits for of Ray's, Ray interrupts after a second, and the
+        # ranks with it.
         asked = _fit(trainer.fit, sign.ask.remote)
     return EXIT_REQUEUE if asked else 0
 

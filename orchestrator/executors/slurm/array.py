@@ -1,6 +1,7 @@
 """A job array: its parameters from resources, and its submission through submitit.
 
-Called by the executor, and by a job that must go on and can't be requeued. What an element does is not known here.
+Called by the executor, and by a job that must go on and can't be requeued. What an element does is not known
+here.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ _NO_CAP = 1_000_000
 def parameters(resources: Resources) -> dict[str, Any]:
     """Resources as submitit's parameters.
 
-    Mapped: slurm.partition, account, qos, constraint, time, nodes, gpus, cpus, mem, setup, warn_seconds and sbatch;
-    threads (the cores of each process, unless cpus says otherwise), processes (with nodes) and workers (jobs at once).
-    For the worker's command line: all other fields. Nothing is left out.
+    Mapped: slurm.partition, account, qos, constraint, time, nodes, gpus, cpus, mem, setup, warn_seconds and
+    sbatch; threads (the cores of each process, unless cpus says otherwise), processes (with nodes) and
+    workers (jobs at once). For the worker's command line: all other fields. Nothing is left out.
 
     Raises:
         SettingError: a combination that no job can have.
@@ -168,7 +169,8 @@ def batch_script(layout: StoreLayout, resources: Resources, *, name: str, tasks:
     executor = _submitit(layout, resources, name)
     if tasks > 1:
         executor.parameters["map_count"] = tasks
-    # Private, but there is no other way to see a script without submitting it: pyproject.toml bounds the version.
+    # Private, but there is no other way to see a script without submitting it: pyproject.toml bounds the
+    # version.
     return executor._make_submission_file_text(executor._submitit_command_str, "dry-run")
 
 

@@ -1,8 +1,8 @@
 """Executor on SLURM, through submitit: jobs of one call become one array, each element of which runs a worker.
 
-This is the side that submits; what an array element does is in `orchestrator.executors.slurm.job`. What submitit pickles
-is a command line and the path of the store, so that a requeued job finds the present state and not that of its
-submission.
+This is the side that submits; what an array element does is in `orchestrator.executors.slurm.job`. What
+submitit pickles is a command line and the path of the store, so that a requeued job finds the present state
+and not that of its submission.
 """
 
 from __future__ import annotations
@@ -72,7 +72,10 @@ class SlurmExecutor:
         return sum(min(parallel, count) for (_, parallel), count in arrays.items())
 
     def words(self, handles: Sequence[Handle]) -> list[str | None]:
-        """SLURM's word on each job: from the queue, with the reason if it waits; from accounting, if that is on."""
+        """SLURM's word on each job: from the queue, with the reason if it waits.
+
+        From accounting, if that is on.
+        """
         ids = [_details(handle).slurm_id for handle in handles]
         queues = [self.queue.jobs(_details(handle).user) for handle in handles]
         gone = [job for job, queue in zip(ids, queues, strict=True) if queue is not None and job not in queue]

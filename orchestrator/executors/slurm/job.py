@@ -1,7 +1,8 @@
 """What an element of a SLURM array does: run the worker, pass signals on, and be requeued if there is more to do.
 
-Started by submitit on a compute node, where there may be no internet, no `scontrol` and no torch outside of a container.
-A job that is requeued reads the store again; nothing but the command line comes from its submission.
+Started by submitit on a compute node, where there may be no internet, no `scontrol` and no torch outside of a
+container. A job that is requeued reads the store again; nothing but the command line comes from its
+submission.
 """
 
 from __future__ import annotations
@@ -138,8 +139,8 @@ def _requeue(job: SlurmJob, ended_by: int | None) -> None:
     slurm_id = _slurm_id()
     asks = shutil.which("scontrol") is not None
     if ended_by in _ENDS:
-        # A job that ends by itself while it is being preempted, and still counts as running, is not requeued by SLURM. One
-        # that is COMPLETING was cancelled, and would come back to life, or is requeued already.
+        # A job that ends by itself while it is being preempted, and still counts as running, is not requeued
+        # by SLURM. One that is COMPLETING was cancelled, and would come back to life, or is requeued already.
         if not asks:
             # SLURM kills and requeues it, or kills it, if it was cancelled.
             time.sleep(_KILLED_WITHIN_SECONDS)
@@ -149,7 +150,8 @@ def _requeue(job: SlurmJob, ended_by: int | None) -> None:
         done = subprocess.run(
             ["scontrol", "requeue", slurm_id], capture_output=True, text=True, check=False, timeout=60
         )
-        # As the requeue takes effect, this job's processes are ended, and the one that asked for it is one of them.
+        # As the requeue takes effect, this job's processes are ended, and the one that asked for it is one of
+        # them.
         killed = done.returncode < 0 and _state(slurm_id) != "RUNNING"
         if done.returncode == 0 or killed or "pending execution" in done.stderr:
             return

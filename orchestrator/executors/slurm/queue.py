@@ -1,7 +1,7 @@
 """What SLURM is asked: which jobs there are, how those that are gone ended, and what the site allows.
 
-One batched question each, answers kept for a while and questions spaced out where none comes. An answer that does not
-come is `None`, which changes no state anywhere (docs/slurm.md).
+One batched question each, answers kept for a while and questions spaced out where none comes. An answer that
+does not come is `None`, which changes no state anywhere (docs/slurm.md).
 """
 
 from __future__ import annotations
@@ -139,7 +139,10 @@ def _parse_queue(text: str) -> dict[str, JobState]:
 
 
 def ended(ids: Iterable[str]) -> dict[str, JobState]:
-    """How jobs that are not in the queue any more ended, as far as accounting knows; empty where there is none."""
+    """How jobs that are not in the queue any more ended, as far as accounting knows.
+
+    Empty where there is none.
+    """
     wanted = sorted(set(ids))
     states: dict[str, JobState] = {}
     for start in range(0, len(wanted), _IDS_A_QUESTION):

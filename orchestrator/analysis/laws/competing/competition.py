@@ -1,7 +1,8 @@
 """Which law describes the runs: all laws by the same likelihood on the same runs, compared by AICc.
 
-Called by the resolver with the runs of one condition, or of all widths of an optimizer. A law is rejected where its likelihood
-relative to the best one, exp(−ΔAICc/2), is below 1/20: ΔAICc > 6 (Burnham & Anderson 2002, doi:10.1007/b97636).
+Called by the resolver with the runs of one condition, or of all widths of an optimizer. A law is rejected
+where its likelihood relative to the best one, exp(−ΔAICc/2), is below 1/20: ΔAICc > 6 (Burnham & Anderson
+2002, doi:10.1007/b97636).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a competing law is: a curve of ln tau over n and the width, with parameters that can be read.
 
-A new one is a file of this folder and one line in `orchestrator.analysis.laws.competing.competition`. Laws know the runs as
-arrays only, neither crossings nor results.
+A new one is a file of this folder and one line in `orchestrator.analysis.laws.competing.competition`. Laws
+know the runs as arrays only, neither crossings nor results.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The law with an architectural line: c·n/(1 − n/n*), with or without a floor, one c for all widths and n* = a·p^b.
 
-Bonnaire et al. (arXiv:2505.17638) find that for n above some n*(p) a network of p parameters generalises for good. This is
-the simplest approach to it with a limit; n* = ∞ is tau = c·n, or the law with a floor.
+Bonnaire et al. (arXiv:2505.17638) find that for n above some n*(p) a network of p parameters generalises for
+good. This is the simplest approach to it with a limit; n* = ∞ is tau = c·n, or the law with a floor.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ _BEYOND = (0.02, 0.1, 0.5, 1.5, 5.0)  # ln of how far beyond the n that were see
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """tau = [tau_0 +] c·n/(1 − n/n*); in the fit ln c, [ln tau_0,] ln n*, and over widths ln a in place of ln n*, and b.
+    """tau = [tau_0 +] c·n/(1 − n/n*).
+
+    In the fit ln c, [ln tau_0,] ln n*, and over widths ln a in place of ln n*, and b.
 
     Attributes:
         floor: whether there is a tau_0.
@@ -89,7 +91,8 @@ class Line:
             log_star = log_star + theta[place + 1] * self._log_p(runs)
         share = np.exp(np.minimum(runs.log_n - log_star, 50))  # n/n*
         inside = np.minimum(share, _NEAR)
-        # From there on it goes up as steeply as it can: no run comes that late, and the search finds its way back.
+        # From there on it goes up as steeply as it can: no run comes that late, and the search finds its way
+        # back.
         grows = theta[0] + runs.log_n - np.log1p(-inside) + (share - inside) / (1 - _NEAR)
         by_star = -share / (1 - inside)  # d of −ln(1 − n/n*) by ln n*
         value, part = grows, np.ones_like(grows)
