@@ -36,8 +36,8 @@ class Ranks:
     def rows(self, batch: int) -> slice:
         """Rows of a batch that this rank computes: its share, made up to two by rows to which `mean` gives no weight.
 
-        A rank without a share takes part so. And torch lays a batch of one out in memory as no other, by which the
-        masks of dropout would differ from those of the whole batch.
+        A rank without a share takes part so. And torch lays a batch of one out in memory as no other, by
+        which the masks of dropout would differ from those of the whole batch.
         """
         share, least = self.share(batch), min(2, batch)
         if share.stop - share.start >= least:

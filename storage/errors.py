@@ -4,7 +4,7 @@ Every layer raises these and the command line turns them into one message and an
 the field or file, the value, what is allowed and what to do next.
 
     TausweepError                     exit code 1
-    ├── InputError                    exit code 2: the user can mend it (sweep file, filter, option, data)
+    ├── InputError                    exit code 2: the user can correct it (sweep file, filter, option, data)
     │   ├── SettingError              one field of a spec
     │   ├── SweepFileError            with file and line
     │   └── DataError                 too few images, nothing to read, wrong digest
@@ -13,7 +13,7 @@ the field or file, the value, what is allowed and what to do next.
     │   ├── SchemaError               a part or record of another schema, named
     │   ├── CorruptFileError          truncated or foreign file, named
     │   └── IdentityError             a spec that does not hash to its run id
-    ├── ClaimLostError                another attempt has taken the run over; publish nothing more
+    ├── ClaimLostError                another attempt has taken over the run; publish nothing more
     ├── TheoryError                   a prediction could not be computed to its tolerance
     └── RunError                      the run itself went wrong
         └── NotFiniteError            loss not finite, with the step and the last losses
@@ -38,12 +38,12 @@ class InputError(TausweepError):
 
 
 class SettingError(InputError):
-    """One setting is wrong; the caller that knows the file adds the line.
+    """One setting is wrong; the caller that knows the file adds the line number.
 
     Attributes:
         field: the setting's name as the user writes it.
         value: what was given.
-        problem: what is allowed and what to do.
+        problem: what is allowed and what to do next.
     """
 
     def __init__(self, field: str, value: object, problem: str) -> None:
@@ -58,7 +58,7 @@ class SweepFileError(InputError):
 
 
 class DataError(InputError):
-    """The images asked for are not there, not readable or too few."""
+    """The requested images are missing, unreadable or too few."""
 
 
 class UnreadableImageError(DataError):
@@ -70,11 +70,11 @@ class StoreError(TausweepError):
 
 
 class SchemaError(StoreError):
-    """A part or record carries another schema than this version reads."""
+    """A part or record has a schema that this version does not read."""
 
 
 class CorruptFileError(StoreError):
-    """A file of the store is truncated or not of the kind its name says."""
+    """A file of the store is truncated, or not of the type that its name implies."""
 
 
 class IdentityError(StoreError):
@@ -82,11 +82,11 @@ class IdentityError(StoreError):
 
 
 class ClaimLostError(TausweepError):
-    """Another attempt has taken the run over; this writer must not publish any more."""
+    """Another attempt has taken over the run; this writer must not publish any more."""
 
 
 class TheoryError(TausweepError):
-    """A prediction could not be computed to its tolerance; nothing is given in place of it."""
+    """A prediction could not be computed to its tolerance; no value replaces it."""
 
 
 class RunError(TausweepError):
@@ -97,19 +97,19 @@ class NotFiniteError(RunError):
     """The training loss is not finite."""
 
 
-_LISTED = 12  # names that one still reads; of more the nearest are shown
+_LISTED = 12  # a longer list of names is cut to the nearest ones
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
-    """Words for the end of an error's sentence: the valid names, or those of many that are nearest.
+    """The end of an error message: the valid names, or the nearest of many.
 
     Args:
         word: what the user wrote.
         allowed: the valid names.
 
     Returns:
-        `did you mean 'lr'? Allowed: batch, lr, …`, of many names `did you mean 'lr'? The nearest of 68: lr, clip, W`; only
-        the second sentence where nothing is close.
+        `did you mean 'lr'? Allowed: batch, lr, …`, or for many names `did you mean 'lr'? The nearest of 68:
+        lr, clip, W`. Only the second sentence if no name is close.
     """
     names = sorted(set(allowed))
     if not names:

@@ -1,6 +1,6 @@
-"""Where everything lies in a store: the sole owner of file names.
+"""The layout of a store: the only module that knows file names.
 
-Every other module asks here for a path or for what a file name means; no module joins paths by hand.
+Every other module asks it for a path or for the meaning of a file name. No other module joins paths.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class PartName:
-    """The attempt and the sequence number that a part's file name carries."""
+    """The attempt and the sequence number in the file name of a part."""
 
     attempt: int
     seq: int
@@ -39,7 +39,7 @@ class PartName:
 
     @classmethod
     def parse(cls, name: str) -> PartName | None:
-        """Read a file name; None if it is not a part's."""
+        """Parse a file name; None if it is not that of a part."""
         match = _PART.fullmatch(name)
         return cls(attempt=int(match["attempt"]), seq=int(match["seq"])) if match else None
 
@@ -50,17 +50,17 @@ def is_temporary(path: Path) -> bool:
 
 
 def is_table_file(path: Path) -> bool:
-    """Whether a path of the user's means a single table instead of a folder."""
+    """Whether a path of the user names a single table instead of a folder."""
     return path.suffix == ".parquet"
 
 
 def is_result_file(path: Path) -> bool:
-    """Whether a path of the user's means a JSON document."""
+    """Whether a path of the user names a JSON document."""
     return path.suffix == ".json"
 
 
 def parameter_count(name: str) -> Path:
-    """The count of a network's parameters that is kept for the user, outside of any store."""
+    """The cached parameter count of a network, kept for the user outside any store."""
     return user_cache_path("tausweep") / "parameters" / f"{name}.json"
 
 
@@ -107,12 +107,12 @@ class RunDirectory:
 
     @property
     def claim(self) -> Path:
-        """Who executes the run now, with its heartbeat."""
+        """The heartbeat of the process that executes the run now."""
         return self.path / "claim"
 
     @property
     def cancel(self) -> Path:
-        """Present while the run is cancelled: a worker stops at it, and none starts."""
+        """Exists while the run is cancelled: its worker stops, and no worker starts."""
         return self.path / "cancel"
 
     @property
@@ -129,7 +129,7 @@ class RunDirectory:
         return files_folders.numbers(self.attempts, ".json")
 
     def log(self, number: int) -> Path:
-        """What one attempt printed."""
+        """The output of one attempt."""
         return self.path / "logs" / f"{number}.log"
 
     @property
@@ -192,13 +192,10 @@ class StoreLayout:
         return sorted(name for name in files_folders.names(self.runs) if _RUN_ID.fullmatch(name))
 
     def without_attempt(self, numbers: Mapping[str, int]) -> set[str]:
-        """The runs that have no attempt of the number given with them.
-
-        One look each, for there may be many.
-        """
+        """The runs without an attempt of the given number; one look each, since there may be many runs."""
         if is_object(self.root):
             there = each(self.root, lambda item: self.run(item[0]).attempt(item[1]).exists(), numbers.items())
-        else:  # not through pathlib, which takes several times as long as the look itself
+        else:  # not with pathlib, which takes several times as long as the look itself
             runs = str(self.runs)
             there = (os.path.exists(f"{runs}/{r}/attempts/{number}.json") for r, number in numbers.items())
         return {run_id for run_id, begun in zip(numbers, there, strict=True) if not begun}
@@ -218,7 +215,7 @@ class StoreLayout:
         return [folder / name for name in sorted(files_folders.names(folder)) if _MERGED.fullmatch(name)]
 
     def quarantined(self, path: Path, day: str) -> Path:
-        """A free place for a file that a repair takes out on that day: below `quarantine/` as it was in the store."""
+        """A free path below `quarantine/<day>/` for a file that a repair removes; its old path is kept."""
         target = self.root / "quarantine" / day / path.relative_to(self.root)
         number = 1
         while target.exists():
@@ -227,12 +224,12 @@ class StoreLayout:
         return target
 
     def companions(self, path: Path) -> list[Path]:
-        """Files that belong to another and go where it goes: the digest of a checkpoint."""
+        """Files that move together with another: the digest of a checkpoint."""
         digest = path.with_name(f"{path.name}.sha256")
         return [digest] if path.suffix == ".pt" and digest.exists() else []
 
     def walk(self) -> Iterator[Path]:
-        """Every file of the store but those in quarantine, folder by folder."""
+        """Every file of the store except those in quarantine, folder by folder."""
         for here, folders, files in files_folders.walk(self.root):
             if here == self.root and "quarantine" in folders:
                 folders.remove("quarantine")
@@ -240,7 +237,7 @@ class StoreLayout:
             folders.sort()
 
     def explains(self, path: Path) -> bool:
-        """Whether a file of the store has a name that this module gives."""
+        """Whether a file of the store has a name that this module defines."""
         return _EXPLAINED.fullmatch(path.relative_to(self.root).as_posix()) is not None
 
     @property
@@ -258,7 +255,7 @@ class StoreLayout:
 
     @property
     def jobs(self) -> Path:
-        """Folder of job records: what was handed to a scheduler."""
+        """Folder of the records of submitted jobs."""
         return self.root / "jobs"
 
     def job(self, job_id: str) -> Path:
@@ -266,16 +263,16 @@ class StoreLayout:
         return self.jobs / f"{job_id}.json"
 
     def job_runs(self, job_id: str) -> Path:
-        """The run directories handed to a job, one per line."""
+        """The run directories of a job, one per line."""
         return self.jobs / f"{job_id}.runs"
 
     def job_log(self, job_id: str) -> Path:
-        """What the job itself printed, outside any attempt."""
+        """The output of the job itself, outside any attempt."""
         return self.jobs / f"{job_id}.log"
 
     @property
     def scheduler_files(self) -> Path:
-        """Folder of what a scheduler itself needs and prints: batch scripts, and output before a worker runs."""
+        """Folder of the scheduler's own files: batch scripts, and output from before a worker runs."""
         return self.jobs / "scheduler"
 
     def job_ids(self) -> list[str]:
@@ -292,7 +289,7 @@ class StoreLayout:
         return self.data / f"{fingerprint}.npy"
 
     def labels(self, fingerprint: str) -> Path:
-        """The classes of a prepared data set that has some: int64, one an image."""
+        """The classes of a prepared data set, if it has classes: int64, one per image."""
         return self.data / f"{fingerprint}.labels.npy"
 
     @property
@@ -300,25 +297,25 @@ class StoreLayout:
         return self.data / "sets"
 
     def image_set(self, name: str, size: int, color: str) -> Path:
-        """What is known of a data set that was prepared under a name: its fingerprint, digest and count."""
+        """The record of a named data set: its fingerprint, digest and count."""
         return self._sets / f"{name}-{size}-{color}.json"
 
     def image_sets(self) -> list[Path]:
-        """The records of all data sets that were prepared under a name, sorted."""
+        """The records of all named data sets, sorted."""
         return [self._sets / f"{stem}.json" for stem in files_folders.stems(self._sets, ".json")]
 
     def images_index(self, key: str) -> Path:
-        """What is known of a folder of images: its fingerprint, under a key made from names, sizes and dates."""
+        """The fingerprint of a folder of images, under a key from names, sizes and dates."""
         return self.data / f"{key}.json"
 
     @property
     def features(self) -> Path:
-        """Folder of what feature extractors need and have found."""
+        """Folder of the weights and cached statistics of feature extractors."""
         return self.root / "features"
 
     @property
     def inception(self) -> Path:
-        """Which Inception weights sweeps use that are made from now on: their digest."""
+        """The digest of the Inception weights that new sweeps use."""
         return self.features / "inception.json"
 
     def inception_weights(self, digest: str) -> Path:
@@ -326,7 +323,7 @@ class StoreLayout:
         return self.features / f"{digest}.pth"
 
     def statistics(self, key: str) -> Path:
-        """The Gaussian of the features of a set of held-out images."""
+        """Mean and covariance of the features of a set of held-out images."""
         return self.features / f"{key}.npz"
 
     def figures(self, sweep: str) -> Path:

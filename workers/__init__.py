@@ -1,4 +1,4 @@
 """Layer 3: executes runs. Entry point, claims, signals, checkpoints.
 
-Reads a cluster's environment, nothing more.
+Of a cluster it knows only the environment variables.
 """

@@ -1,10 +1,9 @@
-"""The worker's entry point, the one thing every executor launches: `python -m tausweep.workers RUN_DIRECTORY…`.
+"""The worker's entry point, which every executor launches: `python -m tausweep.workers RUN_DIRECTORY…`.
 
-A file of run directories, one per line, is given as `@FILE`. Exit codes: 0 all done; 75 (EX_TEMPFAIL) asked
-to stop or out of time, requeue me; anything else is a fault of the worker itself, not of a run. Where
-torchrun's environment gives the process a place among others, or with --processes, each run is trained by
-several ranks (see `workers.ranks.team`). A process that outlives a worker, as Ray's do, calls `main` again
-and again: what is loaded stays.
+`@FILE` stands for a file of run directories, one per line. Exit codes: 0 if all is done; 75 (EX_TEMPFAIL) if
+asked to stop or out of time, which means "requeue me"; anything else is a fault of the worker itself, not of
+a run. With torchrun's environment variables, or with --processes, several ranks train each run (see
+`workers.ranks.team`). Long-lived processes such as Ray's call `main` repeatedly, so loaded modules stay.
 """
 
 from __future__ import annotations
@@ -25,8 +24,9 @@ def main(arguments: list[str] | None = None, stop: StopFlag | None = None) -> in
     """Parse the command line and work.
 
     Args:
-        arguments: the command line; that of the process by default.
-        stop: set by the caller, whose matter signals are then; by default signals of this process set a flag.
+        arguments: the command line; by default that of the process.
+        stop: a flag that the caller sets, who then also handles signals; by default signals of this process
+            set a flag.
 
     Returns:
         The exit code.
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None, stop: StopFlag | None = None) -> in
         options = options_of(vars(flags))
         if stop is None:
             stop = StopFlag(options.wall_seconds)
-            stop.install()  # before torch loads: a signal in those seconds must not be lost
+            stop.install()  # before torch loads: a signal in these seconds must not be lost
         return _work(flags.runs, options, stop)
     except KeyboardInterrupt:  # a second SIGINT, outside of any attempt
         return EXIT_REQUEUE
@@ -59,7 +59,7 @@ def _work(listed: list[str], options: WorkerOptions, stop: StopFlag) -> int:
     from tausweep.workers.ranks.team import make_team
 
     torch.set_num_threads(options.threads)
-    if torch.get_num_interop_threads() != 1:  # may be set only once in a process
+    if torch.get_num_interop_threads() != 1:  # can be set only once per process
         torch.set_num_interop_threads(1)
     name = options.device
     if name == "auto":

@@ -1,6 +1,7 @@
-"""Checkpoints of a run: written beside and renamed, a digest beside each, the two newest and those asked for kept.
+"""Checkpoints of a run: published atomically with a digest; the two newest and the requested ones are kept.
 
-A checkpoint that can't be used is passed over for the one before, aloud. Called by the run context.
+A checkpoint that cannot be used is skipped with a warning, and the one before is tried. Called by the run
+context.
 """
 
 from __future__ import annotations
@@ -25,17 +26,21 @@ from tausweep.workers.options import WorkerOptions
 
 NEWEST = 2
 _UNREADABLE = (pickle.UnpicklingError, EOFError, RuntimeError, TypeError, ValueError, LookupError)
-_COST = 50  # times what the last save took, before the next by time: checkpoints cost less than 2 %
+_COST = (
+    50  # the next save by time waits this many times the last save's duration, so saving costs less than 2 %
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointPolicy:
-    """When checkpoints are saved, and which are kept besides the newest; what comes first counts.
+    """When checkpoints are saved, and which are kept besides the newest.
+
+    Whichever interval ends first counts.
 
     Attributes:
-        seconds: between two checkpoints; longer where saving is slow.
+        seconds: time between two checkpoints, longer if saving is slow; None for no such limit.
         steps: optimiser updates between two checkpoints, None for no such limit.
-        keep: steps at which one is saved and kept, or "evaluations" for every step that is evaluated.
+        keep: steps whose checkpoints are saved and kept, or "evaluations" for every evaluated step.
     """
 
     seconds: float = 60.0
@@ -44,12 +49,12 @@ class CheckpointPolicy:
 
     @classmethod
     def of(cls, options: WorkerOptions) -> Self:
-        """The policy of a worker's options."""
+        """The policy from a worker's options."""
         seconds = math.inf if options.checkpoint_seconds is None else options.checkpoint_seconds
         return cls(seconds=seconds, steps=options.checkpoint_steps, keep=options.keep_checkpoints)
 
     def due(self, *, steps: int, seconds: float, last_save: float) -> bool:
-        """Whether it is time, so many steps and seconds after the last checkpoint, which took `last_save` seconds."""
+        """Whether a checkpoint is due this many steps and seconds after the last; it took `last_save` s."""
         enough = self.steps is not None and steps >= self.steps
         return enough or seconds >= max(self.seconds, _COST * last_save)
 
@@ -65,7 +70,7 @@ def save_checkpoint(run: RunDirectory, tau: int, state: dict[str, Any], keep: Co
         run: the run directory.
         tau: optimiser updates done.
         state: tensors, numbers, strings and containers of them, so that it loads with weights_only.
-        keep: steps whose checkpoints stay.
+        keep: steps whose checkpoints are kept.
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -75,7 +80,7 @@ def save_checkpoint(run: RunDirectory, tau: int, state: dict[str, Any], keep: Co
     publish_bytes(run.checkpoint_digest(tau), digest.encode())
     publish_bytes(run.checkpoint(tau), content)
     taus = run.checkpoint_taus()
-    # Those of later steps are damaged, or this attempt would have begun from them.
+    # Those of later steps are damaged, or this attempt would have resumed from them.
     newest = [t for t in taus if t <= tau][-NEWEST:]
     for old in taus:
         if old not in newest and (old > tau or old not in keep):
@@ -87,8 +92,8 @@ def read_checkpoint(run: RunDirectory, tau: int) -> dict[str, Any]:
     """The checkpoint of one step, on the CPU.
 
     Raises:
-        CorruptFileError: it does not match its digest or can't be loaded; says which.
-        FileNotFoundError: there is none of this step.
+        CorruptFileError: it does not match its digest or cannot be loaded; the message says which.
+        FileNotFoundError: there is no checkpoint of this step.
     """
     path = run.checkpoint(tau)
     content = read(path)
@@ -96,20 +101,20 @@ def read_checkpoint(run: RunDirectory, tau: int) -> dict[str, Any]:
     if not digest.exists() or digest.read_text() != hashlib.sha256(content).hexdigest():
         raise CorruptFileError(f"checkpoint {tau} does not match its digest")
     try:
-        # Onto the CPU; load_state_dict copies further. What a device has to complain of is no damage.
+        # Onto the CPU; load_state_dict copies from there. An error of a device is not damage.
         return dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
     except _UNREADABLE as error:
         if is_out_of_memory(error):
             raise
-        raise CorruptFileError(f"checkpoint {tau} can't be loaded ({error})") from error
+        raise CorruptFileError(f"checkpoint {tau} cannot be loaded ({error})") from error
 
 
 def load_checkpoint(run: RunDirectory) -> tuple[dict[str, Any] | None, list[int]]:
     """The newest checkpoint that can be used.
 
     Returns:
-        Its state on the CPU, None if there is none and the run starts from scratch; and the steps of those that were
-        passed over because they are damaged.
+        Its state on the CPU, or None if the run starts from scratch; and the steps of damaged checkpoints
+        that were skipped.
     """
     damaged: list[int] = []
     for tau in reversed(run.checkpoint_taus()):

@@ -1,4 +1,4 @@
-"""What a run sees of its surroundings: its store, its checkpoints and who may stop it.
+"""The context of a run: its store, its checkpoints and the requests to stop it.
 
 Implements `jobs.training.loop.RunContext` on a run directory, for one attempt.
 """
@@ -19,13 +19,13 @@ from tausweep.workers.stop import StopFlag
 
 
 class AttemptContext:
-    """The surroundings of one attempt.
+    """The context of one attempt.
 
     Attributes:
-        record: the attempt's record as it was last written.
+        record: the attempt's record as last written.
         tau: last optimiser update done.
         saving_seconds: time spent on saving checkpoints.
-        keep: steps at which a checkpoint is saved and kept.
+        keep: steps whose checkpoints are saved and kept.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class AttemptContext:
         self.record = self.record.model_copy(update=found)
         require_ownership(self.run, self.record.attempt)
         write_attempt(self.run, self.record)
-        # Again: if it passes, whoever takes over from now on has read where this attempt resumed.
+        # Again: if it passes, any attempt that takes over later has read where this one resumed.
         require_ownership(self.run, self.record.attempt)
         self._heartbeat.start_from(self.tau)
         self._saved = self._looked = self._began = time.monotonic()
@@ -74,7 +74,7 @@ class AttemptContext:
         self._stop.budget.saw_save(self._last_save)
 
     def checkpoint_due(self) -> bool:
-        """Whether this step's checkpoint is to be kept, or an interval has passed."""
+        """Whether this step's checkpoint must be kept, or an interval has passed."""
         since = time.monotonic() - self._saved
         return self.tau in self.keep or self._policy.due(
             steps=self.tau - self._saved_tau, seconds=since, last_save=self._last_save
@@ -85,19 +85,19 @@ class AttemptContext:
         self._writer.publish(table, columns)
 
     def progress(self, tau: int) -> None:
-        """Remember how far the run is, for the heartbeat and the final record."""
+        """Record the progress for the heartbeat and the final record."""
         self.tau = self._heartbeat.tau = tau
         now = time.monotonic()
         self._stop.budget.saw_step(now - self._looked)
         self._looked = now
 
     def should_stop(self) -> bool:
-        """Whether somebody asked to stop, or the worker's time is over."""
+        """Whether a stop was requested, or the worker's time is over."""
         self._stop.look_at_budget()
         return self._stop.reason is not None
 
     def cost_of_saving(self) -> str:
-        """What checkpoints have cost so far, in words for the log."""
+        """The cost of checkpoints so far, as text for the log."""
         total = time.monotonic() - self._began
         share = f", {self.saving_seconds / total:.2%} of {total:.1f} s" if total > 0 else ""
         return f"{self._saves} checkpoints saved in {self.saving_seconds:.2f} s{share}"

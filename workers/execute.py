@@ -1,6 +1,6 @@
-"""One attempt of one run, from claim to final record; and a worker's way through a list of runs.
+"""One attempt of one run, from claim to final record; and the loop of a worker over its runs.
 
-Workers are alike and pull: each goes through the list it was given and takes what nobody executes. There is
+All workers are equal and pull: each goes through its list and takes the runs that no other executes. There is
 no queue server; the claim in the run directory decides.
 """
 
@@ -38,7 +38,7 @@ from tausweep.workers.stop import StopFlag
 _FIRST_POLL_SECONDS, _POLL_SECONDS = (
     0.1,
     2.0,
-)  # short runs of others end soon; what takes longer is not worth many reads
+)  # short runs of others end soon; longer ones are not worth frequent reads
 _ALONE = Team()
 
 
@@ -51,18 +51,18 @@ def work(
 ) -> bool:
     """Execute runs until none is left to do.
 
-    A run that another worker executes is waited for, unless the options say otherwise: if that worker is
-    preempted or lost, this one goes on with the run.
+    Waits for runs that other workers execute, unless the options say otherwise: if such a worker is preempted
+    or lost, this one continues its run.
 
     Args:
-        runs: what to execute.
-        stop: looked at between runs and in them.
+        runs: the runs to execute.
+        stop: the flag to stop, read between runs and during them.
         options: how to work.
         device: where to compute.
         team: the ranks that train each run with this process.
 
     Returns:
-        False if the worker was asked to stop, or its time was over, before all was done.
+        False if the worker was asked to stop or its time was over before all runs were done.
     """
     watch = Watch()
     finished: list[RunDirectory] = []
@@ -77,7 +77,7 @@ def work(
             if status.claimable:
                 execute(run, stop, options, device, team, watch)
                 pause = _FIRST_POLL_SECONDS
-                stop.look_at_budget()  # not before the first run: each worker does one step at least
+                stop.look_at_budget()  # not before the first run: each worker does at least one step
                 status = run_status(run, watch)
                 finished += [run] if status.state == "succeeded" else []
                 if len(finished) >= MERGED_RUNS:
@@ -96,7 +96,7 @@ def work(
 
 
 def _merge_parts(runs: Sequence[RunDirectory]) -> None:
-    # Loaded here: it brings DuckDB and pandas, and few workers come so far.
+    # Loaded here: it loads DuckDB and pandas, and few workers get this far.
     from tausweep.storage.maintenance.compaction import compact_in_passing
 
     compact_in_passing(runs)
@@ -121,11 +121,11 @@ def execute(
 
     Args:
         run: the run directory.
-        stop: who may ask to stop.
+        stop: the flag to stop.
         options: how to work.
         device: where to compute.
         team: the ranks that train the run with this process.
-        watch: what this worker has seen of the heartbeats of others.
+        watch: what this worker has seen of the run's heartbeat.
     """
     team.assemble()
     record = begin_attempt(
@@ -190,7 +190,7 @@ def _attempt(
 
 @contextmanager
 def _output_to_log(run: RunDirectory, attempt: int) -> Iterator[None]:
-    """Send what is printed, also by libraries in C, to the attempt's log while it runs."""
+    """Redirect all output, including that of C libraries, to the attempt's log while it runs."""
     sys.stdout.flush()
     sys.stderr.flush()
     before = [os.dup(1), os.dup(2)]

@@ -1,8 +1,7 @@
-"""What an attempt's record says of an exception: the class of the failure, its message, and the traceback's end.
+"""An exception as fields of an attempt's record: the class of the failure, its message, the traceback's end.
 
-The class decides whether a run may be tried again by itself. Called where an exception ends an attempt, in
-the worker and in each rank of a group of processes, and by whoever must not take a lack of memory for
-something else.
+The class decides whether a run may be retried automatically. Called where an exception ends an attempt, in
+the worker and in each rank, and by code that must recognise a lack of memory.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from tausweep.storage.errors import DataError, NotFiniteError
 _TRACEBACK_CHARACTERS = 4000
 
 
-# torch has no class of its own for these.
+# torch has no exception class for these.
 _NO_MEMORY_ON_THE_CPU = (
     "DefaultCPUAllocator: can't allocate memory",
-    "std::bad_alloc",  # what is not a tensor; in backward() it comes as a RuntimeError
+    "std::bad_alloc",  # an allocation that is not a tensor; in backward() it comes as a RuntimeError
 )
 _GLOO = "/gloo/"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out: Python's, numpy's, torch's on a device or torch's on the CPU."""
+    """Whether memory ran out: in Python, numpy, or torch on a device or the CPU."""
     told = str(error)
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
         words in told for words in _NO_MEMORY_ON_THE_CPU
@@ -36,7 +35,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def describe(error: Exception) -> dict[str, Any]:
-    """The end of an attempt by an exception, as fields of its record."""
+    """The failure of an attempt by an exception, as fields of its record."""
     return {
         "state": "failed",
         "failure": _classify(error),

@@ -1,10 +1,9 @@
-"""A process that has loaded what runs need, and forks workers: `python -P -m tausweep.workers.fork_server DESCRIPTOR`.
+"""A preloaded process that forks workers: `python -P -m tausweep.workers.fork_server DESCRIPTOR`.
 
-The executor of this machine starts it and holds the other end of the socket. Each message is one JSON value.
-The server says first whether it may fork; then each `{"arguments": […]}`, sent with the descriptor of a log,
-is answered with the `Process` of a new worker, and each end of a worker is told. It ends with whoever holds
-the other end. Until it forks it has no thread and no CUDA context, for neither would be whole in a child
-(docs/adr/0013).
+The local executor starts it and holds the other end of the socket. Each message is one JSON value. The server
+first reports whether it may fork. Then it answers each `{"arguments": […]}`, sent with the descriptor of a
+log, with the `Process` of a new worker, and reports the end of every worker. It ends when the other end is
+closed. It never has a thread or a CUDA context, since neither survives a fork (docs/adr/0013).
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ MESSAGE_BYTES = 1 << 16
 
 
 def serve(channel: socket.socket) -> list[str] | None:
-    """Fork workers as they are asked for.
+    """Fork workers on request.
 
     Args:
-        channel: a socket that keeps messages apart; closed in the workers.
+        channel: a socket that preserves message boundaries; closed in the workers.
 
     Returns:
-        In a worker, its command line; in the server None, once nobody holds the other end.
+        In a worker, its command line; in the server None, once the other end is closed.
     """
     reason = _why_not()
     _send(channel, {"refused": reason})
@@ -65,22 +64,24 @@ def serve(channel: socket.socket) -> list[str] | None:
 
 def _why_not() -> str | None:
     """Why this process may not fork workers; None if it may."""
-    pa.array([0.0])  # looks for pandas when it is first called, and would in each worker
+    pa.array([0.0])  # its first call looks for pandas, and would otherwise do so in each worker
     gc.collect()
-    gc.freeze()  # what is here already is never collected: its pages stay shared
-    descriptors = list(Path("/proc/self/fd").iterdir())  # that of the folder itself is closed by then
+    gc.freeze()  # existing objects are never collected, so their pages stay shared
+    descriptors = list(
+        Path("/proc/self/fd").iterdir()
+    )  # the descriptor of the folder itself is closed by then
     if any(str(file.readlink()).startswith("/dev/nvidia") for file in descriptors if file.is_symlink()):
-        return "CUDA is open in the process that was to fork them"
+        return "CUDA is open in the process that would fork them"
     _rehearse()
     tasks = [task.name for task in Path("/proc/self/task").iterdir()]
     threads = sorted(Path(f"/proc/self/task/{task}/comm").read_text().strip() for task in tasks)
     if len(threads) > 1:
-        return f"threads run in the process that was to fork them: {', '.join(threads)}"
+        return f"threads run in the process that would fork them: {', '.join(threads)}"
     return None
 
 
 def _rehearse() -> None:
-    # OpenBLAS starts its threads when it is loaded, and ends them before a fork until it next needs them.
+    # OpenBLAS starts its threads when loaded, and ends them before a fork until it needs them again.
     pid = os.fork()
     if pid == 0:
         os._exit(0)
@@ -89,11 +90,11 @@ def _rehearse() -> None:
 
 @contextmanager
 def _ends_of_children() -> Iterator[int]:
-    """A descriptor that can be read from when a child has ended; signals are left as they were found."""
+    """A descriptor that becomes readable when a child has ended; restores the signal handlers afterwards."""
     read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def note(number: int, frame: FrameType | None) -> None:
-        """Nothing: that the signal has a handler makes it wake `select`."""
+        """Do nothing: only a signal with a handler wakes `select`."""
 
     before = signal.signal(signal.SIGCHLD, note)
     signal.set_wakeup_fd(write)
@@ -141,7 +142,7 @@ def _fork(channel: socket.socket, arguments: list[str], log: int) -> list[str] |
 def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
     try:
         message, descriptors, _, _ = socket.recv_fds(channel, MESSAGE_BYTES, 1)
-    except ConnectionResetError:  # whoever held the other end died with something unread
+    except ConnectionResetError:  # the other end closed with unread data
         return b"", []
     return message, descriptors
 
@@ -149,12 +150,12 @@ def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
 def _send(channel: socket.socket, message: dict[str, Any]) -> None:
     try:
         channel.send(json.dumps(message).encode())
-    except BrokenPipeError:  # nobody is there any more; the next read says so
+    except BrokenPipeError:  # the other end is closed; the next read reports it
         return
 
 
 def main() -> int:
-    """Serve; the exit code is that of the server, or in a forked process that of the worker."""
+    """Serve. The exit code is that of the server, or in a forked process that of the worker."""
     arguments = serve(socket.socket(fileno=int(sys.argv[1])))
     if arguments is None:
         return 0

@@ -1,7 +1,7 @@
 """The thread that keeps a claim alive while the training loop computes.
 
-At each beat it also learns what only others can know: that the run was cancelled, that another attempt has
-taken it over, or that the process which started this worker is gone.
+At each beat it also checks for events elsewhere: the run was cancelled, another attempt has taken it over, or
+the process that started this worker is gone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tausweep.workers.stop import StopFlag
 
 
 class Heartbeat:
-    """Beats for one attempt, as a context manager."""
+    """Sends heartbeats for one attempt, as a context manager."""
 
     def __init__(
         self, run: RunDirectory, claim: Claim, stop: StopFlag, *, seconds: float, parent: int | None
@@ -29,10 +29,10 @@ class Heartbeat:
 
         Args:
             run: the run directory.
-            claim: what to beat for.
-            stop: told what is learnt.
-            seconds: between two beats.
-            parent: pid whose end stops the worker; None to ignore it.
+            claim: the claim to keep alive.
+            stop: the flag to set.
+            seconds: time between two beats.
+            parent: pid of the process whose end stops the worker; None for none.
         """
         self.run, self.claim, self.stop = run, claim, stop
         self.seconds, self.parent = seconds, parent
@@ -53,7 +53,7 @@ class Heartbeat:
         self._thread.join()
 
     def start_from(self, tau: int) -> None:
-        """Count the speed from here: loading and a resumed past are not training."""
+        """Measure the speed from here, without loading time and the steps before a resume."""
         self.tau = tau
         self._from = (time.monotonic(), tau)
 
@@ -65,8 +65,8 @@ class Heartbeat:
                 self.stop.stop_run("lost_claim")
                 return
             except io_errors() as error:
-                # A full or absent disk: the loop's own writes will say so; a missed beat alone is no reason
-                # to die.
+                # A full or absent disk: the loop's own writes will report it; a missed beat alone is no
+                # reason to end.
                 print(f"heartbeat: {error}", flush=True)  # noqa: T201 - into the attempt's log
 
     def _beat(self) -> None:

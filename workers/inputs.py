@@ -1,4 +1,4 @@
-"""What a run is made from, as a worker reads it: the spec in its directory and the prepared images in its store."""
+"""The inputs of a run, as a worker reads them: its spec, and the prepared images in its store."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def open_spec(run: RunDirectory) -> RunSpec:
     """Read a run's spec.
 
     Raises:
-        IdentityError: it is not the spec of this run.
-        CorruptFileError, SchemaError, SettingError: it can't be read.
+        IdentityError: the spec is not that of this run.
+        CorruptFileError, SchemaError, SettingError: it cannot be read.
     """
     return stored_spec(run.run_id, read_record(run.spec, "settings")["settings"])
 
 
 def open_images(run: RunDirectory, spec: RunSpec) -> np.ndarray | None:
-    """Map the images of a run, uint8 (N, C, H, W); None if its data are drawn from seeds.
+    """Map the images of a run, uint8 (N, C, H, W); None if its data are synthetic.
 
     Raises:
-        DataError: they are not in the store.
+        DataError: the store does not have them.
     """
     if not isinstance(spec.data, Images):
         return None
@@ -42,16 +42,16 @@ def open_images(run: RunDirectory, spec: RunSpec) -> np.ndarray | None:
         return np.load(local_copy(path), mmap_mode="r")  # type: ignore[no-any-return]
     except FileNotFoundError as error:
         raise DataError(
-            f"{path}: the prepared images are not there; submit or resume the sweep again to make them"
+            f"{path}: the prepared images are missing; submit or resume the sweep again to prepare them"
         ) from error
 
 
 def open_features(run: RunDirectory, spec: RunSpec) -> FeatureInputs | None:
-    """What a run with an extractor needs from its store; None if it has none.
+    """The inputs of a run's extractor from its store; None if it has no extractor.
 
     Raises:
-        DataError: the Inception weights that the spec names are not in the store.
-        CorruptFileError: they are others.
+        DataError: the store lacks the Inception weights that the spec names.
+        CorruptFileError: the file's digest differs.
     """
     if spec.evaluation.extractor is None:
         return None
@@ -68,7 +68,7 @@ def open_features(run: RunDirectory, spec: RunSpec) -> FeatureInputs | None:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError as error:
         raise DataError(
-            f"{path}: the Inception weights are not there; `tausweep data fid-weights --from FILE` brings them"
+            f"{path}: the Inception weights are missing; put them there with `tausweep data fid-weights --from FILE`"
         ) from error
     if found != digest:
         raise CorruptFileError(f"{weights}: its sha256 is {found}; remove it and stage the weights again")
@@ -76,7 +76,7 @@ def open_features(run: RunDirectory, spec: RunSpec) -> FeatureInputs | None:
 
 
 def open_labels(store: StoreLayout, data: Group) -> np.ndarray | None:
-    """The classes of imported images, int64 (N,); None if they have none, and of other data."""
+    """The classes of imported images, int64 (N,); None if the data have no classes."""
     if not isinstance(data, Imported):
         return None
     try:

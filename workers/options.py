@@ -1,7 +1,7 @@
-"""How a worker works: listed once, for sweep files, for the worker's command line and for the worker itself.
+"""The options of a worker: defined once for sweep files, the worker's command line and the worker itself.
 
-Whoever starts a worker hands its options over as one JSON argument, `--options`; by hand each is a flag.
-Loads no torch.
+Executors pass the options as one JSON argument, `--options`; on a command line each is also a flag. Loads no
+torch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _RETRIES = RetryPolicy()
 
 
 def _checkpoints_to_keep(value: object) -> object:
-    steps = [value] if isinstance(value, int) else value  # one value of the command line
+    steps = [value] if isinstance(value, int) else value  # a single value on the command line
     if value == "evaluations" or (
         isinstance(steps, list | tuple)
         and all(isinstance(step, int) and not isinstance(step, bool) and step >= 1 for step in steps)
@@ -32,7 +32,7 @@ def _checkpoints_to_keep(value: object) -> object:
 
 
 class WorkerResources(BaseModel):
-    """What a sweep file may say of its workers; nothing here changes a result, but for the last bits."""
+    """The options that a sweep file may set; none changes a result, except for the last bits."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,7 +42,8 @@ class WorkerResources(BaseModel):
         str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1, …")
     ] = "auto"
     checkpoint_seconds: Annotated[
-        Seconds | None, Field(description="between two checkpoints of a run; none for no such ones")
+        Seconds | None,
+        Field(description="seconds between two checkpoints of a run; none for no such checkpoints"),
     ] = 60.0
     checkpoint_steps: Annotated[
         Annotated[int, Field(ge=1)] | None, Field(description="updates between two checkpoints of a run")
@@ -53,40 +54,47 @@ class WorkerResources(BaseModel):
         Field(description="`evaluations`, or steps separated by commas"),
     ] = ()
     wall_seconds: Annotated[
-        Seconds | None, Field(description="checkpoint and end with 75 before these are over")
+        Seconds | None,
+        Field(description="save a checkpoint and end with code 75 before these seconds are over"),
     ] = None
     max_attempts: Annotated[
         int, Field(ge=1, description="attempts lost in a row after which a run has failed")
     ] = _RETRIES.max_attempts
     retry_seconds: Annotated[
         float,
-        Field(ge=0, allow_inf_nan=False, description="wait after the first of them, doubled after each"),
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="seconds to wait after the first lost attempt, doubled after each",
+        ),
     ] = _RETRIES.retry_seconds
-    heartbeat_seconds: Annotated[float, Field(gt=0, le=20, description="between two signs of life")] = 2.0
+    heartbeat_seconds: Annotated[float, Field(gt=0, le=20, description="seconds between two heartbeats")] = (
+        2.0
+    )
     rank_timeout_seconds: Annotated[
-        Seconds, Field(description="how long a rank waits for another before that is taken for lost")
+        Seconds, Field(description="seconds that a rank waits for another before it counts as lost")
     ] = 300.0
 
 
 class WorkerOptions(WorkerResources):
-    """All that a worker is told beside its runs."""
+    """All options of a worker."""
 
     job_id: Annotated[str | None, Field(description="the submission this worker belongs to")] = None
     parent: Annotated[int | None, Field(description="stop when this process is no longer the parent")] = None
     wait: Annotated[
-        bool, Field(description="leave runs that others execute or that wait for their next try")
+        bool, Field(description="leave runs alone that others execute or that wait for their next attempt")
     ] = True
 
     @property
     def retries(self) -> RetryPolicy:
-        """What is allowed if this worker gets lost."""
+        """The retry policy if this worker is lost."""
         return RetryPolicy(max_attempts=self.max_attempts, retry_seconds=self.retry_seconds)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add `--options`, and a flag for every option: `wait` is `--no-wait`, all others take a value."""
     parser.add_argument(
-        "--options", metavar="JSON", default="{}", help="all options at once; flags go before them"
+        "--options", metavar="JSON", default="{}", help="all options as JSON; flags override them"
     )
     for name, field in WorkerOptions.model_fields.items():
         if field.annotation is bool:
@@ -101,10 +109,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def options_of(flags: Mapping[str, Any]) -> WorkerOptions:
-    """A worker's options from its parsed command line.
+    """Build a worker's options from its parsed command line.
 
     Args:
-        flags: by name, as `add_flags` has them parsed.
+        flags: the parsed flags by name, see `add_flags`.
 
     Raises:
         InputError: a flag or a field of the JSON is unknown or out of range.
@@ -122,7 +130,7 @@ def options_of(flags: Mapping[str, Any]) -> WorkerOptions:
 
 
 def _value(name: str, word: object) -> object:
-    """What a flag's word means where pydantic does not know: no number at all, and lists."""
+    """The value of a flag that pydantic cannot parse: "none", and lists."""
     if name == "checkpoint_seconds" and word in ("inf", "none"):
         return None
     if name == "keep_checkpoints" and isinstance(word, str) and word != "evaluations":

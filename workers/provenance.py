@@ -1,4 +1,4 @@
-"""What an attempt ran on: recorded before step 0, so that it is there also for attempts that die."""
+"""The code and hardware of an attempt, recorded before step 0 so that even attempts that die have them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
 def _git() -> dict[str, Any]:
     """Commit and local changes of the checkout this code runs from.
 
-    Nothing where it is an installed package.
+    Empty for an installed package.
     """
     here = Path(__file__).resolve().parent.parent
 

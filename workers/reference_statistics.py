@@ -1,6 +1,7 @@
-"""Statistics of held-out images, kept in the store and in this process: implements `jobs.quality.reference_sets.StatisticsStore`.
+"""Statistics of held-out images, kept in the store and in this process.
 
-A file appears whole or not at all, and two workers that write one write the same.
+Implements `jobs.quality.reference_sets.StatisticsStore`. A file appears whole or not at all, and two workers
+that write the same file write the same contents.
 """
 
 from __future__ import annotations
@@ -17,24 +18,24 @@ from tausweep.storage.files.atomic import publish
 from tausweep.storage.files.object_store import read
 from tausweep.storage.layout import StoreLayout
 
-_KEPT = 16  # of 2,048 features each takes 34 MB
+_KEPT = 16  # with 2,048 features each takes 34 MB
 _recent: OrderedDict[str, Gaussian] = OrderedDict()
 
 
 class StoredStatistics:
     """The statistics of a store.
 
-    Their keys name all that they depend on, so this process keeps them for all stores.
+    Their keys name everything they depend on, so this process caches them across stores.
     """
 
     def __init__(self, layout: StoreLayout) -> None:
         self._layout = layout
 
     def load(self, key: str) -> Gaussian | None:
-        """What was kept under a key, None if nothing was.
+        """The statistics under a key, None if there are none.
 
         Raises:
-            CorruptFileError: the file is there and can't be read.
+            CorruptFileError: the file exists but cannot be read.
         """
         if key in _recent:
             _recent.move_to_end(key)
@@ -46,12 +47,14 @@ class StoredStatistics:
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise CorruptFileError(f"{path}: no statistics ({error}); remove it, it is made again") from error
+            raise CorruptFileError(
+                f"{path}: not readable as statistics ({error}); remove it, and it will be recomputed"
+            ) from error
         _remember(key, found)
         return found
 
     def save(self, key: str, found: Gaussian) -> None:
-        """Keep it; another process may do the same at the same time."""
+        """Store the statistics; another process may do the same at the same time."""
         publish(
             self._layout.statistics(key), lambda file: np.savez(file, mean=found.mean, factor=found.factor)
         )

@@ -1,8 +1,7 @@
 """Why and when a worker is asked to stop.
 
-Signals, the end of a time budget, a vanished parent, a cancelled run and a lost claim all only set a flag
-here; the training loop looks at it after each step, checkpoints, and returns. Nothing is written from a
-signal handler.
+Signals, the end of a time budget, a vanished parent, a cancelled run and a lost claim only set a flag here.
+The training loop reads it after each step, saves a checkpoint and returns. Signal handlers write nothing.
 """
 
 from __future__ import annotations
@@ -23,30 +22,30 @@ Reason = Literal["preempted", "cancelled", "lost_claim"]
 
 
 class Budget:
-    """Counts down from its creation, and learns how long things take."""
+    """A time budget that counts down from its creation and learns how long steps and saves take."""
 
     def __init__(self, seconds: float | None, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Start the clock.
 
         Args:
             seconds: length of the budget; None for no end.
-            clock: seconds from any beginning, never set back.
+            clock: seconds since any origin, never set back.
         """
         self._clock = clock
         self._end = None if seconds is None else clock() + seconds
         self._step = self._save = 0.0
 
     def saw_step(self, seconds: float) -> None:
-        """Learn how long a step took, with its evaluation if it had one."""
+        """Record how long a step took, including its evaluation."""
         self._step = max(self._step, seconds)
 
     def saw_save(self, seconds: float) -> None:
-        """Learn how long a checkpoint took."""
+        """Record how long a checkpoint took."""
         self._save = max(self._save, seconds)
 
     @property
     def over(self) -> bool:
-        """Whether the longest step and the longest save seen so far no longer fit in, with a margin."""
+        """Whether the longest step and the longest save so far no longer fit, with a margin."""
         if self._end is None:
             return False
         return self._clock() + self._step + self._save + MARGIN_SECONDS >= self._end
@@ -59,10 +58,10 @@ class StopFlag:
     """
 
     def __init__(self, wall_seconds: float | None = None) -> None:
-        """Nobody has asked yet.
+        """Start without a reason to stop.
 
         Args:
-            wall_seconds: what the worker may last from now; None for no end.
+            wall_seconds: how long the worker may run from now; None for no limit.
         """
         self.budget = Budget(wall_seconds)
         self._worker: Reason | None = None
@@ -75,24 +74,24 @@ class StopFlag:
 
     @property
     def worker_should_stop(self) -> bool:
-        """Whether no further run should be begun."""
+        """Whether the worker should begin no further run."""
         return self._worker is not None
 
     def look_at_budget(self) -> None:
-        """Ask for the end of the worker if its time is over."""
+        """Request the end of the worker if its time is over."""
         if self.budget.over:
             self.stop_worker()
 
     def stop_worker(self) -> None:
-        """Ask for a checkpoint and the end of the worker."""
+        """Request a checkpoint and the end of the worker."""
         self._worker = "preempted"
 
     def stop_run(self, reason: Reason) -> None:
-        """Ask for the end of the current run only."""
+        """Request the end of the current run only."""
         self._run = self._run or reason
 
     def next_run(self) -> None:
-        """Forget what concerned only the run before."""
+        """Forget requests that concerned only the previous run."""
         self._run = None
 
     def install(self) -> None:

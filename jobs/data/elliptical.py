@@ -56,8 +56,8 @@ class Elliptical:
             noise: variance of the noise, such as Δ_t.
 
         Raises:
-            SettingError: a multivariate t whose Σ is not a multiple of the identity: its score has no quadrature in
-                one dimension.
+            SettingError: a multivariate t whose Σ is not a multiple of the identity: its score has no
+                quadrature in one dimension.
         """
         gamma = signal**2 * np.outer(self.scales**2, self.variances) + noise  # (S, d)
         if len(self.scales) == 1:
@@ -98,8 +98,8 @@ def spectrum(
     """The diagonal of Σ, (d,) float64.
 
     Args:
-        kind: identity; two_point, half of the directions (rounded up) with variance `low` and the others with `high`;
-            power_law, i^{−exponent} for i = 1 … d, scaled to mean variance 1.
+        kind: identity; two_point, half of the directions (rounded up) with variance `low` and the others with
+            `high`; power_law, i^{−exponent} for i = 1 … d, scaled to mean variance 1.
         d: dimension.
         low: smaller variance of two_point.
         high: larger variance of two_point.

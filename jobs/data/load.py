@@ -24,7 +24,8 @@ def load(data: Images | Vectors, images: NDArray[np.uint8] | None, labels: Label
 
     Args:
         data: settings of one kind of data.
-        images: the whole prepared image set, uint8 (N, C, H, W), may be memory-mapped; None for synthetic kinds.
+        images: the whole prepared image set, uint8 (N, C, H, W), may be memory-mapped; None for synthetic
+            kinds.
         labels: class of each image, (N,) int64, of image sets that have some; those of the digits are known.
 
     Raises:

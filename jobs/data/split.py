@@ -20,11 +20,11 @@ class Split:
     Attributes:
         train: (n, C, H, W) or (n, d) float32.
         test: (test samples, C, H, W) or (test samples, d) float32.
-        mean: what was subtracted of images: per-channel mean of the training images in 0…1, (C,) float64; None of
-            vectors.
+        mean: what was subtracted of images: per-channel mean of the training images in 0…1, (C,) float64;
+            None of vectors.
         pixel_scale: what images were multiplied by then.
-        pool: samples that no run holds out, to which feature spaces are fitted, (pool, C, H, W); None of vectors,
-            which need none.
+        pool: samples that no run holds out, to which feature spaces are fitted, (pool, C, H, W); None of
+            vectors, which need none.
         train_labels: class of each training sample, (n,) int64, or None where there are no classes.
         test_labels: the same of the test samples.
     """

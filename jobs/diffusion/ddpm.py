@@ -34,7 +34,8 @@ class Schedule:
 
     Attributes:
         betas: variance added at step t, (T,) float64.
-        alpha_bars: product of 1 − beta up to and with step t, the share of x_0's variance left in x_t, (T,) float64.
+        alpha_bars: product of 1 − beta up to and with step t, the share of x_0's variance left in x_t, (T,)
+            float64.
     """
 
     betas: Tensor
@@ -156,8 +157,8 @@ def sample_ddim(
         noise: x_T, standard normal, (N, C, H, W).
         steps: network evaluations, 1 … T.
         prediction: what the model predicts.
-        clip: lowest and highest pixel, each (C, 1, 1), to which every x_0 prediction is clipped; ε is then the
-            noise that fits it, without which early, wild predictions saturate the image.
+        clip: lowest and highest pixel, each (C, 1, 1), to which every x_0 prediction is clipped; ε is then
+            the noise that fits it, without which early, wild predictions saturate the image.
         eta: η, the share of the posterior's standard deviation that is drawn anew, 0 … 1.
 
     Returns:

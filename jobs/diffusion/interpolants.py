@@ -160,8 +160,10 @@ def sample_ode(
         path: the coefficients.
         noise: x_1, standard normal, (N, …).
         steps: steps, at least 1.
-        method: `euler` (order 1, a network evaluation a step) or `heun` (order 2, two a step but for the last).
-        clip: bounds to which x_0 is clipped at each evaluation; ε is then the noise that fits it, as with DDIM.
+        method: `euler` (order 1, a network evaluation a step) or `heun` (order 2, two a step but for the
+            last).
+        clip: bounds to which x_0 is clipped at each evaluation; ε is then the noise that fits it, as with
+            DDIM.
 
     Returns:
         Samples, (N, …), in the dtype of noise.
@@ -194,7 +196,8 @@ def sample_sde(
         model: the network; the caller has put it in evaluation mode.
         path: the coefficients.
         noise: x_1, standard normal, (N, …).
-        increments: standard normal draws, (N, …) each, one for every step but the last; their count is steps − 1.
+        increments: standard normal draws, (N, …) each, one for every step but the last; their count is steps
+            − 1.
         clip: as in `sample_ode`.
 
     Returns:

@@ -31,13 +31,14 @@ def class_metrics(
     Args:
         neighbours: of every generated sample, M of them.
         train_labels: class of each training image, (n,) int64.
-        generated_for: class of each sample, (M,) int64; None where samples have no class, and each then counts for the
-            class of its nearest training image.
+        generated_for: class of each sample, (M,) int64; None where samples have no class, and each then
+            counts for the class of its nearest training image.
 
     Yields:
         (metric, None, value) for each class c: `n_class<c>` training images, `samples_class<c>` samples and
-        `f_mem_class<c>`, which is left out of a class without samples. With classes that samples were generated for
-        also `class_match`, the fraction of samples whose nearest training image is of that class.
+        `f_mem_class<c>`, which is left out of a class without samples. With classes that samples were
+        generated for also `class_match`, the fraction of samples whose nearest training image is of that
+        class.
     """
     nearest = train_labels[neighbours.nn1]
     classes = nearest if generated_for is None else generated_for

@@ -49,8 +49,8 @@ class Mixture:
     ) -> tuple[Tensor, Tensor]:
         """E[x₀ | x] and E[ε | x]: the best guesses of what a noised point was made of.
 
-        Within a Gaussian both are linear in x; between the two, m is weighted by tanh(αm·x/v), the difference of
-        their probabilities. E[ε | x] = −σ∇ log p(x) (Efron 2011, Tweedie's formula).
+        Within a Gaussian both are linear in x; between the two, m is weighted by tanh(αm·x/v), the difference
+        of their probabilities. E[ε | x] = −σ∇ log p(x) (Efron 2011, Tweedie's formula).
 
         Args:
             x: noised points αx₀ + σε, (N, d).
@@ -68,9 +68,9 @@ class Mixture:
     def optimal_loss(self, signal: float, noise: float, *, of_data: float, of_noise: float) -> float:
         """Smallest mean squared error, a coordinate, with which a·x₀ + b·ε can be predicted from x = αx₀ + σε.
 
-        What x leaves open of x₀ and of ε is one and the same vector, σq and −αq, so the error is (aσ − bα)²·E|q|²/d,
-        with E|q|²/d = s²/v + μ²(σ/v)²·E[sech²(w² + wz)], w = α|m|/√v and z standard normal: within the Gaussians, and
-        between them along m. It is reached by `posterior_means`.
+        What x leaves open of x₀ and of ε is one and the same vector, σq and −αq, so the error is (aσ −
+        bα)²·E|q|²/d, with E|q|²/d = s²/v + μ²(σ/v)²·E[sech²(w² + wz)], w = α|m|/√v and z standard normal:
+        within the Gaussians, and between them along m. It is reached by `posterior_means`.
 
         Args:
             signal: α.

@@ -47,7 +47,8 @@ class CentredDDIMPipeline(DDIMPipeline):
             batch_size: how many, without noise.
             generator: draws the noise.
             num_inference_steps: steps; as many as the run's own sampler by default.
-            output_type: `pil`, `np` (N, H, W, C) or `pt` (N, C, H, W) in 0…1; `latent`: centred pixels, not clipped.
+            output_type: `pil`, `np` (N, H, W, C) or `pt` (N, C, H, W) in 0…1; `latent`: centred pixels, not
+                clipped.
             return_dict: whether to return an ImagePipelineOutput or a tuple of one.
             noise: standard normal starting points, (N, C, H, W).
         """

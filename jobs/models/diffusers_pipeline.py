@@ -95,7 +95,8 @@ def require_exportable(spec: RunSpec) -> tuple[UNet, DDPM]:
         Its model and its objective.
 
     Raises:
-        InputError: the data are not images, the network is told labels, the model is not the U-Net, or the objective is none that DDIM samples.
+        InputError: the data are not images, the network is told labels, the model is not the U-Net, or the
+            objective is none that DDIM samples.
     """
     if not isinstance(spec.data, Images):
         raise InputError(

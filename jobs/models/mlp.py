@@ -50,7 +50,8 @@ class MLP(nn.Module):
     """Residual blocks of one width between two linear maps; images go through as vectors.
 
     Attributes:
-        bf16: whether it computes under autocast to bfloat16; weights, input and answer are float32 all the same.
+        bf16: whether it computes under autocast to bfloat16; weights, input and answer are float32 all the
+            same.
     """
 
     def __init__(self, shape: tuple[int, ...], width: int, blocks: int, classes: int | None = None) -> None:
@@ -62,8 +63,8 @@ class MLP(nn.Module):
             shape: of one sample, (d,) or (C, H, W).
             width: w, even.
             blocks: residual blocks.
-            classes: labels 0 … classes − 1 and the null class, classes, have an embedding each that is added to that of
-                the time, (classes + 1)·w parameters more; None for a network without labels.
+            classes: labels 0 … classes − 1 and the null class, classes, have an embedding each that is added
+                to that of the time, (classes + 1)·w parameters more; None for a network without labels.
         """
         super().__init__()
         dimensions = math.prod(shape)

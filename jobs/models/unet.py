@@ -22,7 +22,8 @@ class UNet(nn.Module):
 
     Attributes:
         unet: the diffusers model.
-        bf16: whether it computes under autocast to bfloat16; weights, input and answer are float32 all the same.
+        bf16: whether it computes under autocast to bfloat16; weights, input and answer are float32 all the
+            same.
     """
 
     def __init__(self, unet: UNet2DModel) -> None:
@@ -54,8 +55,8 @@ def build_unet(
         model: its settings.
         shape: channels, height and width of an image; each level but the last halves it.
         bf16: whether it computes under autocast to bfloat16.
-        classes: labels 0 … classes − 1 and the null class, classes, have an embedding each that is added to that of the
-            time; None for a network without labels.
+        classes: labels 0 … classes − 1 and the null class, classes, have an embedding each that is added to
+            that of the time; None for a network without labels.
 
     Returns:
         The network, in training mode.

@@ -44,7 +44,8 @@ class PixelPCA:
 
     Attributes:
         mean: mean image, (d,) float64, d = C·H·W.
-        components: orthonormal rows by falling variance, (dims, d) float64; the largest entry of each is positive.
+        components: orthonormal rows by falling variance, (dims, d) float64; the largest entry of each is
+            positive.
         scale: root of the variance that the components hold together; features are in units of it.
     """
 

@@ -57,7 +57,8 @@ def statistics_key(images: Bytes, extractor: Extractor) -> str:
     """A key from everything that the Gaussian of a set depends on.
 
     Args:
-        images: the set, (N, C, H, W); its pixels enter, so that neither a name nor an order of sets can mislead.
+        images: the set, (N, C, H, W); its pixels enter, so that neither a name nor an order of sets can
+            mislead.
         extractor: its name and the digest of its weights enter.
     """
     key = hashlib.sha256(f"{extractor.name} {extractor.digest} {images.shape}\n".encode())

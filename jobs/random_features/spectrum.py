@@ -1,9 +1,9 @@
 """The spectrum of the random-features matrix U in theory: a delta mass at s², bulk 1, bulk 2, their supports and masses.
 
-U = E[σ σᵀ] over the training set and the noise (see `jobs.random_features.moments`), in the limit p, n, d → ∞. Bulk 2 are the
-largest d of the p eigenvalues, the directions of the population; bulk 1 are those of single training points, min(n, p − d)
-in number; the rest, p − n − d of them, are s² exactly (Bonnaire et al., arXiv:2505.17638, Theorem 3.2). Called by the
-timescales, the command line and tests; torch-free.
+U = E[σ σᵀ] over the training set and the noise (see `jobs.random_features.moments`), in the limit p, n, d →
+∞. Bulk 2 are the largest d of the p eigenvalues, the directions of the population; bulk 1 are those of single
+training points, min(n, p − d) in number; the rest, p − n − d of them, are s² exactly (Bonnaire et al.,
+arXiv:2505.17638, Theorem 3.2). Called by the timescales, the command line and tests; torch-free.
 """
 
 from __future__ import annotations
@@ -180,8 +180,8 @@ class FeatureSpectrum:
     def _integrals(self) -> list[tuple[Floats, Floats, float]]:
         """Of each interval: nodes y, mass up to each of them, and ∫ y ρ.
 
-        With ln y = centre − half·cos φ the square roots at the edges become smooth and periodic, and the trapezoid rule
-        converges faster than any power of the step.
+        With ln y = centre − half·cos φ the square roots at the edges become smooth and periodic, and the
+        trapezoid rule converges faster than any power of the step.
         """
         nodes = []
         for low, high in zip(*self._edges, strict=True):
@@ -212,7 +212,8 @@ def feature_spectrum(
         variances: eigenvalues of Σ, (d,), at least 0; any sample of their distribution.
 
     Raises:
-        SettingError: psi_p or psi_n is not above 0, a variance is negative, or their mean is not that of the constants.
+        SettingError: psi_p or psi_n is not above 0, a variance is negative, or their mean is not that of the
+            constants.
     """
     for name, value in (("psi_p", psi_p), ("psi_n", psi_n)):
         if not 0 < value < math.inf:

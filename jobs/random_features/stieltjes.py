@@ -5,9 +5,10 @@ is
 
     M + s² I,   M = G Gᵀ/n + b² W Wᵀ/d,   G = c W X'/√d + v Ω,   c = e^{-t} a.
 
-Given W, the columns of G are Gaussian with covariance C = c² W Σ Wᵀ/d + v² I, so for n, p, d → ∞ at fixed ratios the
-resolvent of M is that of h C + b² W Wᵀ/d, h = 1/(1 + tr[C (M − z)⁻¹]/n), in which W Wᵀ stands with a diagonal between
-(Marchenko and Pastur). For q(z) = tr (M − z)⁻¹/p and B = b² + c² h σ, σ distributed as the eigenvalues of Σ:
+Given W, the columns of G are Gaussian with covariance C = c² W Σ Wᵀ/d + v² I, so for n, p, d → ∞ at fixed
+ratios the resolvent of M is that of h C + b² W Wᵀ/d, h = 1/(1 + tr[C (M − z)⁻¹]/n), in which W Wᵀ stands with
+a diagonal between (Marchenko and Pastur). For q(z) = tr (M − z)⁻¹/p and B = b² + c² h σ, σ distributed as the
+eigenvalues of Σ:
 
     −1/q + v² h + E[B / (1 + ψ_p B q)] = z
     1/h − 1 = (ψ_p/ψ_n) q (v² + c² E[σ / (1 + ψ_p B q)])

@@ -25,8 +25,8 @@ def predicted_timescales(spectrum: FeatureSpectrum, rate: float) -> SpectralTime
 
     Args:
         spectrum: of U in theory.
-        rate: R, of an eigenvalue 1 in the unit of time that is wanted, such as `paper_rate`, or `ClosedForm.rate` for
-            updates.
+        rate: R, of an eigenvalue 1 in the unit of time that is wanted, such as `paper_rate`, or
+            `ClosedForm.rate` for updates.
 
     Returns:
         None where bulk 1 has no gap below bulk 2, or is empty (p ≤ d): there is no second timescale.

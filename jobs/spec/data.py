@@ -24,7 +24,8 @@ class Images(Kind):
     """Images that are prepared in the store before the run.
 
     Attributes:
-        side: height of an image where no setting `size` says it; the default levels of a U-Net follow from it.
+        side: height of an image where no setting `size` says it; the default levels of a U-Net follow from
+            it.
     """
 
     group: ClassVar[str] = "data"

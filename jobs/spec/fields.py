@@ -57,9 +57,9 @@ class Kind(Group):
 
     Attributes:
         group: `data`, `model`, `objective` or `optimizer`.
-        builder: what makes the thing of its settings, as "package.module:function"; a name, since settings load no torch.
-            The module that calls it says how: `jobs.data.load`, `jobs.models.build`, `jobs.diffusion.objective`,
-            `jobs.training.optimizers`.
+        builder: what makes the thing of its settings, as "package.module:function"; a name, since settings
+            load no torch. The module that calls it says how: `jobs.data.load`, `jobs.models.build`,
+            `jobs.diffusion.objective`, `jobs.training.optimizers`.
     """
 
     group: ClassVar[str]

@@ -136,7 +136,8 @@ class RunSpec(BaseModel):
         """Content id: the first 20 hex digits of sha256 over the canonical JSON of the settings.
 
         Raises:
-            IdentityError: the images that it trains on have not been looked at yet, and they are a part of the id.
+            IdentityError: the images that it trains on have not been looked at yet, and they are a part of
+                the id.
         """
         if isinstance(self.data, Images) and self.data.fingerprint == UNPREPARED:
             raise IdentityError(

@@ -97,11 +97,12 @@ def train(
 
     Args:
         spec: the run.
-        images: the whole prepared data set, uint8 (N, C, H, W), may be memory-mapped; None for synthetic data.
+        images: the whole prepared data set, uint8 (N, C, H, W), may be memory-mapped; None for synthetic
+            data.
         context: where rows and checkpoints go, and who may ask to stop.
         device: where to compute.
-        ranks: the processes that train the run together, each of which calls this; None for this one alone. Rank 0
-            alone decides when to stop or to checkpoint, and has the context in which that is kept.
+        ranks: the processes that train the run together, each of which calls this; None for this one alone.
+            Rank 0 alone decides when to stop or to checkpoint, and has the context in which that is kept.
         labels: class of each image, (N,) int64, of image sets that have some.
         features: what a run with an extractor needs for it.
 

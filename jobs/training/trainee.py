@@ -48,8 +48,8 @@ class Trainee(Protocol):
             until: the next tau at which something is measured, above tau; not passed.
 
         Returns:
-            Updates done now, more than tau and at most until; and the loss of the last, None if there is none to
-            look at.
+            Updates done now, more than tau and at most until; and the loss of the last, None if there is none
+            to look at.
         """
 
 

@@ -137,7 +137,8 @@ def open_files(place: Path, *, class_folders: bool = False) -> Source:
 
     Args:
         place: path of the folder or file.
-        class_folders: whether the folder that an image lies in, below the one that all have in common, is its class.
+        class_folders: whether the folder that an image lies in, below the one that all have in common, is its
+            class.
 
     Raises:
         DataError: it is neither, no image is in it, or an image lies in no folder of a class.

@@ -38,7 +38,8 @@ class ImageSet:
         fingerprint: content hash, part of the run's identity.
         count: how many images there are.
         labels: class of each, (count,) int64; None where there are no classes.
-        prepare: writes the array into a file, telling its progress; None of sets that were prepared beforehand.
+        prepare: writes the array into a file, telling its progress; None of sets that were prepared
+            beforehand.
         key: under which the store remembers the fingerprint of a folder; None for other images.
     """
 

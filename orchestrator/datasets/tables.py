@@ -67,7 +67,8 @@ def table_files(place: Path, split: str | None) -> list[Path]:
     """The Arrow or Parquet files of an image set, in their order; none if it is no table.
 
     Args:
-        place: a Parquet file, a folder of them, or a folder that `save_to_disk` of a Dataset or DatasetDict has made.
+        place: a Parquet file, a folder of them, or a folder that `save_to_disk` of a Dataset or DatasetDict
+            has made.
         split: which split, where there are several.
 
     Raises:

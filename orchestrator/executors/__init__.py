@@ -1,1 +1,1 @@
-"""One module a back-end; each hands run directories to the worker's entry point."""
+"""One module per back-end; each passes run directories to the worker's entry point."""

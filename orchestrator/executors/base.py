@@ -1,7 +1,7 @@
-"""What every back-end does: submit jobs, say which are alive, cancel them.
+"""The interface of every back-end: submit jobs, report which are alive, cancel them.
 
-A job is one launch of the worker's entry point on a list of run directories. No state is pickled; what a job
-did is read from the store.
+A job is one launch of the worker's entry point on a list of run directories. No state is pickled; the store
+has the results of a job.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class JobRequest:
     Attributes:
         job_id: names the job's files (see `StoreLayout.job_runs` and `job_log`).
         layout: the store.
-        resources: what the job may use.
+        resources: the resources of the job.
     """
 
     job_id: str
@@ -33,7 +33,7 @@ class JobRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Handle:
-    """A submitted job, as JSON values: enough for another process to find it again."""
+    """A submitted job as JSON values, with all that another process needs to find it."""
 
     executor: str
     job_id: str
@@ -49,44 +49,41 @@ class Executor(Protocol):
     """A back-end.
 
     Attributes:
-        name: what users call it.
-        supervised: whether whoever submits a job watches over it and settles what it leaves, so that nobody has to
-            explain or cancel it later; else a scheduler has it.
+        name: its name on the command line.
+        supervised: whether the submitting process watches its jobs and cleans up after them; otherwise a
+            scheduler has them.
     """
 
     @property
     def name(self) -> str:
-        """What users call it."""
+        """Its name on the command line."""
 
     @property
     def supervised(self) -> bool:
-        """See above."""
+        """See the class."""
 
     def submit(self, requests: Sequence[JobRequest]) -> list[Handle]:
         """Launch jobs.
 
         Raises:
-            TausweepError: one can't be launched; says why, and none of the later ones was.
+            TausweepError: a job cannot be launched; the message says why, and no later job was launched.
         """
 
     def alive(self, handles: Sequence[Handle]) -> list[bool | None]:
-        """For each job whether it still runs or waits.
-
-        None where that can't be known, which changes no state.
-        """
+        """For each job, whether it runs or waits; None if unknown, which changes no state."""
 
     def job_name(self, handle: Handle) -> str:
-        """What the scheduler calls a job."""
+        """The scheduler's name of a job."""
 
     def words(self, handles: Sequence[Handle]) -> list[str | None]:
-        """The scheduler's own word on each job, such as `PENDING (Resources)`; None where there is none."""
+        """The scheduler's own state of each job, such as `PENDING (Resources)`; None if there is none."""
 
     def cancel(self, handles: Sequence[Handle]) -> None:
-        """Ask jobs to checkpoint and end."""
+        """Ask jobs to save a checkpoint and end."""
 
 
 def worker_options(request: JobRequest) -> WorkerOptions:
-    """What a job's workers are told."""
+    """The options of a job's workers."""
     shared = {name: getattr(request.resources, name) for name in WorkerResources.model_fields}
     return WorkerOptions(**shared, job_id=request.job_id)
 
@@ -96,14 +93,14 @@ def worker_arguments(request: JobRequest, *, parent: int | None = None) -> list[
 
     Args:
         request: the job.
-        parent: pid of the process with which the worker is to end, None if it is to outlive it.
+        parent: pid of the process whose end stops the worker; None if the worker may outlive it.
     """
-    # -P: the working directory is the user's, and may hold a torch.py.
+    # -P: the user's working directory may contain a torch.py.
     return ["-P", "-m", "tausweep.workers", *main_arguments(request, parent=parent)]
 
 
 def main_arguments(request: JobRequest, *, parent: int | None = None) -> list[str]:
-    """What the worker's `main` is given; the arguments are those of `worker_arguments`."""
+    """The arguments of the worker's `main`; the parameters are those of `worker_arguments`."""
     options = worker_options(request).model_copy(update={"parent": parent})
     listing = f"@{request.layout.job_runs(request.job_id)}"
     return [listing, "--options", options.model_dump_json(exclude_defaults=True)]

@@ -1,7 +1,7 @@
-"""Workers of this machine that are forked from one process which has loaded torch (see `workers.fork_server`).
+"""Local workers, forked from one process that has loaded torch (see `workers.fork_server`).
 
-Used by the executor of this machine, which starts workers as processes of their own where that is not
-possible. A server ends when it is closed, or with the process that started it.
+Used by the local executor, which starts separate processes where forking is not possible. A server ends when
+it is closed, or with the process that started it.
 """
 
 from __future__ import annotations
@@ -24,36 +24,37 @@ _SANITIZERS = ("libasan", "libtsan", "libmsan", "libubsan", "liblsan", "libclang
 
 
 class CannotForkError(Exception):
-    """Workers can't be forked here; the message says why."""
+    """Workers cannot be forked here; the message says why."""
 
 
 def require_forkable(environment: Mapping[str, str]) -> None:
-    """Check what can be known without trying.
+    """Check what is known without trying to fork.
 
     Raises:
-        CannotForkError: the system, the user or a preloaded library is against it.
+        CannotForkError: the system, the user or a preloaded library forbids it.
     """
     if environment.get("TAUSWEEP_FORK") == "0":
         raise CannotForkError("TAUSWEEP_FORK=0")
     if sys.platform != "linux":
-        raise CannotForkError(f"{sys.platform}: its libraries do not allow it")
+        raise CannotForkError(f"{sys.platform}: its libraries do not allow forking")
     for library in environment.get("LD_PRELOAD", "").replace(":", " ").split():
         if Path(library).name.startswith(_SANITIZERS):
-            raise CannotForkError(f"LD_PRELOAD has {library}, a sanitizer")
+            raise CannotForkError(f"LD_PRELOAD contains {library}, a sanitizer")
 
 
 class ForkServer:
-    """The process that forks workers, and what it tells of them."""
+    """The process that forks workers, and its reports about them."""
 
     def __init__(self, environment: Mapping[str, str], log: BinaryIO) -> None:
-        """Start it, and wait until it has loaded torch: some seconds.
+        """Start it and wait until it has loaded torch, which takes some seconds.
 
         Args:
-            environment: of the workers; what libraries read of it as they are loaded can't be changed later.
-            log: where it says what goes wrong with itself.
+            environment: that of the workers; variables that libraries read when loaded cannot be changed
+                later.
+            log: file for its own errors.
 
         Raises:
-            CannotForkError: it can't be started, or says that it may not fork.
+            CannotForkError: it cannot be started, or reports that it must not fork.
         """
         self._channel, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with far:
@@ -62,10 +63,10 @@ class ForkServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # A thread of Arrow's allocator would be there from its loading on.
+                # Otherwise Arrow's allocator would start a thread when loaded.
                 env={"JE_ARROW_MALLOC_CONF": "background_thread:false", **environment},
                 pass_fds=[far.fileno()],
-                start_new_session=True,  # Ctrl-C reaches us alone
+                start_new_session=True,  # Ctrl-C reaches only this process
             )
         self._workers: dict[int, ForkedWorker] = {}
         self._gone = False
@@ -82,49 +83,51 @@ class ForkServer:
 
     @property
     def gone(self) -> bool:
-        """Whether the server has ended, as far as it was listened to."""
+        """Whether the server has ended, according to the messages read so far."""
         return self._gone
 
     def fork(self, arguments: Sequence[str], log: BinaryIO) -> ForkedWorker:
         """Start a worker.
 
         Args:
-            arguments: of the worker's command line.
-            log: where its output goes.
+            arguments: the worker's command line.
+            log: file for its output.
 
         Raises:
-            CannotForkError: it could not be forked; `gone` says whether the server has ended.
+            CannotForkError: it could not be forked; `gone` tells whether the server has ended.
         """
         message = json.dumps({"arguments": list(arguments)}).encode()
         try:
             socket.send_fds(self._channel, [message], [log.fileno()])
-        except OSError as error:  # nobody is there, or the list does not fit into a message
+        except OSError as error:  # the server is gone, or the list does not fit into a message
             self.listen()
-            raise CannotForkError(f"the process that forks workers can't be asked ({error})") from error
+            raise CannotForkError(
+                f"the process that forks workers does not take requests ({error})"
+            ) from error
         worker = ForkedWorker(self, Process.model_validate(self._answer()))
         self._workers[worker.process.pid] = worker
         return worker
 
     def listen(self) -> None:
-        """Note which workers have ended."""
+        """Read which workers have ended."""
         while not self._gone and select.select([self._channel], [], [], 0)[0]:
             self._note()
 
     def wait(self, seconds: float) -> None:
-        """Return when a worker ends, or after so many seconds."""
+        """Return when a worker ends, or after this many seconds."""
         if self._gone:
             time.sleep(seconds)
         elif select.select([self._channel], [], [], seconds)[0]:
             self.listen()
 
     def close(self) -> None:
-        """End the server; workers that still run are orphans then, and stop by themselves."""
+        """End the server; running workers become orphans and stop by themselves."""
         self._channel.close()
         self._gone = True
         self._server.wait()
 
     def _answer(self) -> Any:
-        """The process of a worker that was asked for; nothing at the beginning.
+        """The process of a requested worker; at the beginning only the report that forking works.
 
         Raises:
             CannotForkError: the server refuses, or has ended.
@@ -139,7 +142,7 @@ class ForkServer:
         return message.get("process")
 
     def _note(self) -> dict[str, Any] | None:
-        """Read one message; returns it unless it only tells of the end of a worker, or of the server."""
+        """Read one message; return it unless it only reports the end of a worker or of the server."""
         try:
             content = self._channel.recv(_MESSAGE_BYTES)
         except ConnectionResetError:
@@ -158,8 +161,8 @@ class ForkedWorker:
     """A worker that a server has forked.
 
     Attributes:
-        process: what it is.
-        exit_code: as far as the server has told it.
+        process: its process.
+        exit_code: as reported by the server; None before that.
     """
 
     def __init__(self, server: ForkServer, process: Process) -> None:
@@ -170,7 +173,8 @@ class ForkedWorker:
     def poll(self) -> int | None:
         """Its exit code, negative for a signal; None while it runs.
 
-        Where the server has ended nobody knows it: the worker, which then stops too, counts as one to be started again.
+        If the server has ended the code is unknown; the worker then stops too and counts as one to be started
+        again.
         """
         self._server.listen()
         if self.exit_code is None and self._server.gone and not self.process.alive():

@@ -1,7 +1,6 @@
-"""The jobs that runs were given to, by any executor, and whether they live.
+"""The jobs of all executors, their runs, and whether they are alive.
 
-What is known of a job is a record in the store; whether it lives is asked of its executor, all jobs in one
-question.
+A job's record is in the store. Its executor tells whether it is alive, with one question for all jobs.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from tausweep.storage.layout import StoreLayout
 
 @dataclass(frozen=True, kw_only=True)
 class GivenJob:
-    """A job and the runs it was given.
+    """A job and its runs.
 
     Attributes:
-        name: the job's name in its scheduler's words.
-        output: what the scheduler keeps of what it printed, None if nothing.
-        supervised: whether whoever submitted it watches over it, see `orchestrator.executors.base.Executor`.
+        name: the scheduler's name of the job.
+        output: the scheduler's file with its output, None if there is none.
+        supervised: whether the submitting process watches it, see `orchestrator.executors.base.Executor`.
         alive: whether it waits or runs; None if its scheduler does not answer.
-        word: the scheduler's own word, such as `PENDING (Resources)`.
+        word: the scheduler's own state, such as `PENDING (Resources)`.
     """
 
     handle: Handle
@@ -40,7 +39,7 @@ class GivenJob:
 
 
 def given_jobs(sweep: str, layout: StoreLayout) -> list[GivenJob]:
-    """The jobs of a sweep that are not known to have ended, and those whose end nobody has noted yet."""
+    """The jobs of a sweep that are not known to have ended, and those whose end is not noted yet."""
     of_executor: dict[str, list[tuple[JobRecord, list[str]]]] = defaultdict(list)
     for record, runs in jobs_not_ended(layout):
         if record.sweep == sweep:
@@ -65,16 +64,16 @@ def given_jobs(sweep: str, layout: StoreLayout) -> list[GivenJob]:
 
 
 def living_runs(jobs: Iterable[GivenJob]) -> set[str]:
-    """The runs of jobs that live, or of which that is not known."""
+    """The runs of jobs that are alive or may be alive."""
     return {run_id for job in jobs if job.alive is not False for run_id in job.run_ids}
 
 
 def cancel_jobs(sweep: str, layout: StoreLayout) -> int:
-    """Cancel scheduler jobs with no runs left to execute; says how many."""
+    """Cancel scheduler jobs with no runs left to execute; return how many."""
     idle: dict[str, list[Handle]] = defaultdict(list)
     for job in given_jobs(sweep, layout):
         states = {run_status(layout.run(run_id)).state for run_id in job.run_ids}
-        # A run that is executed now stops by itself at its next heartbeat.
+        # A running run stops by itself at its next heartbeat.
         if job.alive is not False and not job.supervised and states <= {"cancelled", "succeeded"}:
             idle[job.handle.executor].append(job.handle)
     for executor_name, handles in idle.items():

@@ -1,7 +1,7 @@
-"""Executor on this machine: each job is a worker process of its own session, its output in the job's log.
+"""The local executor: each job is a worker process in its own session, with its output in the job's log.
 
-Workers are forked from one process that has loaded torch, where that is safe (docs/adr/0013). A worker ends
-when the process that submitted it does: an interrupted terminal leaves no training behind.
+Where it is safe, workers are forked from one process that has loaded torch (docs/adr/0013). A worker ends
+with the process that submitted it, so an interrupted terminal leaves no training behind.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _Worker = subprocess.Popen[bytes] | ForkedWorker
 
 
 class LocalExecutor:
-    """Worker processes of this machine, forked where that can be done and started one by one where it can't.
+    """Worker processes of this machine, forked where possible and otherwise started one by one.
 
-    To be closed when no more jobs are submitted; workers that still run then stop with a checkpoint.
+    Close it when no more jobs are submitted; running workers then stop with a checkpoint.
     """
 
     name = "local"
@@ -45,7 +45,7 @@ class LocalExecutor:
         self._not_forking: str | None = None
 
     def submit(self, requests: Sequence[JobRequest]) -> list[Handle]:
-        """Start a process for each job; the first waits for torch to be loaded, some seconds."""
+        """Start a process for each job. The first waits some seconds for torch to load."""
         return [self._start(request) for request in requests]
 
     def _start(self, request: JobRequest) -> Handle:
@@ -53,7 +53,7 @@ class LocalExecutor:
             with local_log(request.layout.job_log(request.job_id)).open("ab") as log:
                 worker, process = self._launch(request, log)
         except OSError as error:
-            raise TausweepError(f"job {request.job_id}: the worker can't be started ({error})") from error
+            raise TausweepError(f"job {request.job_id}: the worker cannot be started ({error})") from error
         self._workers[request.job_id] = worker
         return Handle(executor=self.name, job_id=request.job_id, details=process.model_dump(mode="json"))
 
@@ -66,7 +66,7 @@ class LocalExecutor:
                 self._not_forking = str(reason)
             else:
                 return forked, forked.process
-        log.write(f"workers are not forked, each loads torch by itself: {self._not_forking}\n".encode())
+        log.write(f"workers are not forked, so each loads torch itself: {self._not_forking}\n".encode())
         log.flush()
         fresh = subprocess.Popen(
             [sys.executable, *worker_arguments(request, parent=os.getpid())],
@@ -74,7 +74,7 @@ class LocalExecutor:
             stdout=log,
             stderr=subprocess.STDOUT,
             env=environment,
-            start_new_session=True,  # Ctrl-C reaches us alone; we tell the workers
+            start_new_session=True,  # Ctrl-C reaches only this process, which signals the workers
         )
         return fresh, Process.of(fresh.pid)
 
@@ -88,7 +88,7 @@ class LocalExecutor:
             except CannotForkError:
                 if not server.gone:
                     raise
-                server.close()  # it was killed: workers that it had forked are stopping
+                server.close()  # it was killed: its workers are stopping
         server = self._servers[threads] = ForkServer(environment, log)
         return server.fork(main_arguments(request, parent=server.pid), log)
 
@@ -107,7 +107,7 @@ class LocalExecutor:
         self._servers = {}
 
     def alive(self, handles: Sequence[Handle]) -> list[bool | None]:
-        """Whether each process exists; None for a process of another machine."""
+        """Whether each process exists; None for a process on another machine."""
         return [self._alive(handle) for handle in handles]
 
     def _alive(self, handle: Handle) -> bool | None:
@@ -122,19 +122,19 @@ class LocalExecutor:
         return str(_process(handle).pid)
 
     def words(self, handles: Sequence[Handle]) -> list[str | None]:
-        """Nothing: there is no scheduler."""
+        """None for each job: there is no scheduler."""
         return [None] * len(handles)
 
     def exit_code(self, handle: Handle) -> int | None:
-        """Exit code of a job that this object started; negative for a signal; None while it runs."""
+        """Exit code of a job that this object started, negative for a signal; None while it runs."""
         return self._workers[handle.job_id].poll()
 
     def cancel(self, handles: Sequence[Handle]) -> None:
-        """Send SIGTERM: the worker checkpoints and ends."""
+        """Send SIGTERM: the worker saves a checkpoint and ends."""
         self._signal(handles, signal.SIGTERM)
 
     def kill(self, handles: Sequence[Handle]) -> None:
-        """Send SIGKILL, for a user who does not want to wait."""
+        """Send SIGKILL, for users who do not want to wait."""
         self._signal(handles, signal.SIGKILL)
 
     def _signal(self, handles: Sequence[Handle], number: signal.Signals) -> None:

@@ -1,7 +1,7 @@
-"""The back-ends by name: one is added by a line here and a module that holds its site and its executor.
+"""The back-ends by name. A new one is a line here and a module with its site and its executor.
 
-Back-ends are named by where they lie, not imported: what one needs is loaded once it is chosen, and a site
-lies in a higher wing, because it knows plans.
+Back-ends are named as text, not imported: a back-end is loaded once it is chosen, and its site lies in a
+higher wing because it knows plans.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BACK_ENDS = {
 
 
 class BackEnd(Protocol):
-    """What this wing knows of a site's class, see `orchestrator.execution.site.Site`."""
+    """The part of a site's class that this wing uses, see `orchestrator.execution.site.Site`."""
 
     requires: str | None
 
@@ -35,7 +35,7 @@ def back_end(name: str) -> BackEnd:
     """The site's class of a back-end.
 
     Raises:
-        InputError: there is none of this name.
+        InputError: there is no back-end of this name.
     """
     if name not in BACK_ENDS:
         raise InputError(f"--executor {name}: {nearest(name, BACK_ENDS)}")
@@ -47,7 +47,7 @@ def require_executor(name: str) -> None:
     """Check the name of an executor.
 
     Raises:
-        InputError: there is none of this name, or a package that it needs is not installed.
+        InputError: there is no back-end of this name, or a package that it needs is not installed.
     """
     module = back_end(name).requires
     if module is None:
@@ -62,5 +62,5 @@ def require_executor(name: str) -> None:
 
 @cache
 def executor_of(name: str) -> Executor:
-    """The executor of a name, one object a process: it remembers what its scheduler said."""
+    """The executor of a name, one object per process, since it caches the scheduler's answers."""
     return back_end(name).executor()

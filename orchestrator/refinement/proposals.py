@@ -126,7 +126,8 @@ def propose(
     Args:
         known: a posterior for every condition that may be refined.
         count: how many.
-        taken: (W, n, seed) of the sweep's runs, those without a measurement included; none of them is proposed.
+        taken: (W, n, seed) of the sweep's runs, those without a measurement included; none of them is
+            proposed.
         largest_n: no run is proposed above it.
     """
     branches = {condition: _Branches([1.0], [posterior]) for condition, posterior in known.items()}

@@ -31,7 +31,8 @@ def export_pipeline(
         The run's id and the step of the checkpoint.
 
     Raises:
-        InputError: no such run or checkpoint, something is in the folder, or diffusers has no pipeline for the run.
+        InputError: no such run or checkpoint, something is in the folder, or diffusers has no pipeline for
+            the run.
         DataError: the images of the run are not in the store.
         CorruptFileError: the checkpoint is damaged.
     """
@@ -60,7 +61,7 @@ def export_pipeline(
 
 def _require_free(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: is there already; export into a new folder")
+        raise InputError(f"{folder}: exists already; export into a new folder")
 
 
 def _step(run: RunDirectory, tau: str) -> int:

@@ -40,8 +40,8 @@ def stored(
         sweep: its name or its file.
         layout: the store.
         where: filters such as `optimizer=adam`; all runs by default.
-        jobs: whether schedulers are asked for the sweep's jobs, see `orchestrator.plan.plan.with_jobs`. Without them
-            no run is `submitted`.
+        jobs: whether schedulers are asked for the sweep's jobs, see `orchestrator.plan.plan.with_jobs`.
+            Without them no run is `submitted`.
 
     Raises:
         InputError: no such store or sweep, or the filter is wrong.

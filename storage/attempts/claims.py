@@ -1,9 +1,9 @@
 """Attempts, claims and the state of a run, all read from files.
 
-One writer per run: an attempt is begun by making `attempts/<k>.json`, which of many racing workers exactly
-one can do. The `claim` beside it carries the heartbeat. An attempt whose heartbeat stopped may be followed by
-attempt k + 1; the existence of that file is the fence that keeps the older writer from publishing any more.
-The scheduler is not asked: truth is on disk.
+One writer per run: an attempt begins by creating `attempts/<k>.json`, in which exactly one of many racing
+workers succeeds. The `claim` beside it carries the heartbeat. An attempt whose heartbeat has stopped may be
+followed by attempt k + 1. The existence of that file is the fence that keeps the older writer from
+publishing. The scheduler is not asked: the truth is on disk.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def beat(run: RunDirectory, claim: Claim) -> None:
 
 
 def require_ownership(run: RunDirectory, attempt: int) -> None:
-    """The fence: to be called before anything is published.
+    """Check the fence; call it before every publication.
 
     Raises:
-        ClaimLostError: a higher attempt has begun, this one must stop.
+        ClaimLostError: a higher attempt has begun, so this one must stop.
     """
     if run.attempt(attempt + 1).exists():
         raise ClaimLostError(f"run {run.run_id}: attempt {attempt + 1} has taken over from attempt {attempt}")
@@ -63,13 +63,13 @@ def begin_attempt(
         run: the run directory.
         job_id: the submission this process belongs to.
         provenance: code version, packages and hardware.
-        watch: what the caller has seen of the run's heartbeat; without it only an attempt whose process is known to
-            be dead is followed by another.
-        retries: what is allowed if this process gets lost.
+        watch: what the caller has seen of the run's heartbeat; without it a new attempt begins only if the
+            process of the last one is known to be dead.
+        retries: the retry policy if this process is lost.
 
     Returns:
-        The new attempt's record; None if another process executes the run, was faster or has taken it over already,
-        or if the run has ended and may not be begun by itself, or not yet.
+        The new attempt's record; None if another process executes the run, was faster or has taken it over,
+        or if the run has ended and must not be retried automatically, or not yet.
     """
     previous = last_attempt(run)
     if previous is not None:
@@ -91,7 +91,7 @@ def begin_attempt(
     if not write_new_record(run.attempt(record.attempt), record.model_dump(mode="json")):
         return None
     if previous is not None and ended != previous:
-        # Read again: until the new record was there, the older attempt may have written where it resumed, or
+        # Read again: until the new record existed, the older attempt may have written where it resumed, or
         # its end.
         latest = read_attempt(run, previous.attempt)
         if latest.state == "running":
@@ -104,17 +104,14 @@ def begin_attempt(
 
 
 def history_of(run: RunDirectory, last: AttemptRecord) -> list[AttemptRecord]:
-    """As many of the run's attempts as the rule for retries has to see, up to a given one."""
+    """The attempts, up to a given one, that the retry rule has to see."""
     if last.failure != "lost_worker" or last.retry:
         return [last]
     return [*(read_attempt(run, k) for k in run.attempt_numbers() if k < last.attempt), last]
 
 
 def lost(run: RunDirectory, record: AttemptRecord) -> AttemptRecord:
-    """The record of an attempt whose process is gone without a word of its own.
-
-    It ended with its last heartbeat.
-    """
+    """The final record of an attempt whose process vanished; it ended with its last heartbeat."""
     claim, heard = own_claim(run, record), last_heard(run, record)
     where = f"{record.process.host}, pid {record.process.pid}"
     return record.model_copy(
@@ -123,27 +120,27 @@ def lost(run: RunDirectory, record: AttemptRecord) -> AttemptRecord:
             "ended": record.started if heard is None else max(heard, record.started),
             "tau": claim.tau if claim and claim.tau else record.tau,
             "failure": "lost_worker",
-            "error": f"the worker ({where}) ended without a word: killed, out of memory, or its machine lost",
+            "error": f"the worker ({where}) vanished: killed, out of memory, or its machine was lost",
         }
     )
 
 
 def settle(run: RunDirectory, watch: Watch, *, stopped: bool = False) -> bool:
-    """Write the end of an attempt whose worker is gone; leaves all others alone.
+    """Write the final record of an attempt whose worker is gone; leave all others alone.
 
     Args:
         run: the run directory.
         watch: what the caller has seen of the run's heartbeat.
-        stopped: the caller killed the worker, because it was told to stop: the run is preempted and has not failed.
+        stopped: the caller killed the worker because it was asked to stop: the run is preempted, not failed.
 
     Returns:
-        False if it is not known yet whether the worker is gone: look again.
+        False if it is not yet known whether the worker is gone: look again.
     """
     record = last_attempt(run)
     if record is None:
         return True
     if record.state != "running":
-        if own_claim(run, record):  # killed between its last word and giving the claim back
+        if own_claim(run, record):  # killed between its final record and releasing the claim
             run.claim.unlink(missing_ok=True)
         return True
     alive = watch.alive(run, record)
@@ -151,14 +148,14 @@ def settle(run: RunDirectory, watch: Watch, *, stopped: bool = False) -> bool:
         end = lost(run, record)
         if stopped:
             end = end.model_copy(update={"state": "preempted", "failure": None, "error": None})
-        if last_attempt(run) == record:  # it may have ended between the two looks
+        if last_attempt(run) == record:  # it may have ended between the two reads
             write_attempt(run, end)
             run.claim.unlink(missing_ok=True)
     return alive is not None
 
 
 def end_attempt(run: RunDirectory, record: AttemptRecord) -> None:
-    """Write an attempt's final record and give the claim back.
+    """Write an attempt's final record and release the claim.
 
     Raises:
         ClaimLostError: a higher attempt exists; nothing is written.

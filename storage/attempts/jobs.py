@@ -1,7 +1,7 @@
-"""What is written of a job that was handed to an executor: its record, and the listing of the runs it was given.
+"""What the store keeps of a job: its record, and the listing of the runs it executes.
 
-The listing is there as long as nobody has noted the job's end. What an executor needs to find a job again is
-its own matter: `details` is kept as it is.
+The listing exists until the job's end is noted. `details` belongs to the executor, which needs it to find the
+job again, and is kept as it is.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from tausweep.storage.layout import RunDirectory, StoreLayout
 
 
 class JobRecord(BaseModel):
-    """A job: `jobs/<job_id>.json`. Written once it was taken.
+    """A job: `jobs/<job_id>.json`. Written once the executor has accepted it.
 
     Attributes:
-        sweep: whose runs it was given.
-        executor: name of what it was handed to.
+        sweep: name of the sweep whose runs it executes.
+        executor: name of the executor.
         submitted: seconds since 1970-01-01 UTC.
-        details: the executor's own, as JSON values; `output` among them is a file that the scheduler keeps.
+        details: the executor's own data, as JSON values; `output` is a file that the scheduler keeps.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,9 +39,9 @@ class JobRecord(BaseModel):
 
     @property
     def output(self) -> Path | None:
-        """What the scheduler keeps of what the job printed before its worker did.
+        """The scheduler's file with the job's output from before the worker started.
 
-        None if it keeps nothing.
+        None if there is none.
         """
         output = self.details.get("output")
         return Path(output) if output else None
@@ -62,13 +62,13 @@ def read_job(layout: StoreLayout, job_id: str) -> JobRecord:
 
 
 def list_runs(layout: StoreLayout, job_id: str, runs: Iterable[RunDirectory]) -> None:
-    """Write which runs a job is given; before it is submitted, for it may begin at once."""
+    """Write which runs a job executes. Called before it is submitted, since it may begin at once."""
     listing = "".join(f"{run.path.resolve()}\n" for run in runs).encode()
     publish(layout.job_runs(job_id), lambda file: file.write(listing))
 
 
 def listed_runs(layout: StoreLayout, job_id: str) -> list[RunDirectory] | None:
-    """The runs that a job was given, None if it is known to have ended."""
+    """The runs of a job; None if it is known to have ended."""
     try:
         text = layout.job_runs(job_id).read_text()
     except FileNotFoundError:
@@ -77,12 +77,15 @@ def listed_runs(layout: StoreLayout, job_id: str) -> list[RunDirectory] | None:
 
 
 def end_job(layout: StoreLayout, job_id: str) -> None:
-    """Note that a job has ended, or was never taken: its runs are free, and where it begins all the same it does nothing."""
+    """Note that a job has ended or was never accepted. Its runs are free.
+
+    If it begins after all, it does nothing.
+    """
     layout.job_runs(job_id).unlink(missing_ok=True)
 
 
 def jobs_not_ended(layout: StoreLayout) -> Iterator[tuple[JobRecord, list[RunDirectory]]]:
-    """The jobs whose end nobody has noted, with their runs."""
+    """The jobs whose end has not been noted, with their runs."""
     for job_id in layout.job_ids():
         runs = listed_runs(layout, job_id)
         if runs is not None:

@@ -1,9 +1,9 @@
 """Whether an attempt is being executed.
 
-`is_live` looks once, by the date of the heartbeat: good enough to be shown, and wrong where clocks differ.
-`Watch` looks again and again for a change of the heartbeat and needs no clock but its own: whoever wants to
-follow an attempt, or to write its end, asks it (docs/adr/0006). Called by `storage.attempts.claims`, workers
-and the orchestrator.
+`is_live` looks once, at the date of the heartbeat. That is good enough for display, and wrong where clocks
+differ. `Watch` looks repeatedly for a change of the heartbeat and needs only its own clock. Use it to follow
+an attempt or to write its end (docs/adr/0006). Called by `storage.attempts.claims`, workers and the
+orchestrator.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _LONGEST_LOOK_SECONDS = 10.0
 def last_heard(run: RunDirectory, record: AttemptRecord) -> float | None:
     """Date of the attempt's newest sign of life by the clock of the file system.
 
-    None if its claim has just gone.
+    None if its claim has just been removed.
     """
     # Between the record and the first heartbeat the record's own date counts.
     sign = run.claim if own_claim(run, record) else run.attempt(record.attempt)
     try:
         return sign.stat().st_mtime
-    except FileNotFoundError:  # the attempt has ended meanwhile and taken its claim away
+    except FileNotFoundError:  # the attempt has ended meanwhile and removed its claim
         return None
 
 
@@ -40,7 +40,7 @@ def _known_dead(record: AttemptRecord) -> bool:
 
 
 def is_live(run: RunDirectory, record: AttemptRecord, *, now: float | None = None) -> bool:
-    """Whether an attempt seems to be executed: running, dated within the lease, and not known to be dead."""
+    """Whether an attempt seems alive: state running, date within the lease, process not known to be dead."""
     if _known_dead(record):
         return False
     heard = last_heard(run, record)
@@ -56,9 +56,10 @@ class _Heard:
 
 
 class Watch:
-    """Tells lost attempts from live ones by whether their heartbeats change while it looks.
+    """Distinguishes lost attempts from live ones by whether their heartbeats change while it watches.
 
-    To be asked every few seconds; an answer other than None takes at least two looks, "lost" a whole lease.
+    Ask it every few seconds. An answer other than None takes at least two looks, and "lost" takes a whole
+    lease.
     """
 
     def __init__(self, *, lease: float = LEASE_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
@@ -66,7 +67,7 @@ class Watch:
 
         Args:
             lease: seconds of silence after which an attempt is lost.
-            clock: seconds from any beginning, never set back.
+            clock: seconds since any origin, never set back.
         """
         self._lease, self._clock = lease, clock
         self._heard: dict[RunDirectory, _Heard] = {}
@@ -75,8 +76,8 @@ class Watch:
         """Whether an attempt is being executed.
 
         Returns:
-            False: it has ended, its process is known to be dead, or it was silent for the lease. True: its heartbeat
-            was seen to change. None: not known yet; look again.
+            False if it has ended, its process is known to be dead, or it was silent for the lease. True if
+            its heartbeat has changed. None if that is not yet known: look again.
         """
         if _known_dead(record):
             return False

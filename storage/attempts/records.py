@@ -1,7 +1,7 @@
-"""What is written of the executions of a run: attempt records and the claim, as values and as files.
+"""Records of the executions of a run: attempt records and the claim, as values and as files.
 
-Read and written by whoever begins, ends, watches or lists attempts (`storage.attempts.claims` first of all);
-decides nothing.
+Used by all modules that begin, end, watch or list attempts, such as `storage.attempts.claims`. Decides
+nothing.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Process(BaseModel):
-    """A process, such that another process can tell whether it still lives.
+    """A process, identified so that another process can tell whether it is alive.
 
-    `started` guards against a pid that was given anew; `namespace` tells containers of one host name apart.
+    `started` guards against reused pids; `namespace` distinguishes containers with the same host name.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -56,7 +56,7 @@ class Process(BaseModel):
         )
 
     def visible(self) -> bool:
-        """Whether this machine can see the process at all; what it can't see it must not judge."""
+        """Whether this machine can see the process at all. If not, it must not judge it."""
         return self.host == socket.gethostname() and self.namespace == _pid_namespace()
 
     def alive(self) -> bool:
@@ -75,11 +75,11 @@ def _pid_namespace() -> str:
 
 
 class RetryPolicy(BaseModel):
-    """How often a run that loses its workers is begun again by itself (see `storage.attempts.retries`).
+    """How often a run that loses its workers is retried automatically (see `storage.attempts.retries`).
 
     Attributes:
-        max_attempts: attempts lost in a row, none of which got further than the one before, after which it has failed.
-        retry_seconds: wait after the first of them, in seconds; doubled after each further one.
+        max_attempts: number of attempts lost in a row without progress after which the run has failed.
+        retry_seconds: wait after the first loss, in seconds; doubled after each further one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -93,18 +93,18 @@ class AttemptRecord(BaseModel):
 
     Attributes:
         attempt: number, from 1.
-        state: running until the attempt's own end, or until another process finds it lost.
+        state: running until the attempt ends, or until another process declares it lost.
         started, ended: seconds since 1970-01-01 UTC.
-        process: who executes it.
+        process: the process that executes it.
         job_id: the submission it belongs to, if any.
         resumed_from_tau: tau of the checkpoint it continues; 0 from scratch; None until that is known.
         tau: last optimiser update done, once ended.
         failure: class of the failure; error: its message; traceback: the end of the traceback.
-        retry: a failed or cancelled attempt that the user asked to run again.
-        retries: what whoever began it allows for the case that its worker is lost.
+        retry: True if the attempt failed or was cancelled and the user asked to run it again.
+        retries: the retry policy if its worker is lost.
         damaged_checkpoints: steps whose checkpoints could not be used when it began.
-        saving_seconds: time spent on saving checkpoints, once ended; None if nobody could tell.
-        scheduler_state: the scheduler's own word, where one was asked.
+        saving_seconds: time spent on saving checkpoints, once ended; None if unknown.
+        scheduler_state: the scheduler's own state of the job, where there is a scheduler.
         provenance: code version, packages and hardware.
     """
 
@@ -130,9 +130,9 @@ class AttemptRecord(BaseModel):
 
 
 class Claim(BaseModel):
-    """The heartbeat of the attempt that runs now: the file `claim`.
+    """The heartbeat of the running attempt: the file `claim`.
 
-    `beats` counts the heartbeats: a watcher sees that the attempt lives by its change, whatever the clocks
+    `beats` counts the heartbeats. Its change tells a watcher that the attempt is alive, whatever the clocks
     say.
     """
 
@@ -188,6 +188,6 @@ def read_claim(run: RunDirectory) -> Claim | None:
 
 
 def own_claim(run: RunDirectory, record: AttemptRecord) -> Claim | None:
-    """The newest heartbeat of this very attempt, None if there is none."""
+    """The newest heartbeat of this attempt, None if there is none."""
     claim = read_claim(run)
     return claim if claim is not None and claim.attempt == record.attempt else None

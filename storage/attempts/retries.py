@@ -1,8 +1,8 @@
-"""The one rule for whether, and when, a run is begun again by itself.
+"""The one rule for whether, and when, a run is retried automatically.
 
-A pure function of the run's attempt records, which also hold what their sweep allows, so that workers,
-orchestrators and `status` agree without asking each other. Called by `storage.attempts.claims`; reads no file
-and no clock.
+A pure function of the run's attempt records, which also hold the sweep's retry policy, so workers,
+orchestrators and `status` agree without communicating. Called by `storage.attempts.claims`; reads no file and
+no clock.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ LONGEST_WAIT_SECONDS = 600.0
 
 
 def seconds_to_wait(history: Sequence[AttemptRecord], now: float) -> float | None:
-    """How long a run has to wait before it may be begun by itself.
+    """How long a run has to wait before it may begin without a request.
 
-    A run that was never begun, that was preempted or that the user asked for waits for nothing. One that lost
-    its worker waits `retry_seconds` 2^(lost − 1), at most ten minutes, counted from its last sign of life.
-    Every other end is final: the same would only happen again.
+    A run that never began, was preempted or was requested by the user does not wait. One that lost its worker
+    waits `retry_seconds` 2^(lost − 1), at most ten minutes, counted from its last heartbeat. Every other end
+    is final, since the same would only happen again.
 
     Args:
         history: the run's attempts, the oldest first, none of them running.
         now: seconds since 1970-01-01 UTC.
 
     Returns:
-        Seconds; 0 to begin now; None if somebody has to ask for the run first.
+        Seconds; 0 to begin now; None if the user has to request the run first.
     """
     if not history:
         return 0.0
@@ -38,17 +38,16 @@ def seconds_to_wait(history: Sequence[AttemptRecord], now: float) -> float | Non
         return None
     wait: float = min(last.retries.retry_seconds * 2 ** min(lost - 1, 32), LONGEST_WAIT_SECONDS)
     passed = now - last.ended
-    if passed < 0:  # ended in the future: clocks differ, and the wait is only manners
+    if passed < 0:  # ended in the future: clocks differ, and the wait need not be exact
         return 0.0
     return max(0.0, wait - passed)
 
 
 def lost_in_a_row(history: Sequence[AttemptRecord]) -> int:
-    """How many of the last attempts lost their worker without having brought the run further.
+    """How many of the last attempts lost their worker without progress.
 
-    An attempt has brought it further if the one after it resumed at a larger tau. What came before the user
-    asked for the run does not count; preempted attempts that gained nothing are neither counted nor end the
-    row.
+    An attempt made progress if the next one resumed at a larger tau. Attempts before the user's last request
+    do not count. Preempted attempts without progress are neither counted nor do they end the row.
     """
     count, reached = 0, None
     for record in reversed(history):

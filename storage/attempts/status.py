@@ -1,4 +1,4 @@
-"""The state of a run, from what its directory holds.
+"""The state of a run, from the files in its directory.
 
 Read by plans, workers and the command line; writes nothing.
 """
@@ -22,17 +22,18 @@ from tausweep.storage.layout import RunDirectory
 
 
 class RunStatus(BaseModel):
-    """What the files say of a run.
+    """What the files say about a run.
 
     Attributes:
-        state: see `RunState`; `submitted` is added by who knows the jobs. A run that lost its worker and will be
-            begun again by itself is pending.
+        state: see `RunState`; the caller that knows the jobs adds `submitted`. A run that lost its worker and
+            will be retried automatically is pending.
         attempt: number of the newest attempt, 0 if none.
-        tau: last step known; steps_per_second: from the newest heartbeat.
-        failure, error: of a failed run, and of one that lost its worker.
-        retry_in: seconds until a run that lost its worker may be begun again; None for all others.
-        scheduler_state: the scheduler's own word on the newest attempt's job, such as TIMEOUT; on the job that has the
-            run now, such as `PENDING (Resources)`, from who knows the jobs.
+        tau: last known step; steps_per_second: from the newest heartbeat.
+        failure, error: set for a failed run, and for one that lost its worker.
+        retry_in: seconds until a run that lost its worker may begin again; None for all others.
+        scheduler_state: the scheduler's own state of the newest attempt's job, such as TIMEOUT. The caller
+            that knows the jobs replaces it by that of the job that has the run now, such as `PENDING
+            (Resources)`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -53,7 +54,7 @@ class RunStatus(BaseModel):
 
     @property
     def waiting(self) -> bool:
-        """Whether the run will be begun without anybody asking for it again, now or after a while."""
+        """Whether the run will begin without another request, now or later."""
         return self.state in ("pending", "submitted", "preempted")
 
     @property
@@ -67,7 +68,7 @@ def run_status(run: RunDirectory, watch: Watch | None = None) -> RunStatus:
 
     Args:
         run: the run directory.
-        watch: what the caller has seen of the run's heartbeat; without it the heartbeat's date is believed.
+        watch: what the caller has seen of the run's heartbeat; without it the heartbeat's date is trusted.
     """
     record = last_attempt(run)
     cancelled = run.cancel.exists()
@@ -76,7 +77,7 @@ def run_status(run: RunDirectory, watch: Watch | None = None) -> RunStatus:
     live = is_live(run, record) if watch is None else watch.alive(run, record) is not False
     claim = own_claim(run, record) if live else None
     if record.state == "running" and not live:
-        latest = last_attempt(run)  # it may have ended between the two looks
+        latest = last_attempt(run)  # it may have ended between the two reads
         record = lost(run, record) if latest == record else (latest or record)
     state: RunState = record.state
     history = history_of(run, record)
@@ -89,7 +90,7 @@ def run_status(run: RunDirectory, watch: Watch | None = None) -> RunStatus:
     error = record.error
     if state == "failed" and record.failure == "lost_worker":
         lost_tries = lost_in_a_row(history)
-        error = f"{error}. Lost in a row without getting further: {lost_tries}, all that max_attempts allows"
+        error = f"{error}. {lost_tries} attempts were lost in a row without progress, as many as max_attempts allows"
     return RunStatus(
         run_id=run.run_id,
         state=state,

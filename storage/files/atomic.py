@@ -1,4 +1,4 @@
-"""Publishing: a file is either absent or whole, also after a crash and on NFS.
+"""Publishing: a file is either absent or whole, even after a crash and on NFS.
 
 Write `.name.tmp` beside the target, fsync it, rename it over the target, fsync the folder. Readers ignore
 names that start with a dot. There are no locks and no appends: both fail on network file systems. On an
@@ -28,7 +28,7 @@ def _temporary(target: Path) -> Iterator[Path]:
     try:
         yield path
     except OSError as error:
-        if error.filename is None:  # a full disk is noticed by a write, which knows no name
+        if error.filename is None:  # a write notices a full disk but does not know the file's name
             error.filename = str(target)
         raise
     finally:
@@ -36,7 +36,7 @@ def _temporary(target: Path) -> Iterator[Path]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it durably: a synced file in a folder that is not is lost with it."""
+    """Make a folder and its parents durably: a synced file is lost if its folder is not synced."""
     if not is_object(folder) and not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
@@ -44,7 +44,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make durable what was published in a folder, and removed from it."""
+    """Make publications in a folder, and removals from it, durable."""
     if is_object(folder):
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -92,7 +92,7 @@ def publish(target: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def publish_bytes(target: Path, content: bytes) -> None:
-    """Like `publish`, for content that is at hand."""
+    """Like `publish`, for content in memory."""
     publish(target, lambda file: file.write(content))
 
 
@@ -115,7 +115,7 @@ def publish_folder(target: Path, write: Callable[[Path], object]) -> None:
     """Like `publish` for a whole folder on this machine, which does not exist yet or is empty.
 
     Args:
-        target: the final path; the folder it is in is made if missing.
+        target: the final path; its parent folder is made if missing.
         write: receives an empty folder.
     """
     with _temporary(target.absolute()) as temporary:
@@ -131,10 +131,10 @@ def publish_folder(target: Path, write: Callable[[Path], object]) -> None:
 def publish_new(target: Path, write: Callable[[BinaryIO], object]) -> bool:
     """Like `publish`, but only if the target does not exist: of many racing callers exactly one succeeds.
 
-    Uses a hard link, which is atomic on local disks and on NFS, where O_EXCL historically was not.
+    Uses a hard link, which is atomic on local disks and on NFS. O_EXCL historically was not atomic on NFS.
 
     Returns:
-        True if this call made the file, False if it was there already (and is untouched).
+        True if this call made the file, False if it existed already (and is untouched).
     """
     if is_object(target):
         return put_new(target, _content(write))
@@ -143,7 +143,7 @@ def publish_new(target: Path, write: Callable[[BinaryIO], object]) -> bool:
         try:
             os.link(temporary, target)
         except FileExistsError:
-            # On NFS the answer to a link that was made can be lost and the request repeated (link(2)).
+            # On NFS the reply to a successful link can be lost and the request repeated (link(2)).
             if temporary.stat().st_nlink != 2:
                 return False
     _sync_renamed(target)

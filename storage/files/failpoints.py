@@ -1,8 +1,8 @@
-"""Fail-points: a process that kills itself at a chosen boundary of a write, so that tests can see what is left behind.
+"""Failpoints: a process kills itself at a chosen point of a write, so that tests see what is left behind.
 
 Called by `storage.files.atomic`. The environment variable names a file with one order, such as
-`before_fsync:*.pt`; the first process that comes to that point of a file of such a name takes the order away
-and dies by SIGKILL, no other does. It must not know what is written.
+`before_fsync:*.pt`. The first process that reaches this point with a file of such a name removes the order
+and dies by SIGKILL; no other does. Knows nothing about the contents.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Point = Literal["before_write", "before_fsync", "before_rename", "after_rename"]
 
 
 def failpoint(point: Point, target: Path) -> None:
-    """Die here if that was ordered; does nothing where the variable is not set.
+    """Die here if that was ordered; does nothing if the variable is not set.
 
     Args:
-        point: how far the publication is.
-        target: the file that is being published, by its final path.
+        point: the stage of the publication.
+        target: the final path of the file that is being published.
     """
     if _ORDER is None:
         return
@@ -34,7 +34,7 @@ def failpoint(point: Point, target: Path) -> None:
         wanted, _, names = order.read_text().partition(":")
         if wanted != point or not fnmatchcase(target.name, names):
             return
-        order.rename(f"{order}.{os.getpid()}")  # of several processes one takes it, and says who it was
-    except FileNotFoundError:  # no order now, or another was faster
+        order.rename(f"{order}.{os.getpid()}")  # one of several processes takes the order and notes its pid
+    except FileNotFoundError:  # no order, or another process was faster
         return
     os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What is in the folders of a store, whether they are on a file system or on an object store.
+"""Lists the folders of a store, on a file system or on an object store.
 
 Called by the layout, which knows what the names mean.
 """
@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"0|[1-9][0-9]*")
 
 
 def names(folder: Path) -> list[str]:
-    """What is in a folder; nothing if there is no such folder."""
+    """Names of everything in a folder; empty if there is no such folder."""
     try:
         return [path.name for path in folder.iterdir()] if is_object(folder) else os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
@@ -25,13 +25,13 @@ def names(folder: Path) -> list[str]:
 
 
 def stems(folder: Path, suffix: str) -> list[str]:
-    """The visible files of a folder that end so, without that end, sorted."""
+    """The visible files of a folder with a suffix, sorted, without the suffix."""
     visible = (name for name in names(folder) if name.endswith(suffix) and not name.startswith("."))
     return sorted(name.removesuffix(suffix) for name in visible)
 
 
 def numbers(folder: Path, suffix: str) -> list[int]:
-    """The files of a folder that are named by a number, ascending; files of other names are not ours."""
+    """The numbers that name files of a folder, ascending; files with other names are not ours."""
     return sorted(int(stem) for stem in stems(folder, suffix) if _NUMBER.fullmatch(stem))
 
 

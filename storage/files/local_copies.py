@@ -1,4 +1,4 @@
-"""Files that must be on this machine although the store is on an object store: memory maps, and logs that grow.
+"""Files that must be local even if the store is on an object store: memory maps, and growing logs.
 
 Called by workers and by the figures. In a store on a file system everything stays where it is.
 """
@@ -19,18 +19,16 @@ from tausweep.storage.files.object_store import filesystem, is_object, key
 
 
 def _cache(path: Path) -> Path:
-    # One folder a store: two stores may have a file of one name.
+    # One folder per store: two stores may have files of the same name.
     store = hashlib.sha256(str(path.parent).encode()).hexdigest()[:12]
     return user_cache_path("tausweep") / store / path.name
 
 
 def local_copy(path: Path) -> Path:
-    """A file of the store that never changes, as a file of this machine.
-
-    Fetched once, kept in the user's cache.
+    """A local copy of a file that never changes; fetched once and kept in the user's cache.
 
     Raises:
-        FileNotFoundError: it is not there.
+        FileNotFoundError: the store has no such file.
     """
     if not is_object(path):
         return path
@@ -41,7 +39,7 @@ def local_copy(path: Path) -> Path:
 
 
 def local_log(path: Path) -> Path:
-    """Where a log of the store grows on this machine."""
+    """The local path at which a log of the store grows."""
     log = _cache(path) if is_object(path) else path
     log.parent.mkdir(parents=True, exist_ok=True)
     return log
@@ -49,7 +47,7 @@ def local_log(path: Path) -> Path:
 
 @contextmanager
 def growing_log(path: Path) -> Iterator[Path]:
-    """A file to append to, which is in the store when the context ends; on an object store only then."""
+    """A file to append to. It is in the store when the context ends, on an object store only then."""
     if not is_object(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         yield path

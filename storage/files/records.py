@@ -1,4 +1,4 @@
-"""JSON records with a schema version: written whole, read with their fields checked."""
+"""JSON records with a schema version, written whole and checked when read."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def _dump(record: dict[str, Any]) -> bytes:
 
 
 def write_record(target: Path, record: dict[str, Any]) -> None:
-    """Publish a JSON record with the schema version in it."""
+    """Publish a JSON record, with the schema version added."""
     publish_bytes(target, _dump(record))
 
 
 def write_new_record(target: Path, record: dict[str, Any]) -> bool:
-    """Publish a JSON record if the target does not exist; says whether it did."""
+    """Publish a JSON record if the target does not exist; return whether this call made it."""
     return publish_new(target, lambda file: file.write(_dump(record)))
 
 
@@ -37,7 +37,7 @@ def read_record(path: Path, *required: str) -> dict[str, Any]:
         required: keys that the caller will look up.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: the file does not exist.
         CorruptFileError: it is not a JSON object.
         SchemaError: it has another schema version, or a required key is missing.
     """
@@ -47,7 +47,7 @@ def read_record(path: Path, *required: str) -> dict[str, Any]:
     except ValueError as error:
         raise CorruptFileError(f"{path}: not JSON ({error}); restore it or move it away") from error
     if not isinstance(record, dict):
-        raise CorruptFileError(f"{path}: a JSON object was expected, found {type(record).__name__}")
+        raise CorruptFileError(f"{path}: expected a JSON object, not {type(record).__name__}")
     version = record.pop("schema", None)
     if version != SCHEMA_VERSION:
         raise SchemaError(f"{path}: schema {version!r}; this version of tausweep reads {SCHEMA_VERSION}")

@@ -1,8 +1,8 @@
-"""Merges the parts of finished runs into few large files, while readers and other writers go on.
+"""Merges the parts of finished runs into a few large files, while readers and other writers continue.
 
-Called by `tausweep compact`. The merged file is published first; a part is removed only after every row of it
-that counts was found in a merged file that was read back whole. Both steps may be interrupted anywhere and
-done again.
+Called by `tausweep compact`. The merged file is published first; a part is removed only after a merged file
+with every row of it that counts has been read back whole. Both steps may be interrupted anywhere and
+repeated.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from tausweep.storage.tables.record_tables import cuts_table
 from tausweep.storage.tables.scan import closed_connection, equal, literal, read_table
 from tausweep.storage.tables.schemas import KEYS, MERGED_ORDER, SCHEMAS
 
-_FILE_BYTES = 512 << 20  # of parts; a merged file is smaller, for it has one footer and longer pages
-_CHUNK_BYTES = 32 << 20  # of parts that are in memory at once
+_FILE_BYTES = 512 << 20  # of parts; a merged file is smaller, because it has one footer and longer pages
+_CHUNK_BYTES = 32 << 20  # of parts held in memory at once
 _NAME_DIGITS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compaction:
-    """What a compaction did to one table: files published, parts removed."""
+    """The result of a compaction for one table: files published, parts removed."""
 
     table: TableName
     files: int
@@ -50,35 +50,35 @@ class Compaction:
 
 
 def compact_in_passing(runs: Sequence[RunDirectory]) -> None:
-    """Merge the parts of runs that have finished, so that questions do not slow down with the sweep's length.
+    """Merge the parts of finished runs, so that queries do not slow down as the sweep grows.
 
-    Where that fails nothing is lost: the parts stay, and whoever reads them is told what is wrong; here it is
+    Nothing is lost if that fails: the parts stay, and readers report what is wrong. Here the error is
     printed.
     """
     expected: tuple[type[Exception], ...] = (StoreError, *io_errors())
     try:
         compact(runs[0].store, [run.run_id for run in runs])
     except expected as error:
-        print(f"parts of finished runs were not merged: {error}", flush=True)  # noqa: T201 - into the job's log
+        print(f"could not merge the parts of finished runs: {error}", flush=True)  # noqa: T201 - into the job's log
 
 
 def compact(layout: StoreLayout, run_ids: Iterable[str] | None = None) -> list[Compaction]:
     """Merge the parts of finished runs, and remove parts that a merged file replaces.
 
     Only runs that have succeeded are touched. Rows that the attempt rule drops are left out: whatever later
-    attempts do, they can't come back.
+    attempts do, such rows never count again.
 
     Args:
         layout: the store.
         run_ids: only these runs; all by default.
 
     Raises:
-        CorruptFileError, SchemaError: a file can't be read; named, and no part of its runs is removed.
-        StoreError: a part has rows that the merged file which names it has not; nothing of it is removed.
+        CorruptFileError, SchemaError: a file cannot be read; it is named, and no part of its runs is removed.
+        StoreError: a part has rows that are missing in the merged file that names it; the part is kept.
     """
     present = layout.run_ids()
     chosen = present if run_ids is None else sorted(set(present).intersection(run_ids))
-    # The state before the parts: what a run has published when it has succeeded is all that it publishes.
+    # Read the state before the parts: a run that has succeeded publishes nothing more.
     status = {run_id: run_status(layout.run(run_id)) for run_id in chosen}
     finished = {run_id: s.attempt for run_id, s in status.items() if s.state == "succeeded"}
     done = []
@@ -91,7 +91,7 @@ def compact(layout: StoreLayout, run_ids: Iterable[str] | None = None) -> list[C
 
 
 def split_by_size(sizes: Mapping[str, int], limit: int) -> Iterator[list[str]]:
-    """Divide runs, in their order, into lists whose sizes add up to about the limit at most."""
+    """Divide runs, in order, into lists whose total sizes are at most about the limit."""
     group: list[str] = []
     total = 0
     for run_id, size in sizes.items():
@@ -109,7 +109,7 @@ def _part_bytes(layout: StoreLayout, table: TableName, runs: Iterable[str]) -> d
     for run_id in runs:
         try:
             sizes[run_id] = sum(part.stat().st_size for part in layout.run(run_id).parts(table))
-        except FileNotFoundError:  # another compaction removes them: they are merged already
+        except FileNotFoundError:  # another compaction is removing them: they are merged already
             sizes[run_id] = 0
     return sizes
 
@@ -117,7 +117,7 @@ def _part_bytes(layout: StoreLayout, table: TableName, runs: Iterable[str]) -> d
 def _groups(
     layout: StoreLayout, table: TableName, finished: Mapping[str, int]
 ) -> Iterator[dict[str, MergedRun]]:
-    """What each new merged file is to hold."""
+    """The contents of each new merged file."""
     replaced = replaced_parts(open_merged(path, table) for path in layout.merged_files(table))
     runs = {}
     for run_id, attempt in finished.items():
@@ -144,12 +144,10 @@ def publish_merged(
     *,
     name: str | None = None,
 ) -> bool:
-    """Publish rows as a merged file, by default named after the runs and parts in it.
-
-    Says whether it was new.
+    """Publish rows as a merged file, by default named after its runs and parts; return whether it is new.
 
     Raises:
-        CorruptFileError: what was written can't be read back.
+        CorruptFileError: the written file cannot be read back.
     """
     listed = json.dumps([table, dump_runs(runs)], sort_keys=True).encode()
     path = layout.merged(table, (name or hashlib.sha256(listed).hexdigest())[:_NAME_DIGITS])
@@ -160,7 +158,7 @@ def publish_merged(
 
 
 def _remove_replaced(layout: StoreLayout, table: TableName) -> int:
-    """Remove the parts that merged files name; says how many."""
+    """Remove the parts that merged files name; return how many."""
     removed = 0
     for path in layout.merged_files(table):
         file = open_merged(path, table)
@@ -187,13 +185,13 @@ def _remove_replaced(layout: StoreLayout, table: TableName) -> int:
 def _require_merged(
     layout: StoreLayout, table: TableName, file: MergedFile, parts: Mapping[str, list[PartName]]
 ) -> None:
-    """Check that the merged file has every row of some parts that counts, or a row of a higher attempt for it."""
+    """Check that the merged file has every row of the parts that counts, or a higher attempt's row for it."""
     live = [SCHEMAS[table].empty_table()]
     for run_id, names in parts.items():
         for name in names:
             try:
                 live.append(read_part(layout.run(run_id).part(table, name), table))
-            except FileNotFoundError:  # removed by another compaction meanwhile
+            except FileNotFoundError:  # meanwhile removed by another compaction
                 continue
     same_key = equal("merged", "live", KEYS[table])
     same_row = equal("merged", "live", SCHEMAS[table].names)
@@ -211,6 +209,6 @@ def _require_merged(
         """).fetchall()[0][0]  # noqa: S608 - names of this module and run ids
     if missing is not None:
         raise StoreError(
-            f"{file.path}: lacks rows of run {missing} that are still in parts it replaces; they are kept. "
-            "See what `tausweep store check` says"
+            f"{file.path}: lacks rows of run {missing} that are still in the parts it replaces; the parts are kept. "
+            "Run `tausweep store check`"
         )

@@ -1,8 +1,7 @@
-"""Copies runs from one store into another: export into a new folder, import into a store that may have some of them.
+"""Copies runs between stores: export into a new folder, import into a store that may have some of them.
 
-Called by `tausweep export` and `tausweep import`. An exported folder is a store of its own, its tables in one
-file each. Runs are merged by their id: rows of one attempt are the same in both stores, or the import is
-refused.
+Called by `tausweep export` and `tausweep import`. An exported folder is itself a store, with one file per
+table. Runs are merged by id: rows of one attempt must be equal in both stores, or the import is refused.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ from tausweep.storage.tables.scan import closed_connection, equal, literal, read
 from tausweep.storage.tables.schemas import KEYS, SCHEMAS
 
 _CHUNK_BYTES = 16 << 20
-_NAMED = 5  # runs that an error names
+_NAMED = 5  # number of runs that an error names
 
 CheckSpec = Callable[[str, dict[str, Any]], object]
 
 
 @dataclass
 class Import:
-    """What an import found and did: runs that were new, runs that were there, rows and attempts that were added."""
+    """The result of an import: new runs, runs that existed already, added rows and added attempts."""
 
     new: list[str] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
@@ -49,24 +48,24 @@ class Import:
 def export_runs(
     source: StoreLayout, target: StoreLayout, sweep: str, run_ids: Sequence[str], *, checkpoints: bool = False
 ) -> None:
-    """Copy a sweep into a folder that is a store of its own: specs, attempts, tables and the sweep's record.
+    """Copy a sweep into a folder that is itself a store: specs, attempts, tables and the sweep's record.
 
-    Images, logs and figures are left behind. The sweep's record is written last: a folder without it is not
-    whole.
+    Images, logs and figures are left behind. The sweep's record is written last, so a folder without it is
+    incomplete.
 
     Args:
         source: the store.
-        target: a folder that does not exist yet or is empty.
+        target: an absent or empty folder.
         sweep: name of the sweep.
-        run_ids: its runs; those that have no directory yet are left out.
-        checkpoints: also the newest checkpoint of each run, so that it can be continued.
+        run_ids: its runs; those without a directory are left out.
+        checkpoints: whether to copy the newest checkpoint of each run too, so that the run can go on.
 
     Raises:
-        InputError: there is something in the folder.
-        CorruptFileError, SchemaError: a file of the store can't be read; named.
+        InputError: the folder is not empty.
+        CorruptFileError, SchemaError: a file of the store cannot be read; it is named.
     """
     if target.root.exists() and (not target.root.is_dir() or any(target.root.iterdir())):
-        raise InputError(f"{target.root}: is there already; export into a new folder")
+        raise InputError(f"{target.root}: exists already; export into a new folder")
     present = [run_id for run_id in run_ids if source.run(run_id).spec.exists()]
     complete = _complete(source, present)
     for table in TABLES:
@@ -79,19 +78,20 @@ def export_runs(
 
 
 def import_runs(source: StoreLayout, target: StoreLayout, check_spec: CheckSpec) -> Import:
-    """Copy all runs and sweeps of a store into another; what is there already is left as it is.
+    """Copy all runs and sweeps of a store into another; what the other has already stays as it is.
 
-    Everything is compared before anything is written: one run that differs, and nothing is imported.
-    Interrupted, it goes on with the next call.
+    Everything is compared before anything is written, and nothing is imported if one run differs. After an
+    interruption the next call continues.
 
     Args:
         source: an exported folder, or any store.
         target: the store to add to; made if missing.
-        check_spec: called with a run id and its settings; raises if they do not belong together.
+        check_spec: called with a run id and its settings; raises if they do not match.
 
     Raises:
-        StoreError: runs differ between the two stores, or are being executed; named, and nothing was written.
-        CorruptFileError, SchemaError, IdentityError: a file of either store can't be read; named.
+        StoreError: runs differ between the two stores, or are being executed; they are named, and nothing was
+            written.
+        CorruptFileError, SchemaError, IdentityError: a file of either store cannot be read; it is named.
     """
     run_ids = [run_id for run_id in source.run_ids() if source.run(run_id).spec.exists()]
     for run_id in run_ids:
@@ -100,13 +100,13 @@ def import_runs(source: StoreLayout, target: StoreLayout, check_spec: CheckSpec)
     for table in TABLES:
         for chunk in _chunks(source, table, run_ids):
             differing = _compare(source, target, table, chunk, _DIFFERENT)["run_id"].to_pylist()
-            problems |= dict.fromkeys(differing, f"other values in table {table} for the same attempt")
+            problems |= dict.fromkeys(differing, f"table {table} has different values for the same attempt")
     sweeps = {name: _merged_sweep(source, target, name) for name in source.sweep_names()}
     if problems:
         named = "; ".join(f"run {run_id}: {problem}" for run_id, problem in sorted(problems.items())[:_NAMED])
         raise StoreError(
-            f"{source.root}: {len(problems)} of {len(run_ids)} runs differ from those in {target.root}, "
-            f"nothing was imported. {named}"
+            f"{source.root}: {len(problems)} of {len(run_ids)} runs conflict with those in {target.root}, "
+            f"so nothing was imported. {named}"
         )
     done = Import()
     for run_id in run_ids:
@@ -125,7 +125,7 @@ def import_runs(source: StoreLayout, target: StoreLayout, check_spec: CheckSpec)
 
 
 def _complete(source: StoreLayout, run_ids: Sequence[str]) -> dict[str, int | None]:
-    """For each run its last attempt if it has succeeded: then all that it will publish is published."""
+    """For each run its last attempt if that succeeded, so that it has published everything."""
     status = {run_id: run_status(source.run(run_id)) for run_id in run_ids}
     return {run_id: s.attempt if s.state == "succeeded" else None for run_id, s in status.items()}
 
@@ -151,7 +151,7 @@ def _copy_rows(
 def _copy_new_rows(
     source: StoreLayout, target: StoreLayout, table: TableName, complete: dict[str, int | None]
 ) -> int:
-    """Publish the rows that the target does not have; says how many."""
+    """Publish the rows that the target lacks; return how many."""
     held = take_snapshot(target, table, complete)
     known = {r for r in complete if target.run(r).part_names(table)}.union(*(f.runs for f in held.merged))
     bringing: Counter[str] = Counter()
@@ -160,7 +160,7 @@ def _copy_new_rows(
     if bringing:
         runs = {r: MergedRun(complete=None if r in known else complete[r]) for r in sorted(bringing)}
         news = (_compare(source, target, table, c, _NEW) for c in _chunks(source, table, list(runs)))
-        # A name of its own: the same runs may bring other rows another time.
+        # A unique name: the same runs may add other rows another time.
         publish_merged(target, table, runs, (r.cast(SCHEMAS[table]) for r in news), name=uuid.uuid4().hex)
     return bringing.total()
 
@@ -180,7 +180,7 @@ _NEW = """
 def _compare(
     source: StoreLayout, target: StoreLayout, table: TableName, run_ids: Sequence[str], sql: str
 ) -> pa.Table:
-    """Ask about the rows of both stores; the attempt rule is applied to theirs only."""
+    """Compare the rows of both stores; the attempt rule is applied only to those of the source."""
     same_key = equal("theirs", "ours", KEYS[table])
     same_row = equal("theirs", "ours", SCHEMAS[table].names)
     theirs = read_table(source, table, run_ids)
@@ -197,7 +197,7 @@ def _compare(
 
 
 def _record_problem(theirs: RunDirectory, ours: RunDirectory) -> str | None:
-    """Why a run can't be merged, as far as its records tell."""
+    """Why a run cannot be merged, as far as its records show."""
     if not ours.spec.exists():
         return None
     if read_record(theirs.spec) != read_record(ours.spec):
@@ -208,12 +208,12 @@ def _record_problem(theirs: RunDirectory, ours: RunDirectory) -> str | None:
     for number in set(theirs.attempt_numbers()).intersection(ours.attempt_numbers()):
         one, other = read_attempt(theirs, number), read_attempt(ours, number)
         if (one.started, one.process) != (other.started, other.process):
-            return f"attempt {number} is another execution"
+            return f"attempt {number} is a different execution"
     return None
 
 
 def _copy_records(theirs: RunDirectory, ours: RunDirectory) -> int:
-    """Copy the spec, and attempts that are missing or had not ended; says how many."""
+    """Copy the spec, and attempts that are missing or had not ended; return how many."""
     if not ours.spec.exists():
         write_record(ours.spec, read_record(theirs.spec))
     copied = 0
@@ -238,10 +238,10 @@ def _write(content: bytes, file: BinaryIO) -> None:
 
 
 def _merged_sweep(source: StoreLayout, target: StoreLayout, name: str) -> dict[str, Any] | None:
-    """The record to write for a sweep, None if the target's has all of it.
+    """The record to write for a sweep; None if the target's record is complete.
 
     Raises:
-        InputError: a sweep of this name has other runs, and neither holds the other.
+        InputError: a sweep of this name has other runs, and neither contains the other.
     """
     theirs = read_record(source.sweep(name), "run_ids")
     if not target.sweep(name).exists():
@@ -252,5 +252,5 @@ def _merged_sweep(source: StoreLayout, target: StoreLayout, name: str) -> dict[s
     if set(ours["run_ids"]) <= set(theirs["run_ids"]):
         return theirs
     raise InputError(
-        f"sweep {name}: {source.root} and {target.root} have different sweeps of this name; rename one"
+        f"sweep {name}: {source.root} and {target.root} have different sweeps with this name; rename one"
     )

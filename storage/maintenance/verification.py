@@ -1,8 +1,8 @@
-"""Looks through a store for what should not be there, and puts it aside on request.
+"""Checks a store for damage and foreign files, and moves them to quarantine on request.
 
-Called by `tausweep store check`. Whether settings hash to a run id is not known here: the caller gives a
-function for it. Nothing is written without a repair, and a repair removes only what carries no data: stale
-claims and old temporary files. Everything else that is bad is moved to quarantine.
+Called by `tausweep store check`. The caller passes a function that checks whether settings hash to a run id.
+Nothing is written without a repair. A repair removes only what carries no data: stale claims and old
+temporary files. Everything else that is bad moves to quarantine.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ CheckSpec = Callable[[str, dict[str, Any]], object]
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Something that is wrong.
+    """One problem with a store.
 
     Attributes:
-        kind: what sort of thing.
+        kind: the kind of file or problem.
         path: the file or folder.
         message: what is wrong with it.
-        remedy: what a repair does; None where it can do nothing.
+        remedy: what a repair does; None if it can do nothing.
     """
 
     kind: Kind
@@ -50,10 +50,10 @@ class Finding:
 
 
 def check(layout: StoreLayout, check_spec: CheckSpec) -> Iterator[Finding]:
-    """Everything that is wrong with a store; writes nothing.
+    """Find all problems of a store; writes nothing.
 
-    Specs, records, digests, schemas and page checksums are recomputed, which reads the whole store once.
-    Files that change meanwhile because workers go on are no findings.
+    Checks specs, records, digests, schemas and page checksums, which reads the whole store once. Files that
+    change meanwhile because workers continue are not reported.
 
     Args:
         layout: the store.
@@ -74,9 +74,9 @@ def check(layout: StoreLayout, check_spec: CheckSpec) -> Iterator[Finding]:
 
 
 def _held(layout: StoreLayout, table: TableName) -> dict[str, set[PartName]]:
-    """Runs with rows in merged files, and the parts that these replace.
+    """Runs with rows in merged files, and the parts that these files replace.
 
-    Files that can't be read hold nothing.
+    Unreadable files count as empty.
     """
     files = []
     for path in layout.merged_files(table):
@@ -104,20 +104,20 @@ def _check_records(run: RunDirectory, check_spec: CheckSpec) -> Iterator[Finding
     def read_spec() -> None:
         check_spec(run.run_id, read_record(run.spec, "run_id", "p", "settings")["settings"])
 
-    # A run that is being made has only a temporary file yet.
+    # A run that is being created has only a temporary file so far.
     if not run.spec.exists() and any(not is_temporary(path) for path in run.files()):
         message = "a run directory without a spec"
         yield Finding(kind="orphan", path=run.path, message=message, remedy="quarantine")
     yield from _unreadable(run.spec, read_spec)
     numbers = run.attempt_numbers()
     for number in numbers:
-        # Not moved: without it another attempt would take its number, and find parts of that number.
+        # Not moved: otherwise a new attempt would take its number, for which parts exist.
         yield from _unreadable(run.attempt(number), read_attempt, run, number, remedy=None)
     for number in _gaps([0, *numbers]):
-        yield Finding(kind="missing", path=run.attempt(number), message="a later attempt is there")
+        yield Finding(kind="missing", path=run.attempt(number), message="a later attempt exists")
     yield from _unreadable(run.claim, read_claim, run)
     if run.claim.exists() and not _live(run) and run.claim.exists():
-        message = "the attempt that it belongs to is not being executed"
+        message = "the attempt it belongs to is not running"
         yield Finding(kind="stale claim", path=run.claim, message=message, remedy="remove")
 
 
@@ -138,7 +138,7 @@ def _live(run: RunDirectory) -> bool:
 
 
 def _gaps(numbers: list[int]) -> list[int]:
-    """Numbers that are left out between the first and the last."""
+    """Numbers missing between the first and the last."""
     return [gap for low, high in pairwise(numbers) for gap in range(low + 1, high)]
 
 
@@ -150,7 +150,7 @@ def _check_checkpoints(run: RunDirectory) -> Iterator[Finding]:
                 actual = hashlib.file_digest(file, "sha256").hexdigest()
             expected = digest.read_text()
         except FileNotFoundError:
-            if not path.exists():  # removed meanwhile for a newer one
+            if not path.exists():  # meanwhile removed in favour of a newer one
                 continue
             expected = "missing"
         if actual != expected:
@@ -164,14 +164,14 @@ def _check_parts(run: RunDirectory, table: TableName, held: dict[str, set[PartNa
         path = run.part(table, name)
         yield from _unreadable(path, read_through, path, table)
     missing = _missing(names, held.get(run.run_id, set()))
-    if missing:  # a compaction may have removed some meanwhile
+    if missing:  # a compaction may meanwhile have removed some
         missing = _missing(names, _held(run.store, table).get(run.run_id, set()))
     for name in missing:
-        message = "a later part is there, and no merged file holds this one"
+        message = "a later part exists, and no merged file contains this one"
         yield Finding(kind="missing", path=run.part(table, name), message=message)
     empty = table == "metrics" and not names and run.run_id not in held and _succeeded(run)
     if empty and run.run_id not in _held(run.store, table):
-        message = "the run has succeeded, but none of its measurements is here"
+        message = "the run has succeeded, but the store has none of its measurements"
         yield Finding(kind="missing", path=run.table(table), message=message)
 
 
@@ -215,12 +215,12 @@ def _check_names(layout: StoreLayout) -> Iterator[Finding]:
                 message = f"left by a writer that died {age / 3600:.0f} h ago"
                 yield Finding(kind="temporary", path=path, message=message, remedy="remove")
         elif not layout.explains(path):
-            message = "no file of a store has this name"
+            message = "not the name of any file of a store"
             yield Finding(kind="orphan", path=path, message=message, remedy="quarantine")
 
 
 def repair(layout: StoreLayout, finding: Finding) -> str:
-    """Put aside what a finding is about; says what was done.
+    """Remove the stale or move the bad file of a finding; return what was done.
 
     A file that is moved keeps its path below `quarantine/<day>/`, with a number at its end if that place is
     taken.

@@ -1,7 +1,7 @@
-"""Opens the Parquet files of a table: parts of one run, and merged files that hold the rows of many.
+"""Opens the Parquet files of a table: parts of one run, and merged files with the rows of many runs.
 
-Used by the reader, by compaction and by verification. A file is refused by name where it is damaged or of
-another schema; which rows of it count is decided by `storage.tables.scan`.
+Used by the reader, by compaction and by verification. A damaged file, or one with another schema, is refused
+and named. `storage.tables.scan` decides which rows count.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _ROW_GROUP_BYTES = 64 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class MergedRun:
-    """What a merged file holds of one run.
+    """What a merged file contains of one run.
 
     Attributes:
-        complete: the run's last attempt, if the file holds all rows of the run that count as of that attempt; None if
-            there may be others elsewhere.
+        complete: the run's last attempt, if the file contains all rows of the run that count as of that
+            attempt; None if other files may have more.
         parts: names of the parts that the file replaces.
     """
 
@@ -82,12 +82,12 @@ def _filesystem(path: Path) -> pfs.FileSystem:
 
 
 def open_part(path: Path, table: TableName) -> pds.ParquetFileFragment:
-    """A part as a fragment of a data set, its footer read and checked.
+    """Open a part as a fragment of a data set, with its footer checked.
 
     Raises:
-        FileNotFoundError: it is gone; a compaction may have merged it meanwhile.
-        CorruptFileError: it is truncated or no Parquet file.
-        SchemaError: it is not of this version's schema.
+        FileNotFoundError: the file does not exist; a compaction may have merged it meanwhile.
+        CorruptFileError: it is truncated or not a Parquet file.
+        SchemaError: it does not have this version's schema.
     """
     fragment = FORMAT.make_fragment(key(path), filesystem=_filesystem(path))
     schema = SCHEMAS[table]
@@ -100,14 +100,14 @@ def open_part(path: Path, table: TableName) -> pds.ParquetFileFragment:
     version = (physical.metadata or {}).get(VERSION_KEY)
     if not physical.equals(schema, check_metadata=False) or version != schema.metadata[VERSION_KEY]:
         raise SchemaError(
-            f"{path}: has another schema than table {table!r} of this version; found {physical.names}, "
+            f"{path}: its schema is not that of table {table!r} in this version; it has {physical.names}, "
             f"version {None if version is None else version.decode()}"
         )
     return fragment
 
 
 def open_merged(path: Path, table: TableName) -> MergedFile:
-    """A merged file, its footer read and checked.
+    """Open a merged file, with its footer checked.
 
     Raises:
         FileNotFoundError, CorruptFileError, SchemaError: as `open_part`.
@@ -115,7 +115,7 @@ def open_merged(path: Path, table: TableName) -> MergedFile:
     fragment = open_part(path, table)
     content = fragment.physical_schema.metadata.get(_MERGED_KEY)
     if content is None:
-        raise SchemaError(f"{path}: does not say which runs it holds; it is no merged file")
+        raise SchemaError(f"{path}: does not list its runs, so it is not a merged file")
     try:
         runs = json.loads(content)
     except ValueError as error:
@@ -124,7 +124,7 @@ def open_merged(path: Path, table: TableName) -> MergedFile:
 
 
 def replaced_parts(files: Iterable[MergedFile]) -> dict[str, set[PartName]]:
-    """The runs that merged files hold, and the parts of each that they replace."""
+    """The runs in merged files, and the parts of each run that they replace."""
     replaced: dict[str, set[PartName]] = {}
     for file in files:
         for run_id in file.runs:
@@ -142,13 +142,14 @@ def read_part(path: Path, table: TableName) -> pa.Table:
     """The rows of a part.
 
     Raises:
-        FileNotFoundError, CorruptFileError, SchemaError: as `open_part`, and damage that the footer does not show.
+        FileNotFoundError, CorruptFileError, SchemaError: as `open_part`, and damage that the footer does not
+            show.
     """
     return pa.Table.from_batches(_batches(path, table), SCHEMAS[table])
 
 
 def read_through(path: Path, table: TableName) -> None:
-    """Read all of a file and keep nothing, to find damage that its footer does not show.
+    """Read a whole file and discard it, to find damage that its footer does not show.
 
     Raises:
         FileNotFoundError, CorruptFileError, SchemaError: as `read_part`.
@@ -170,7 +171,7 @@ def _batches(path: Path, table: TableName) -> Iterator[pa.RecordBatch]:
 def write_merged(
     table: TableName, runs: Mapping[str, MergedRun], chunks: Iterable[pa.Table], file: BinaryIO
 ) -> None:
-    """Write a merged file from tables that are sorted each by itself."""
+    """Write a merged file from tables that are each sorted."""
     listed = json.dumps(dump_runs(runs), separators=(",", ":")).encode()
     schema = SCHEMAS[table].with_metadata({**SCHEMAS[table].metadata, _MERGED_KEY: listed})
     with pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
@@ -181,5 +182,5 @@ def write_merged(
 
 
 def dump_runs(runs: Mapping[str, MergedRun]) -> dict[str, list[Any]]:
-    """The runs of a merged file as JSON values, which also name it."""
+    """The runs of a merged file as JSON values; they also determine its name."""
     return {run_id: run.dump() for run_id, run in sorted(runs.items())}

@@ -1,7 +1,8 @@
 """Writes the tables of one attempt as immutable Parquet parts.
 
-A worker publishes what an evaluation measured; each call makes one new file, `<attempt>-<sequence>.parquet`,
-that is never written again. Reads nothing, and so does without `storage.tables.parquet`, which loads pandas.
+A worker publishes the measurements of an evaluation. Each call makes one new file,
+`<attempt>-<sequence>.parquet`, that is never written again. Reads nothing, so it does not need
+`storage.tables.parquet`, which loads pandas.
 """
 
 from __future__ import annotations
@@ -24,8 +25,7 @@ from tausweep.storage.tables.schemas import KEYS, SCHEMAS
 
 def write_table(rows: pa.Table, file: BinaryIO) -> None:
     """Write the rows of a part."""
-    # zstd data carries no checksum of its own: without the pages' a flipped bit would be read as another
-    # value.
+    # zstd data has no checksum here: without those of the pages a flipped bit would be read as another value.
     pq.write_table(rows, file, compression="zstd", write_page_checksum=True)
 
 
@@ -38,16 +38,16 @@ class PartWriter:
         self._next: dict[TableName, int] = {}
 
     def publish(self, table: TableName, columns: Mapping[str, Sequence[object] | np.ndarray]) -> None:
-        """Write rows durably; when this returns they survive a crash.
+        """Write rows durably: once this returns they survive a crash.
 
         Args:
             table: which table.
-            columns: all its columns but run_id and attempt, of equal length.
+            columns: all its columns except run_id and attempt, of equal length.
 
         Raises:
-            ClaimLostError: another attempt has taken the run over; nothing is written.
-            ValueError: a column is missing or unknown, or a value is null, not finite or not whole where that is not
-                allowed.
+            ClaimLostError: another attempt has taken over the run; nothing is written.
+            ValueError: a column is missing or unknown, or a value is null, not finite or not an integer where
+                it must be.
         """
         rows = self._rows(table, columns)
         if not rows.num_rows:
@@ -78,12 +78,12 @@ class PartWriter:
                 raise ValueError(f"table {table}: {field.name} has nulls")
             if pa.types.is_floating(values.type) and not pc.all(pc.is_finite(values), min_count=0).as_py():
                 raise ValueError(
-                    f"table {table}: {field.name} is not finite; leave out what was not measured"
+                    f"table {table}: {field.name} is not finite; leave out values that were not measured"
                 )
-            # Arrow cuts 1.5 to 1 where it is given Python floats.
+            # Arrow would truncate Python floats: 1.5 to 1.
             if (
                 pa.types.is_integer(field.type)
                 and (np.asarray(values) != np.asarray(complete[field.name])).any()
             ):
-                raise ValueError(f"table {table}: {field.name} must be whole numbers")
+                raise ValueError(f"table {table}: {field.name} must be integers")
         return rows.sort_by([(key, "ascending") for key in KEYS[table]])

@@ -1,4 +1,4 @@
-"""The store's JSON records as tables: runs, attempts, sweeps, and what the attempt rule needs of them.
+"""The store's JSON records as tables: runs, attempts, sweeps, and the cuts of the attempt rule.
 
 Called by the reader (`storage.tables.scan`) and the SQL views (`storage.tables.sql`); knows nothing of
 Parquet parts.
@@ -54,7 +54,7 @@ _SWEEP_COLUMNS: dict[str, pa.DataType] = {
 
 
 def _table(rows: Sequence[dict[str, Any]], known: dict[str, pa.DataType]) -> pa.Table:
-    """Rows of JSON values as a table; columns beyond the known ones take the type their values have."""
+    """Rows of JSON values as a table; unknown columns take the type of their values."""
     names = dict.fromkeys(known) | dict.fromkeys(name for row in rows for name in row)
     arrays = {}
     for name in names:
@@ -66,7 +66,7 @@ def _table(rows: Sequence[dict[str, Any]], known: dict[str, pa.DataType]) -> pa.
 
 
 def runs_table(layout: StoreLayout, run_ids: Iterable[str] | None = None) -> pa.Table:
-    """One row per run: id, state, p and the flat settings as columns (null where a run has no such setting)."""
+    """One row per run: id, state, p and the flat settings as columns (null where a run lacks a setting)."""
 
     def row(run_id: str) -> dict[str, Any] | None:
         run = layout.run(run_id)
@@ -98,7 +98,7 @@ def _attempts(layout: StoreLayout, run_ids: Iterable[str]) -> Iterator[tuple[str
 
 
 def attempts_table(layout: StoreLayout, run_ids: Iterable[str]) -> pa.Table:
-    """One row per attempt: its record without the traceback, and the plain values of its provenance."""
+    """One row per attempt: its record without the traceback, and the scalar values of its provenance."""
     rows = []
     for run_id, record in _attempts(layout, run_ids):
         row = record.model_dump(mode="json", exclude={"process", "provenance", "traceback", "retries"})
@@ -128,7 +128,7 @@ def sweeps_table(layout: StoreLayout) -> pa.Table:
 def cuts_table(layout: StoreLayout, run_ids: Iterable[str]) -> pa.Table:
     """For each attempt the last tau whose rows count: the smallest tau from which a later attempt resumed.
 
-    To be asked after the rows were found: a later attempt writes down where it resumes before it has rows.
+    Call it after reading the rows: a later attempt records where it resumes before it writes rows.
     """
 
     def cuts_of(run_id: str) -> dict[tuple[str, int], int]:

@@ -1,8 +1,8 @@
-"""Reads the store's tables: Arrow out, with the attempt rule applied, while writers and compaction go on.
+"""Reads the store's tables as Arrow, with the attempt rule applied, while writers and compaction continue.
 
 For each (run, tau, metric, t) the highest attempt wins, and rows of an attempt past the tau from which a
-later attempt resumed are dropped: they belong to a future that was trained again. DuckDB never opens a file
-itself: files reach it as Arrow data sets, and its access to anything outside is switched off.
+later attempt resumed are dropped: those steps were trained again. DuckDB never opens a file itself: files
+reach it as Arrow data sets, and its access to anything outside is switched off.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from tausweep.storage.tables.schemas import KEYS, SCHEMAS
 
 TRIES = 10
 """How often a reader looks again because a compaction took files away meanwhile."""
-_PUSHED_DOWN = 64  # so many run ids are compared with the statistics of row groups; more are joined instead
+_PUSHED_DOWN = (
+    64  # up to so many run ids are compared with the statistics of row groups; more are joined instead
+)
 
 SCAN_ERRORS = (duckdb.InvalidInputException,)
 """What DuckDB raises where Arrow could not read a file; also some mistakes in SQL."""
@@ -41,11 +43,11 @@ class Snapshot:
     """The files of a table at one moment, for some runs.
 
     Attributes:
-        settled: runs of which one merged file holds all rows that count, and which no attempt has taken up since.
-        unsettled: the other runs, to whose rows the attempt rule must be applied.
-        merged: merged files with rows of either.
+        settled: runs whose counting rows are all in one merged file, and which no attempt has resumed since.
+        unsettled: the other runs; their rows need the attempt rule.
+        merged: merged files with rows of either kind of run.
         parts: opened parts of the unsettled runs, by their paths.
-        left_out: what is wrong with files that should be among these.
+        left_out: errors of files that should be among these.
     """
 
     table: TableName
@@ -116,19 +118,19 @@ def _look(layout: StoreLayout, table: TableName, run_ids: set[str], skip_bad: bo
 def take_snapshot(
     layout: StoreLayout, table: TableName, run_ids: Iterable[str], *, skip_bad: bool = False
 ) -> Snapshot:
-    """Find the files of a table such that no published row is missed.
+    """Find the files of a table without missing a published row.
 
-    Parts vanish only after a merged file with their rows was published: if there are no more merged files
-    after looking for parts than before, no part was missed.
+    Parts vanish only after a merged file with their rows was published. So no part was missed if listing the
+    parts did not add merged files.
 
     Args:
         layout: the store.
         table: which table.
-        run_ids: the runs that are wanted.
-        skip_bad: read every file through, and leave out what is damaged or foreign.
+        run_ids: the runs to read.
+        skip_bad: whether to read every file completely and leave out damaged or foreign ones.
 
     Raises:
-        CorruptFileError, SchemaError: a file can't be read; named.
+        CorruptFileError, SchemaError: a file cannot be read; it is named.
         StoreError: the store changes faster than it can be read.
     """
     wanted = set(run_ids)
@@ -140,7 +142,7 @@ def take_snapshot(
             continue
         if layout.merged_files(table) == before:
             return snapshot
-    raise StoreError(f"{layout.root}: compacted {TRIES} times while {table} was read; try again")
+    raise StoreError(f"{layout.root}: compacted {TRIES} times while reading {table}; try again")
 
 
 def literal(text: str) -> str:
@@ -164,7 +166,7 @@ def _among(connection: duckdb.DuckDBPyConnection, name: str, run_ids: set[str]) 
 def create_views(
     connection: duckdb.DuckDBPyConnection, layout: StoreLayout, snapshots: Sequence[Snapshot]
 ) -> None:
-    """Make a view of each table, named like it, in which the attempt rule is applied."""
+    """Make a view of each table under the table's name, with the attempt rule applied."""
     unsettled = {run_id for snapshot in snapshots for run_id in snapshot.unsettled}
     connection.register("_cuts", cuts_table(layout, sorted(unsettled)))
     for snapshot in snapshots:
@@ -192,28 +194,28 @@ def create_views(
 
 
 def closed_connection() -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory that can reach no file, no network, no variable of Python's and no terminal."""
+    """An in-memory DuckDB without access to files, network, Python variables or the terminal."""
     connection = duckdb.connect(
         config={
             "enable_external_access": "false",
             "autoload_known_extensions": "false",
             "autoinstall_known_extensions": "false",
             "python_enable_replacements": "false",
-            "temp_directory": "",  # by default a big sort would leave the folder `.tmp` where the user stands
+            "temp_directory": "",  # by default a big sort would leave a folder `.tmp` in the working directory
         }
     )
-    # By default a slow answer is mixed with a progress bar, also where stdout is a file. In a notebook
-    # without ipywidgets there is none, and DuckDB then refuses to hear of it.
+    # By default a slow query prints a progress bar, even where stdout is a file. A notebook without
+    # ipywidgets has none, and DuckDB then refuses this setting.
     if connection.execute("SELECT current_setting('enable_progress_bar')").fetchall() != [(False,)]:
         connection.execute("SET enable_progress_bar = false")
     return connection
 
 
 def vanished(snapshots: Iterable[Snapshot]) -> bool:
-    """Why a scan failed: whether a compaction took a file away meanwhile, so that it should be tried again.
+    """Whether a scan failed because a compaction removed a file meanwhile, so that it should be repeated.
 
     Raises:
-        CorruptFileError: a file is damaged; DuckDB does not say which.
+        CorruptFileError: a file is damaged; DuckDB does not name it.
     """
     try:
         for snapshot in snapshots:
@@ -230,7 +232,7 @@ def _conditions(
     conditions = []
     if metrics is not None:
         if "metric" not in KEYS[table]:
-            raise InputError(f"table {table}: has no metrics to choose from")
+            raise InputError(f"table {table}: this table has no column metric")
         conditions.append(f"metric IN ({', '.join(map(literal, metrics)) or 'NULL'})")
     for sign, bound in zip((">=", "<="), tau or (), strict=False):
         if bound is not None:
@@ -248,9 +250,9 @@ def read_table(
     columns: Sequence[str] | None = None,
     bad: Bad | None = None,
 ) -> pa.Table:
-    """A table with the attempt rule applied, sorted by its key.
+    """Read a table with the attempt rule applied, sorted by its key.
 
-    What is not asked for is not read where the statistics of files and row groups allow it.
+    Rows that are not asked for are skipped where the statistics of files and row groups allow it.
 
     Args:
         layout: the store.
@@ -259,15 +261,15 @@ def read_table(
         metrics: only metrics of these names.
         tau: smallest and largest tau, both included; None leaves a side open.
         columns: only these columns, in this order.
-        bad: collects what is wrong with damaged or foreign files, which are then left out.
+        bad: collects the errors of damaged or foreign files, which are then left out.
 
     Returns:
         An Arrow table with columns of `storage.tables.schemas.SCHEMAS[table]`; `.to_pandas()` for pandas,
         `polars.from_arrow` for polars, and DuckDB finds it by the name of its variable.
 
     Raises:
-        CorruptFileError, SchemaError: a file can't be read; named.
-        InputError: there is no such column.
+        CorruptFileError, SchemaError: a file cannot be read; it is named.
+        InputError: a column does not exist.
     """
     names = list(SCHEMAS[table].names if columns is None else columns)
     if unknown := sorted(set(names) - set(SCHEMAS[table].names)):
@@ -291,4 +293,4 @@ def read_table(
         if bad is not None:
             bad.extend(snapshot.left_out)
         return rows.cast(pa.schema([SCHEMAS[table].field(name) for name in names], SCHEMAS[table].metadata))
-    raise StoreError(f"{layout.root}: compacted {TRIES} times while {table} was read; try again")
+    raise StoreError(f"{layout.root}: compacted {TRIES} times while reading {table}; try again")

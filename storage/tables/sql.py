@@ -1,7 +1,7 @@
 """SQL over the store: one SELECT over named views, and nothing else.
 
-Called by `tausweep query`. The views are made of `storage.tables.scan` and `storage.tables.record_tables`;
-what they mean is decided there.
+Called by `tausweep query`. `storage.tables.scan` and `storage.tables.record_tables` make the views and define
+their meaning.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _HELP = f"Views: {', '.join(VIEWS)}"
 
 @dataclass(frozen=True, kw_only=True)
 class _Wanted:
-    """The views that are to be made, the runs they are restricted to, and the files of their tables."""
+    """The views to make, the runs they are restricted to, and the files of their tables."""
 
     views: set[View]
     run_ids: list[str]
@@ -101,14 +101,14 @@ def _create_evaluations(connection: duckdb.DuckDBPyConnection) -> None:
 
 @contextmanager
 def _interrupted_at(connection: duckdb.DuckDBPyConnection, deadline: float | None) -> Iterator[None]:
-    """Interrupt what a connection does once the monotonic clock has reached the deadline."""
+    """Interrupt a connection once the monotonic clock has reached the deadline."""
     if deadline is None:
         yield
         return
     done = threading.Event()
 
     def watch() -> None:
-        # More than once: an interrupt that comes between two statements stops neither.
+        # More than once: an interrupt between two statements stops neither.
         seconds = max(0.0, deadline - time.monotonic())
         while not done.wait(seconds):
             connection.interrupt()
@@ -140,7 +140,7 @@ def _answer(
         if bad is not None:
             bad.extend(error for snapshot in wanted.snapshots for error in snapshot.left_out)
         return answer
-    raise StoreError(f"{layout.root}: compacted {TRIES} times while it was read; try again")
+    raise StoreError(f"{layout.root}: compacted {TRIES} times while reading; try again")
 
 
 def query(
@@ -155,22 +155,22 @@ def query(
 
     Args:
         layout: the store.
-        sql: the question.
+        sql: the SELECT statement.
         run_ids: restricts every view but sweeps to these runs; all by default.
-        timeout: seconds after which the question is given up; files that were begun to be opened are still opened.
-        bad: collects what is wrong with damaged or foreign files, which are then left out.
+        timeout: seconds after which the query is given up; files that are being opened are still opened.
+        bad: collects the errors of damaged or foreign files, which are then left out.
 
     Raises:
-        InputError: the SQL is not one single SELECT, or DuckDB refuses it (says what and which views there are), or
-            two columns of the answer have one name, or the time is over.
-        CorruptFileError, SchemaError: a file can't be read; named.
+        InputError: the SQL is not a single SELECT; DuckDB refuses it (the message has the reason and the
+            views); two columns of the answer have the same name; or the time is over.
+        CorruptFileError, SchemaError: a file cannot be read; it is named.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         statements = duckdb.extract_statements(sql)
-        # Not EXPLAIN: with ANALYZE it executes whatever follows.
+        # EXPLAIN is refused: with ANALYZE it executes whatever follows.
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            raise InputError(f"query: exactly one SELECT is answered, the store is read-only. {_HELP}")
+            raise InputError(f"query: exactly one SELECT is allowed, the store is read-only. {_HELP}")
         answer = _answer(layout, sql, run_ids, deadline, bad)
     except duckdb.InterruptException as error:
         raise InputError(

@@ -76,7 +76,7 @@ def test_a_bucket_that_is_not_there_is_one_message(s3_bucket: str, command: tupl
     done = run_command(*command, store="s3://no-such-bucket/runs", check=False)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "tausweep: --store s3://no-such-bucket/runs: there is no bucket 'no-such-bucket'"
+        "tausweep: --store s3://no-such-bucket/runs: bucket 'no-such-bucket' does not exist"
     ]
 
 
@@ -87,4 +87,4 @@ def test_a_server_that_does_not_answer_is_one_message(
     done = run_command("status", store=f"{s3_bucket}/runs", check=False)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
-    assert "the object store can't be used" in done.stderr
+    assert "the object store cannot be used" in done.stderr

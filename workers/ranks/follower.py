@@ -1,6 +1,6 @@
-"""A rank other than 0: it trains what rank 0 trains, keeps nothing and decides nothing.
+"""A rank other than 0: it trains what rank 0 trains, stores nothing and decides nothing.
 
-Called by the worker's entry point where the environment gives the process such a place.
+Called by the worker's entry point where the environment gives the process such a rank.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PARENT_SECONDS = 1.0
 
 
 class _Follower:
-    """The surroundings of a run in a rank that keeps nothing and decides nothing."""
+    """The run context in a rank that stores nothing and decides nothing."""
 
     def restore(self) -> dict[str, Any] | None:
         """Rank 0 restores."""
@@ -42,7 +42,7 @@ class _Follower:
         """Rank 0 publishes."""
 
     def progress(self, tau: int) -> None:
-        """Rank 0 tells."""
+        """Rank 0 reports progress."""
 
     def should_stop(self) -> bool:
         """Rank 0 decides."""
@@ -54,18 +54,18 @@ class _Follower:
 
 
 def follow(place: Place, *, device: torch.device, timeout_seconds: float, parent: int | None) -> int:
-    """Be a rank other than 0: train what rank 0 trains, until it says that this is all or is gone.
+    """Act as a rank other than 0: train what rank 0 trains, until rank 0 ends.
 
     Args:
-        place: of this process.
+        place: this process's place among the ranks.
         device: where to compute.
-        timeout_seconds: how long one rank waits for another before it is taken for lost.
-        parent: pid of rank 0 if that has started this process, which then ends with it.
+        timeout_seconds: how long one rank waits for another before it counts as lost.
+        parent: pid of rank 0 if rank 0 started this process, which then ends with it.
 
     Returns:
         The exit code.
     """
-    if threading.current_thread() is threading.main_thread():  # else signals are the matter of who called
+    if threading.current_thread() is threading.main_thread():  # otherwise the caller handles signals
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)  # rank 0 gets them too, and all ranks stop at the same step
     if parent is not None:

@@ -1,7 +1,7 @@
-"""How the ranks of one run find each other and talk: torch.distributed, gloo on CPUs and NCCL on CUDA.
+"""How the ranks of one run connect and communicate: torch.distributed, gloo on CPUs and NCCL on CUDA.
 
-A rank knows its place from the environment that torchrun sets; `workers.ranks.team` sets the same for the
-ranks it starts itself. Which runs are trained, and what becomes of a rank that fails, is not decided here.
+A rank knows its place from the environment variables of torchrun; `workers.ranks.team` sets the same for the
+ranks it starts. Which runs are trained, and what happens when a rank fails, is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ START_SECONDS = 300.0
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A process's place among the ranks of a run, in the words of torchrun's environment."""
+    """A process's place among the ranks of a run, as in torchrun's environment."""
 
     rank: int
     size: int
@@ -40,10 +40,10 @@ class Place:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self | None:
-        """Read RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT; None if a process is to work alone.
+        """Read RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT; None if the process works alone.
 
         Raises:
-            InputError: some of them are there and others are not, or one is no number.
+            InputError: some of them are set and others are not, or one is not a number.
         """
         names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
         found = {name: environment[name] for name in names if environment.get(name)}
@@ -56,7 +56,7 @@ class Place:
             )
         for name in names:
             if name != "MASTER_ADDR" and not found[name].isdecimal():
-                raise InputError(f"{name} = {found[name]!r}: a whole number is needed in the environment")
+                raise InputError(f"{name} = {found[name]!r}: an integer is needed in the environment")
         return cls(
             rank=int(found["RANK"]),
             size=int(found["WORLD_SIZE"]),
@@ -80,12 +80,12 @@ def rank_device(device: torch.device, local_rank: int) -> torch.device:
     """The device of a rank: one GPU each, by the rank's number on its host.
 
     Raises:
-        InputError: the host has too few GPUs, or the device names a certain one.
+        InputError: the host has too few GPUs, or the device has a number.
     """
     if device.type != "cuda":
         return device
     if ":" in str(device):
-        raise InputError(f"device = {device}: one GPU can't be given to several processes; write cuda")
+        raise InputError(f"device = {device}: several processes cannot share one GPU; write cuda")
     count = torch.cuda.device_count()
     if local_rank >= count:
         raise InputError(
@@ -98,8 +98,7 @@ def rank_device(device: torch.device, local_rank: int) -> torch.device:
 def find_store(place: Place) -> Store:
     """The key-value store that rank 0, or torchrun, serves at the group's address.
 
-    Where the group was made by somebody else already, as Ray Train does, its store is there and is only
-    connected to.
+    If the group exists already, as with Ray Train, this only connects to its store.
     """
     if distributed.is_initialized():
         return distributed.TCPStore(  # type: ignore[attr-defined] # public, but missing in torch's own types
@@ -115,18 +114,18 @@ def find_store(place: Place) -> Store:
 
 
 class GroupRanks(Ranks):
-    """Ranks that talk through torch.distributed.
+    """Ranks that communicate through torch.distributed.
 
     Attributes:
-        store: for words outside the order of collectives (see `workers.ranks.team`).
+        store: for messages outside the order of collectives (see `workers.ranks.team`).
         device: where this rank computes.
     """
 
     def __init__(self, place: Place, store: Store, device: torch.device, timeout_seconds: float) -> None:
-        """Join the group, unless that is done; waits for the other ranks.
+        """Join the group unless it exists already; waits for the other ranks.
 
         Args:
-            place: which rank this process is.
+            place: this process's place among the ranks.
             store: see `find_store`.
             device: where this rank computes.
             timeout_seconds: how long one rank waits for another before it is taken for lost.
@@ -145,12 +144,12 @@ class GroupRanks(Ranks):
 
     @staticmethod
     def leave() -> None:
-        """Leave the group, if there is one: torch's threads, left to the end of the process, abort it now and then."""
+        """Leave the group, if there is one: its threads sometimes abort the process at exit."""
         if distributed.is_initialized():
             distributed.destroy_process_group()
 
     def wrap(self, network: nn.Module, batch: int) -> nn.Module:
-        """The network under DistributedDataParallel, its dropout masks those of the whole batch."""
+        """The network under DistributedDataParallel, with the dropout masks of the whole batch."""
         share_dropout(network, self.rows(batch), batch)
         device_ids = [self.device.index] if self.device.type == "cuda" else None
         return DistributedDataParallel(network, device_ids=device_ids, gradient_as_bucket_view=True)
@@ -169,7 +168,7 @@ class GroupRanks(Ranks):
     def gather(self, share: Tensor, count: int) -> Tensor:
         """See `Ranks.gather`."""
         parts = []
-        for rank in range(self.size):  # shares differ in length, which all_gather does not allow
+        for rank in range(self.size):  # shares may differ in length, which all_gather does not allow
             rows = self.share(count, rank)
             shape = (rows.stop - rows.start, *share.shape[1:])
             part = share.contiguous() if rank == self.rank else share.new_empty(shape)
@@ -210,11 +209,11 @@ def ready_key(rank: int) -> str:
 
 
 def failure_key(rank: int) -> str:
-    """Key of the store under which a rank tells why it ends, as JSON."""
+    """Key of the store under which a rank reports why it ends, as JSON."""
     return f"failure/{rank}"
 
 
 def report(ranks: GroupRanks, ending: dict[str, Any]) -> int:
-    """Leave word of why this rank ends; returns the rank that was the first to do so."""
+    """Report why this rank ends; return the rank that reported first."""
     ranks.store.set(failure_key(ranks.rank), json.dumps(ending))
     return int(ranks.store.compare_set("first failure", "", str(ranks.rank)))

@@ -1,8 +1,8 @@
-"""The ranks under a worker: started, told which run to train, and asked for the cause when one fails.
+"""The ranks under a worker: starts them, sends them the next run, and finds the cause when one fails.
 
-Rank 0 alone claims runs, beats, checkpoints and publishes; the others follow it from run to run
-(`workers.ranks.follower`), so that torch is loaded once. `Team` itself is a worker that works alone. How
-ranks talk is in `workers.ranks.process_group`.
+Only rank 0 claims runs, sends heartbeats, checkpoints and publishes. The others follow it from run to run
+(`workers.ranks.follower`), so torch is loaded once. `Team` itself is a worker that works alone.
+`workers.ranks.process_group` has the communication.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from tausweep.workers.ranks.process_group import (
     report,
 )
 
-_REPORT_SECONDS = 10.0  # how long ranks that live may take to say why they ended
+_REPORT_SECONDS = 10.0  # how long live ranks may take to report why they ended
 _LOOPBACK = "127.0.0.1"
 
 
 class Team:
-    """The ranks that a worker leads, as a context manager; this class itself is a worker alone.
+    """The ranks that a worker leads, as a context manager; this class itself has no other ranks.
 
     Attributes:
-        ranks: what the training loop is given.
+        ranks: the ranks as the training loop sees them.
     """
 
     ranks: Ranks = Ranks()
@@ -55,34 +55,33 @@ class Team:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave nothing behind."""
+        """End all ranks that this team started."""
 
     def assemble(self) -> None:
-        """Have all ranks ready for a run, before it is claimed."""
+        """Make all ranks ready for a run, before it is claimed."""
 
     def begin(self, run: RunDirectory) -> None:
         """Let the other ranks train a run."""
 
     def done(self) -> None:
-        """Note that all ranks have come to the end of a run together."""
+        """Note that all ranks have finished a run together."""
 
     def cause(self, ending: dict[str, Any]) -> dict[str, Any]:
-        """Why an attempt failed, from how it ended in rank 0: an error of another rank may be behind it."""
+        """Why an attempt failed, given how it ended in rank 0: another rank's error may be the cause."""
         return ending
 
     def idle(self) -> None:
-        """Show the other ranks that this one lives, while there is nothing to train."""
+        """Show the other ranks that this one is alive while there is nothing to train."""
 
     def end(self, code: int) -> None:
-        """Let the other ranks end with an exit code."""
+        """Make the other ranks end with an exit code."""
 
 
 class Leader(Team):
     """Rank 0 of several.
 
-    It starts the others itself, on this host, unless it was given a place among ranks that somebody else has
-    started. Ranks that are out of step, because one of them failed in the midst of a run, are replaced by new
-    ones.
+    It starts the others on this host, unless another program has started them all. Ranks that are out of step
+    because one of them failed during a run are replaced by new ones.
     """
 
     def __init__(
@@ -91,10 +90,10 @@ class Leader(Team):
         """Prepare; nothing is started.
 
         Args:
-            options: of this worker, which the ranks that it starts are given too.
-            device: where this one computes.
-            place: of this process, if the ranks were started by somebody else.
-            runs: what this worker's command line names, as that of the ranks it starts does.
+            options: this worker's options, also for the ranks that it starts.
+            device: where rank 0 computes.
+            place: this process's place, if another program started the ranks.
+            runs: the run directories of this worker's command line, also for the ranks that it starts.
         """
         self._options, self._device, self._place, self._runs = options, device, place, runs
         self._size = place.size if place else options.processes
@@ -106,7 +105,7 @@ class Leader(Team):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Kill the ranks that this one started, which hold nothing, and leave the group."""
+        """Kill the ranks that this one started, which hold no data, and leave the group."""
         for child in self._children.values():
             child.kill()
             child.wait()
@@ -114,10 +113,10 @@ class Leader(Team):
         GroupRanks.leave()
 
     def assemble(self) -> None:
-        """Start or join the ranks, if that is not done or they are not to be used any more.
+        """Start or join the ranks, if that is not done yet or they must be replaced.
 
         Raises:
-            TausweepError: a rank does not come, or ranks that were started by somebody else are out of step.
+            TausweepError: a rank does not start, or ranks that another program started are out of step.
         """
         if self._in_step and all(child.poll() is None for child in self._children.values()):
             return
@@ -126,12 +125,12 @@ class Leader(Team):
         elif self._group is None:
             self._join(self._place, find_store(self._place))
         else:
-            raise TausweepError("the ranks are out of step after a run that failed; start all of them again")
+            raise TausweepError("the ranks are out of step after a failed run; restart all of them")
 
     def _start(self) -> None:
         self.__exit__(None, None, None)
-        # The port is bound before anybody is told of it, so no other process can take it; nobody outside can
-        # reach it.
+        # The port is bound before it is announced, so no other process can take it; it is not reachable from
+        # outside.
         listener = socket.create_server((_LOOPBACK, 0))
         port = listener.getsockname()[1]
         store = distributed.TCPStore(  # type: ignore[attr-defined] # public, but missing in torch's own types
@@ -163,22 +162,19 @@ class Leader(Team):
         self._in_step = True
 
     def begin(self, run: RunDirectory) -> None:
-        """Let the other ranks train a run; they count as out of step until `done`."""
+        """Make the other ranks train a run; they count as out of step until `done`."""
         self._in_step = False
         self.ranks.broadcast({"run": str(run.path)})
 
     def done(self) -> None:
-        """Note that all ranks have come to the end of a run together."""
+        """Note that all ranks have finished a run together."""
         self._in_step = True
 
     def cause(self, ending: dict[str, Any]) -> dict[str, Any]:
-        """The first error that any rank has told of.
-
-        Of ranks that lost touch, those that say nothing any more.
-        """
+        """The first error that any rank reported; for lost connections, the ranks that no longer respond."""
         if self._group is None:
             return ending
-        if ending["failure"] == "not_finite":  # losses are averaged: every rank has seen it, at the same step
+        if ending["failure"] == "not_finite":  # losses are averaged: every rank has seen it at the same step
             self._in_step = True
             return ending
         first = report(self._group, ending)
@@ -190,7 +186,7 @@ class Leader(Team):
         if not silent:
             return ending
         fates = "; ".join(f"{self._name(rank)} {self._fate(rank)}" for rank in silent)
-        return {**ending, "error": fates}  # what rank 0 saw of it is in its traceback
+        return {**ending, "error": fates}  # rank 0's view of it is in its traceback
 
     def _silent(self, store: Store) -> list[int]:
         deadline = time.monotonic() + _REPORT_SECONDS
@@ -215,12 +211,12 @@ class Leader(Team):
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
     def idle(self) -> None:
-        """Show the other ranks that this one lives, or they would take it for lost."""
+        """Show the other ranks that this one is alive, or they would count it as lost."""
         if self._in_step:
             self.ranks.broadcast({})
 
     def end(self, code: int) -> None:
-        """Let the other ranks end with an exit code."""
+        """Make the other ranks end with an exit code."""
         if self._in_step:
             self.ranks.broadcast({"end": code})
 
@@ -232,10 +228,10 @@ def _loopback_interface() -> str:
 def make_team(
     options: WorkerOptions, *, device: torch.device, place: Place | None, runs: Sequence[str]
 ) -> Team:
-    """A worker's team: alone, or at the head of several ranks (see `Leader`).
+    """A worker's team: a worker alone, or rank 0 of several (see `Leader`).
 
     Raises:
-        InputError: there are not as many ranks as were asked for.
+        InputError: the number of ranks is not the requested one.
     """
     if place is not None and options.processes not in (1, place.size):
         raise InputError(f"--processes {options.processes}: the environment has WORLD_SIZE = {place.size}")

@@ -40,8 +40,8 @@ class Crossing:
         tau: the crossing in optimiser updates; None if censored.
         censored: "right" if tau > bound, "left" if tau ≤ bound, None if tau is known.
         bound: None if tau is known, or if nothing bounds it.
-        low, high: interval by resampling the run's generated samples; None where it is open within what was evaluated,
-            and both None where nothing was resampled.
+        low, high: interval by resampling the run's generated samples; None where it is open within what was
+            evaluated, and both None where nothing was resampled.
     """
 
     tau: float | None

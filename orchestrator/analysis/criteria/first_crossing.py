@@ -22,8 +22,8 @@ class Crossings(NamedTuple):
     """First crossings of many curves.
 
     Attributes:
-        tau: (...,) optimiser updates, exact where the level is met at an evaluated step; NaN where the crossing lies
-            outside what was evaluated.
+        tau: (...,) optimiser updates, exact where the level is met at an evaluated step; NaN where the
+            crossing lies outside what was evaluated.
         censored: (...,) 0 seen, RIGHT later than the bound, LEFT at the bound, the first tau, or earlier.
         bound: (...,) of a censored tau; NaN if the crossing was seen, or where nothing bounds it.
     """

@@ -142,8 +142,9 @@ class RunCurves:
 
         None if not known.
 
-        Samples of a conditional run have a class of their own, see `jobs.diffusion.guidance.classes_of_samples`; those of others
-        change theirs along tau, and only the fraction is known.
+        Samples of a conditional run have a class of their own, see
+        `jobs.diffusion.guidance.classes_of_samples`; those of others change theirs along tau, and only the
+        fraction is known.
         """
         if self.histories is None or not isinstance(criterion, OfSamples):
             return None

@@ -22,7 +22,8 @@ class ResolverOptions:
     """How a sweep is resolved.
 
     Attributes:
-        k: threshold of the gap ratio where a criterion has none, 0 < k ≤ 1; f_mem is computed anew from the neighbours.
+        k: threshold of the gap ratio where a criterion has none, 0 < k ≤ 1; f_mem is computed anew from the
+            neighbours.
         criteria: by which curves become times; empty for the usual ones, see `for_runs`.
         smoothing: "isotonic" replaces f_mem and the loss gap by their nearest rising curves first.
         draws: bootstrap resamples, at least 1.

@@ -52,8 +52,8 @@ class Comparison(_Value):
     Attributes:
         hypothesis: of the simpler law, such as `exponent = 1`.
         p_value: of its likelihood-ratio test, an F test where no run is censored.
-        delta_aicc: its corrected Akaike criterion minus that of the fitted law, in nats·2; negative favours the simpler
-            law. None where there are too few runs for the correction.
+        delta_aicc: its corrected Akaike criterion minus that of the fitted law, in nats·2; negative favours
+            the simpler law. None where there are too few runs for the correction.
     """
 
     hypothesis: str
@@ -67,8 +67,8 @@ class Diagnostics(_Value):
     Attributes:
         sigma: standard deviation of ln tau about the law.
         largest_residual: of the runs seen to cross, in units of sigma.
-        curvature_p_value: of the test that ln tau is straight in ln n; None with fewer than four degrees of freedom or
-            three n. Small: the exponent depends on n.
+        curvature_p_value: of the test that ln tau is straight in ln n; None with fewer than four degrees of
+            freedom or three n. Small: the exponent depends on n.
     """
 
     sigma: float
@@ -133,7 +133,8 @@ class Collapse(_OfCondition):
     """How well the curves f_mem(tau) of all n become one curve of tau / n^exponent.
 
     Attributes:
-        score: fraction of the variance of f_mem that one rising curve of tau / n explains, 0…1; None with one n.
+        score: fraction of the variance of f_mem that one rising curve of tau / n explains, 0…1; None with one
+            n.
         unscaled: the same with tau itself.
         exponent: with which the score is largest, with an interval by resampling the seeds of each n.
         best: the score there.
@@ -152,9 +153,10 @@ class Timescale(_OfCondition):
     """The median over the runs of one condition and n; censored ones may lie anywhere beyond their bounds.
 
     Attributes:
-        tau: median, with an interval by resampling runs and their samples, in which censored ones are the latest (or
-            earliest); the median is None if it moves with where the censored runs lie.
-        bound: the median lies at or above it ("right") or at or below it ("left"); None if it is known, or anywhere.
+        tau: median, with an interval by resampling runs and their samples, in which censored ones are the
+            latest (or earliest); the median is None if it moves with where the censored runs lie.
+        bound: the median lies at or above it ("right") or at or below it ("left"); None if it is known, or
+            anywhere.
         n_points, n_censored: runs with a crossing, and without.
     """
 
@@ -188,7 +190,8 @@ class ClassRegime(_OfCondition):
 
     Attributes:
         memorised: classes whose median timescale was reached.
-        not_yet: classes whose median lies beyond the budget. A class of which neither is known is in neither list.
+        not_yet: classes whose median lies beyond the budget. A class of which neither is known is in neither
+            list.
     """
 
     criterion: str
@@ -225,8 +228,8 @@ class Boundary(_OfCondition):
     """n*(p; budget): the n at which half of the runs memorise within the budget, of one condition.
 
     Attributes:
-        n_star: median and interval of the posterior of a logistic fit in ln n; None where the median lies outside the n
-            that were measured, open on a side where the interval does.
+        n_star: median and interval of the posterior of a logistic fit in ln n; None where the median lies
+            outside the n that were measured, open on a side where the interval does.
         budget: tau.
         n_runs: runs that say something about this budget; n_memorising of them memorise.
         reason: why there is no estimate.
@@ -290,12 +293,12 @@ class ArchitecturalLine(_OfCondition):
     """n*(p) without end of training: the limit of n*(p; tau), from tau_mem = tau_0 + c·n/(1 − n/n_star).
 
     Attributes:
-        n_star: with profile-likelihood interval; no estimate and no `high` where a law without a line is not rejected, so
-            that n* may lie anywhere above `low`.
-        converged: whether every law without a line is rejected, n beyond the interval were trained, and the boundary no
-            longer moves.
-        growth: d ln n*(tau) / d ln tau over the last factor of four in the budget, 1/alpha for a power law without a
-            line and 0 for a boundary that no longer moves; None where n* is not known at both ends.
+        n_star: with profile-likelihood interval; no estimate and no `high` where a law without a line is not
+            rejected, so that n* may lie anywhere above `low`.
+        converged: whether every law without a line is rejected, n beyond the interval were trained, and the
+            boundary no longer moves.
+        growth: d ln n*(tau) / d ln tau over the last factor of four in the budget, 1/alpha for a power law
+            without a line and 0 for a boundary that no longer moves; None where n* is not known at both ends.
         verdict: in words.
     """
 
@@ -334,8 +337,8 @@ class FitResult(_Value):
         sampler: by which generated samples were drawn, in words; None if none were.
         conclusions: what a person would say of it, at most eight sentences.
         competitions: of the criteria of tau_mem, by condition, and over the widths where there are several.
-        by_class: the first criterion of f_mem for each class, and `regimes` of these; empty where f_mem was not measured
-            by class.
+        by_class: the first criterion of f_mem for each class, and `regimes` of these; empty where f_mem was
+            not measured by class.
     """
 
     fit_version: int = FIT_VERSION

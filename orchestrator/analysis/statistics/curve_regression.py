@@ -66,7 +66,8 @@ def fit_curve(curve: Curve, starts: Sequence[Floats], level: Floats, responses: 
     Args:
         curve: the mean and its derivatives.
         starts: (K,) parameters each, one at least.
-        level: (K,) along which parameters move the whole curve; the responses set how far each start is moved.
+        level: (K,) along which parameters move the whole curve; the responses set how far each start is
+            moved.
         responses: more than K of them seen.
     """
     seen = responses.seen

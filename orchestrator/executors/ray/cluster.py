@@ -1,7 +1,7 @@
-"""What a Ray cluster is asked: which nodes it has, which jobs it knows, who may reach it.
+"""Queries to a Ray cluster: its nodes, its jobs, and who can reach it.
 
-All of it goes through the dashboard's address with Ray's own clients. A cluster that does not answer within a
-while is an error here, and changes no state anywhere (docs/ray.md).
+All queries go to the dashboard's address with Ray's own clients. If a cluster does not answer in time, that
+is an error here and changes no state anywhere (docs/ray.md).
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ANSWER_SECONDS = 30.0
-_START_SECONDS = 120.0  # Ray starts a process for each that comes by ray://
+_START_SECONDS = 120.0  # Ray starts a process for each client of ray://
 _ADDRESSES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 
 
 def answer(call: Callable[[], T], *, seconds: float = ANSWER_SECONDS) -> T:
-    """What a call of one of Ray's clients returns.
+    """The result of a call to one of Ray's clients.
 
     Raises:
-        TausweepError: it failed, or Ray did not answer within a while.
+        TausweepError: the call failed, or Ray did not answer in time.
     """
     results: list[T] = []
     failed: list[BaseException] = []
@@ -44,7 +44,7 @@ def answer(call: Callable[[], T], *, seconds: float = ANSWER_SECONDS) -> T:
         except BaseException as error:  # noqa: BLE001 - raised below, in the caller's thread
             failed.append(error)
 
-    # Ray's clients of its dashboard wait for ever; and a thread that is not waited for ends with the process.
+    # Ray's dashboard clients wait for ever; a daemon thread ends with the process.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(seconds)
@@ -59,7 +59,7 @@ def answer(call: Callable[[], T], *, seconds: float = ANSWER_SECONDS) -> T:
 
 @contextmanager
 def _as_named(address: str | None) -> Iterator[None]:
-    """Keep Ray from putting the environment's address in the place of one that is given."""
+    """Keep Ray from replacing a given address by that of the environment."""
     kept = (
         {} if address is None else {name: os.environ.pop(name) for name in _ADDRESSES if name in os.environ}
     )
@@ -81,7 +81,7 @@ def client(address: str | None) -> JobSubmissionClient:
 
     seconds = _START_SECONDS if (address or "").startswith("ray://") else ANSWER_SECONDS
     try:
-        with _as_named(address):  # in this thread: one that hangs would keep the environment for itself
+        with _as_named(address):  # in this thread: a hanging one would keep the changed environment
             return answer(lambda: JobSubmissionClient(address), seconds=seconds)
     except InputError:
         raise
@@ -106,7 +106,7 @@ def require_ray() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """A node that lives: its name in Ray's words, and what it has in all (CPU, GPU, memory in bytes, custom ones)."""
+    """A live node: its name in Ray, and its total resources (CPU, GPU, memory in bytes, custom ones)."""
 
     name: str
     has: Mapping[str, float]
@@ -116,7 +116,7 @@ class Node:
 
 
 def describe(amounts: Mapping[str, float]) -> str:
-    """Amounts of resources in words, without Ray's own marks of nodes."""
+    """Resources as text, without the ones by which Ray marks nodes."""
     shown = {name: value for name, value in amounts.items() if not name.startswith(("node:", "object_store"))}
     words = [
         f"memory {value / 1024**3:.3g}G" if name == "memory" else f"{name} {value:g}"
@@ -126,7 +126,7 @@ def describe(amounts: Mapping[str, float]) -> str:
 
 
 def nodes(dashboard: str) -> list[Node]:
-    """The nodes of a cluster that live.
+    """The live nodes of a cluster.
 
     Raises:
         TausweepError: Ray does not answer.
@@ -147,14 +147,14 @@ def nodes(dashboard: str) -> list[Node]:
 
 
 def places(nodes: Sequence[Node], each: Mapping[str, float]) -> int:
-    """How many processes that need so much each the nodes hold at once."""
+    """How many processes with these needs the nodes can hold at once."""
     return sum(
         min(int(node.has.get(name, 0) / amount + 1e-6) for name, amount in each.items()) for node in nodes
     )
 
 
 def jobs(of: JobSubmissionClient) -> dict[str, JobDetails]:
-    """Submission id → what Ray says of the job, in one question.
+    """Submission id → Ray's details of the job, by one request.
 
     Raises:
         TausweepError: Ray does not answer.
@@ -166,7 +166,7 @@ def jobs(of: JobSubmissionClient) -> dict[str, JobDetails]:
 def exposure(of: JobSubmissionClient) -> str | None:
     """Why strangers can run code on the cluster, as a warning; None if no reason is known.
 
-    That is so where other machines reach the dashboard and it asks for no token.
+    Strangers can if other machines reach the dashboard and it requires no token.
 
     Raises:
         TausweepError: Ray does not answer.
@@ -176,7 +176,7 @@ def exposure(of: JobSubmissionClient) -> str | None:
     if reached is None or _authenticated(of):
         return None
     return (
-        f"WARNING: whoever reaches Ray's dashboard can run any code as you, and it {reached} without authentication. "
+        f"WARNING: anyone who reaches Ray's dashboard can run any code as you, and it {reached} without authentication. "
         "Start Ray with --dashboard-host 127.0.0.1, or with RAY_AUTH_MODE=token (docs/ray.md)"
     )
 
@@ -186,11 +186,11 @@ def _reached_from(host: str, port: int) -> str | None:
         return f"is at {host}, which other machines may reach,"
     try:
         sockets = psutil.net_connections(kind="inet")
-    except psutil.AccessDenied:  # macOS shows them to root only
+    except psutil.AccessDenied:  # macOS shows them only to root
         return None
     ends = [s.laddr for s in sockets if s.status == psutil.CONN_LISTEN]
     listening = {str(end[0]) for end in ends if end and end[1] == port}
-    # The kernel prefers the socket of the very address; one for all addresses beside it is another program's.
+    # The kernel prefers the socket of the exact address; one for all addresses is then another program's.
     if host in listening or not listening:
         return None
     public = sorted(ip for ip in listening if not _loopback(ip))
@@ -202,7 +202,7 @@ def _loopback(host: str) -> bool:
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name: of some other machine
+    except ValueError:  # the name of some other machine
         return False
 
 
@@ -210,7 +210,7 @@ def _authenticated(of: JobSubmissionClient) -> bool:
     import requests
 
     def ask() -> str:
-        # Older Ray has no such question, and no authentication.
+        # Older Ray has neither this query nor authentication.
         reply = requests.get(f"{of.get_address()}/api/authentication_mode", timeout=ANSWER_SECONDS)
         return cast(str, reply.json()["authentication_mode"]) if reply.ok else "disabled"
 

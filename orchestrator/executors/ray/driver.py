@@ -1,8 +1,7 @@
-"""The driver of a Ray job: hands each run to Ray as a task, and hands it over again while the store says it is to do.
+"""The driver of a Ray job: submits each run to Ray as a task, again and again until it has ended.
 
-Started on the cluster's head node by Ray Jobs, see `orchestrator.executors.ray.executor`. Which run is
-executed next, where, and what waits for room is Ray's matter; whether a run is tried again is the store's
-(docs/reliability.md).
+Started on the cluster's head node by Ray Jobs, see `orchestrator.executors.ray.executor`. Ray decides which
+run is executed next and where. The store decides whether a run is retried (docs/reliability.md).
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ IN_RAY = 1000
 """Tasks that Ray is given at a time: more than there is room for on most clusters, and few enough for any head node."""
 
 _POLL_SECONDS = 2.0
-_FRUITLESS = 3  # tasks that end before they begin a run, with no other in between: the fault is not a run's
+_FRUITLESS = 3  # so many tasks in a row that end before they begin a run: then no run is to blame
 
 Start = Callable[[Sequence[str]], Any]
 """Hands run directories to Ray as one task; returns its reference."""
@@ -46,17 +45,17 @@ Start = Callable[[Sequence[str]], Any]
 @dataclass
 class _Task:
     runs: list[RunDirectory]
-    attempts: int  # of all runs together, when it was handed over
+    attempts: int  # of all runs together, at its submission
 
 
 @dataclass
 class Drive:
-    """One job's runs on their way through Ray.
+    """The runs of one job on their way through Ray.
 
     Attributes:
-        runs: to be executed.
+        runs: the runs to execute.
         start: see `Start`.
-        at_once: tasks that Ray is given at a time.
+        at_once: tasks submitted to Ray at a time.
         size: runs per task.
     """
 
@@ -75,10 +74,10 @@ class Drive:
     _watch: Watch = field(default_factory=Watch)
 
     def __call__(self) -> int:
-        """Go on until all runs have ended, or the job is stopped.
+        """Submit tasks until all runs have ended or the job is stopped.
 
         Returns:
-            0; 1 if runs could not be begun; the exit code for "start me again" if stopped.
+            0; 1 if some runs could not begin; the exit code for "start me again" if stopped.
 
         Raises:
             TausweepError: no task can begin its runs.
@@ -95,7 +94,7 @@ class Drive:
                 self._waiting.clear()
                 self._later.clear()
                 for task in list(self._in_ray):
-                    # Those that run: SIGINT, in effect. What they have begun they end themselves.
+                    # Running tasks get the equivalent of SIGINT and end their own children.
                     ray.cancel(task, recursive=False)
             if self._in_ray:
                 ready, _ = ray.wait(list(self._in_ray), timeout=_POLL_SECONDS, fetch_local=False)
@@ -107,13 +106,13 @@ class Drive:
         return EXIT_REQUEUE if self.stopped else int(self._given_up > 0)
 
     def stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler
-        """Have all tasks end, those that run with a checkpoint."""
+        """Make all tasks end, running ones with a checkpoint."""
         self.stopped = True
 
     def _hand_over(self) -> None:
-        """Give Ray what may be begun now.
+        """Submit the runs that may begin now.
 
-        What waits for its next try, or is executed by others, is looked at later.
+        Runs that wait for a retry, or that others execute, are checked later.
         """
         if self._later and time.monotonic() - self._looked > _POLL_SECONDS:
             self._waiting.extend(self._later)
@@ -169,7 +168,7 @@ class Drive:
     def _count_fruitless(self, names: str, fault: str) -> None:
         self._given_up += 1
         self._fruitless += 1
-        print(f"{names}: given up by this job, {fault}", flush=True)  # noqa: T201
+        print(f"{names}: this job gives them up, {fault}", flush=True)  # noqa: T201
         if self._fruitless >= _FRUITLESS:
             raise TausweepError(f"tasks end before they begin a run: {fault}")
 
@@ -188,10 +187,10 @@ def _attempts(runs: Sequence[RunDirectory]) -> int:
 
 
 def starter(request: JobRequest) -> Start:
-    """How this job's runs become tasks of Ray.
+    """The function that submits this job's runs as tasks of Ray.
 
     Raises:
-        SettingError: the resources can't be those of a task.
+        SettingError: the resources are not possible for a task.
     """
     import ray
 
@@ -200,7 +199,7 @@ def starter(request: JobRequest) -> Start:
     resources = request.resources
     task_options = parameters(resources)
     changes: dict[str, object] = {"wait": False}
-    if task_options.get("num_gpus") is None:  # a GPU that Ray did not give is not to be used
+    if task_options.get("num_gpus") is None:  # never use a GPU that Ray did not assign
         changes["device"] = "cpu"
     options = worker_options(request).model_copy(update=changes).model_dump_json()
     if resources.processes == 1:
@@ -222,14 +221,14 @@ def starter(request: JobRequest) -> Start:
 
 
 def at_once(resources: Resources) -> int:
-    """Tasks that Ray is given at a time: the sweep's own cap, or enough to fill the cluster."""
+    """Tasks submitted to Ray at a time: the sweep's own cap, or enough to fill the cluster."""
     import ray
 
     if resources.workers is not None:
         return resources.workers
     if resources.processes == 1:
         return IN_RAY
-    # Each has processes of its own that only wait: two more than fit in keep the cluster full.
+    # Each has helper processes that only wait: two more tasks than fit keep the cluster full.
     nodes = [
         Node(name=node["NodeName"], has=node["Resources"])
         for node in ray.nodes()  # type: ignore[no-untyped-call]
@@ -254,9 +253,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     request = JobRequest(job_id=job_id, layout=layout, resources=Resources.parse(json.loads(resources)))
     runs = listed_runs(layout, job_id)
     if runs is None:
-        print(f"worker: {layout.job_runs(job_id)}: not there; does this node see the store?", file=sys.stderr)  # noqa: T201
+        missing = layout.job_runs(job_id)
+        print(f"worker: {missing}: does not exist; does this node see the store?", file=sys.stderr)  # noqa: T201
         return 1
-    os.chdir(sys.prefix)  # Ray would put the working directory before all else that its workers import from
+    os.chdir(sys.prefix)  # Ray would put the working directory first in its workers' import path
     ray.init(address="auto", namespace=f"tausweep-{job_id}")
     drive = Drive(
         runs=runs,

@@ -1,8 +1,8 @@
-"""Executor on Ray: each job is a Ray job, whose driver hands every run to Ray as a task (`orchestrator.executors.ray.driver`).
+"""The Ray executor: each job is a Ray job whose driver submits every run to Ray as a task.
 
-This is the side that submits, and that asks from any shell. Ray's scheduler decides what runs where and when.
-What Ray is given is a command line and paths, so that a job finds the present state of the store and not that
-of its submission.
+This is the side that submits and that queries from any shell; the driver is in
+`orchestrator.executors.ray.driver`. Ray's scheduler decides what runs where and when. Ray receives only a
+command line and paths, so a job finds the current state of the store, not that of its submission.
 """
 
 from __future__ import annotations
@@ -36,10 +36,7 @@ _LONGEST_WORD = 120
 
 
 class RayDetails(BaseModel):
-    """What finds a Ray job again: its id, and the address of the cluster's dashboard.
-
-    And its log, if it has a file.
-    """
+    """What finds a Ray job again: its id, the cluster's dashboard, and its log if it has one."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -67,8 +64,8 @@ class RayExecutor:
         """Submit a Ray job for each request.
 
         Raises:
-            SettingError: no node has what a run asks for; nothing was submitted.
-            TausweepError: Ray refused a job, and none of the later ones was submitted.
+            SettingError: no node has the resources of a run; nothing was submitted.
+            TausweepError: Ray refused a job; no later job was submitted.
         """
         for resources in {
             request.resources.model_dump_json(): request.resources for request in requests
@@ -94,9 +91,9 @@ class RayExecutor:
         return Handle(executor=self.name, job_id=request.job_id, details=details.model_dump())
 
     def _jobs(self, handles: Sequence[Handle]) -> list[tuple[bool, JobDetails | None]]:
-        """For each handle whether its cluster answers, and what it says of the job.
+        """For each handle, whether its cluster answers, and the details of the job.
 
-        One question a cluster.
+        One request per cluster.
         """
         all_details = [RayDetails.model_validate(handle.details) for handle in handles]
         answers: dict[str, dict[str, JobDetails] | None] = {}
@@ -105,7 +102,7 @@ class RayExecutor:
                 answers[dashboard] = ray_cluster.jobs(self._client(dashboard))
             except TausweepError as error:
                 self.problem = str(error)
-                self._clients.pop(dashboard, None)  # it may come back as another version
+                self._clients.pop(dashboard, None)  # the cluster may restart with another version
                 answers[dashboard] = None
         known = [answers[details.dashboard] for details in all_details]
         return [
@@ -120,7 +117,7 @@ class RayExecutor:
     def alive(self, handles: Sequence[Handle]) -> list[bool | None]:
         """Whether each job waits or runs; None where Ray does not answer.
 
-        A head that restarted knows no older jobs.
+        A restarted head has forgotten older jobs.
         """
         return [
             None if not answers else job is not None and job.status.value not in _ENDED
@@ -128,18 +125,18 @@ class RayExecutor:
         ]
 
     def words(self, handles: Sequence[Handle]) -> list[str | None]:
-        """Ray's word on each job, with its first line of explanation unless it runs or has succeeded."""
+        """Ray's state of each job, with the first line of its message unless it runs or has succeeded."""
         return [None if job is None else _word(job) for _, job in self._jobs(handles)]
 
     def cancel(self, handles: Sequence[Handle]) -> None:
-        """Stop jobs: their drivers have running tasks checkpoint and end, and waiting ones never start.
+        """Stop jobs: their running tasks save a checkpoint and end, and waiting ones never start.
 
         Raises:
             TausweepError: Ray does not answer.
         """
         for handle, (answers, job) in zip(handles, self._jobs(handles), strict=True):
             if not answers:
-                raise TausweepError(f"job {handle.job_id} is not cancelled: {self.problem}")
+                raise TausweepError(f"job {handle.job_id} could not be cancelled: {self.problem}")
             if job is not None and job.status.value not in _ENDED:
                 details = RayDetails.model_validate(handle.details)
                 cluster = self._client(details.dashboard)
@@ -147,7 +144,7 @@ class RayExecutor:
 
 
 def entrypoint(request: JobRequest) -> str:
-    """The shell command that Ray runs on its head node: the job's driver, whose output is the job's log."""
+    """The shell command that Ray runs on its head node: the job's driver, writing to the job's log."""
     log = _log(request)
     store = request.layout.root if log is None else request.layout.root.resolve()
     python = request.resources.ray.python or shlex.quote(sys.executable)
@@ -158,17 +155,20 @@ def entrypoint(request: JobRequest) -> str:
 
 
 def _log(request: JobRequest) -> Path | None:
-    """Where the job's output goes; None where it stays with Ray, since an object store takes no appending."""
+    """The file for the job's output.
+
+    None where Ray keeps it, since object stores do not support appending.
+    """
     if is_object(request.layout.root):
         return None
     return StoreLayout(request.layout.root.resolve()).job_log(request.job_id)
 
 
 def environment(resources: Resources) -> dict[str, str]:
-    """Variables of the job's processes.
+    """Environment variables of the job's processes.
 
     Raises:
-        InputError: one that is to be passed on is not set here.
+        InputError: a variable to pass on is not set here.
     """
     passed = {}
     for name in resources.ray.environment:
@@ -176,11 +176,10 @@ def environment(resources: Resources) -> dict[str, str]:
             raise InputError(f"ray.environment: {name} is not set here")
         passed[name] = os.environ[name]
     threads = dict.fromkeys(_THREAD_VARIABLES, str(resources.threads))
-    # Read by Ray's supervisor of the job; after three seconds, else, it kills the driver and with it all
-    # tasks.
+    # Read by Ray's supervisor of the job, which otherwise kills the driver and all tasks after three seconds.
     stop = {"RAY_JOB_STOP_WAIT_TIME_S": str(resources.ray.stop_seconds + _STOP_MARGIN_SECONDS)}
-    # Ray Train would have each line of a run's log twice; and what lies where Ray was started is not to be
-    # imported.
+    # Ray Train would print each line of a run's log twice; and nothing is imported from where Ray was
+    # started.
     fixed = {"RAY_TRAIN_ENABLE_PRINT_PATCH": "0", "PYTHONSAFEPATH": "1"}
     return threads | stop | fixed | passed
 

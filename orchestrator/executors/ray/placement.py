@@ -21,29 +21,27 @@ def parameters(resources: Resources) -> dict[str, Any]:
     number. Not of Ray: slurm.
 
     Raises:
-        SettingError: a combination that no task can have.
+        SettingError: the combination is not possible for a task.
     """
     options = resources.ray
     if ":" in resources.device:
-        raise SettingError("device", resources.device, "Ray says which GPU; write cuda, and ray.gpus")
+        raise SettingError("device", resources.device, "Ray chooses the GPU; write cuda and set ray.gpus")
     if options.gpus is not None and resources.device == "cpu":
-        raise SettingError("ray.gpus", options.gpus, "device = cpu needs none")
+        raise SettingError("ray.gpus", options.gpus, "device = cpu needs no GPU")
     if options.gpus is None and resources.device == "cuda":
-        raise SettingError("device", resources.device, "ray.gpus must say how many each process gets")
+        raise SettingError("device", resources.device, "ray.gpus must say how many GPUs each process gets")
     if options.gpus is None and options.accelerator is not None:
         raise SettingError(
-            "ray.accelerator", options.accelerator, "ray.gpus must say how many each process gets"
+            "ray.accelerator", options.accelerator, "ray.gpus must say how many GPUs each process gets"
         )
     if options.gpus is not None and options.gpus > 1:
-        raise SettingError("ray.gpus", options.gpus, "a process computes on one; use processes for more")
+        raise SettingError("ray.gpus", options.gpus, "a process uses only one GPU; use processes for more")
     if options.gpus is not None and options.gpus < 1 and resources.processes > 1:
         raise SettingError(
             "ray.gpus", options.gpus, f"processes = {resources.processes} need a whole GPU each"
         )
     if resources.processes > 1 and options.accelerator is not None:
-        raise SettingError(
-            "ray.accelerator", options.accelerator, "only where a run is trained by one process"
-        )
+        raise SettingError("ray.accelerator", options.accelerator, "allowed only if one process trains a run")
     settings = {
         "num_cpus": float(resources.threads) if options.cpus is None else options.cpus,
         "num_gpus": options.gpus,
@@ -51,15 +49,14 @@ def parameters(resources: Resources) -> dict[str, Any]:
         "resources": dict(options.custom) or None,
         "accelerator_type": options.accelerator,
         "scheduling_strategy": options.strategy,
-        # An execution that Ray repeats is a try of ours: it ends with the last of them, and counts no
-        # further.
+        # An execution that Ray repeats is one of our attempts, so Ray must not repeat more often than we do.
         "max_retries": resources.max_attempts - 1,
     }
     return {name: value for name, value in settings.items() if value is not None}
 
 
 def bundle(resources: Resources) -> dict[str, float]:
-    """What each process of a run takes of a node, by Ray's names."""
+    """The resources of each process of a run, by Ray's names."""
     options = parameters(resources)
     named = {"CPU": options["num_cpus"], "GPU": options.get("num_gpus"), "memory": options.get("memory")}
     amounts = {name: float(value) for name, value in named.items() if value is not None}
@@ -70,12 +67,12 @@ def bundle(resources: Resources) -> dict[str, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterRoom:
-    """What was learnt of a cluster before a submission.
+    """The state of a cluster before a submission.
 
     Attributes:
         dashboard: its address, http(s)://HOST:PORT.
-        places: processes that it holds at once now.
-        warning: what the user should mend, if anything.
+        places: processes that it can hold at once now.
+        warning: what the user should correct, if anything.
     """
 
     dashboard: str
@@ -87,7 +84,7 @@ def require_place(resources: Resources) -> ClusterRoom:
     """Check that the cluster can execute a run, and whether it is safe to use.
 
     Raises:
-        SettingError: a field has no valid combination with others, or no node of the cluster has what it asks for.
+        SettingError: a field conflicts with others, or no node of the cluster has what it asks for.
         TausweepError: there is no cluster, or it does not answer.
     """
     each = bundle(resources)
@@ -103,9 +100,9 @@ def require_place(resources: Resources) -> ClusterRoom:
 def _no_place(
     resources: Resources, each: dict[str, float], nodes: Sequence[ray_cluster.Node], room: int
 ) -> SettingError:
-    has = f"the cluster has {'; '.join(map(str, nodes))}. Where an autoscaler brings more: ray.fit = later"
+    has = f"the cluster has {'; '.join(map(str, nodes))}. If an autoscaler adds nodes: ray.fit = later"
     if room:
-        problem = f"{ray_cluster.describe(each)} are needed for each, which there is for {room}; {has}"
+        problem = f"{ray_cluster.describe(each)} are needed for each, and there is room for {room}; {has}"
         return SettingError("processes", resources.processes, problem)
     fields = {"CPU": "ray.cpus" if resources.ray.cpus is not None else "threads", "GPU": "ray.gpus"}
     fields |= {"memory": "ray.memory"}
@@ -118,5 +115,5 @@ def _no_place(
             )
             value = resources.ray.accelerator if field == "ray.accelerator" else amount
             value = resources.ray.memory if field == "ray.memory" else value
-            return SettingError(field, value, f"no node has so much; {has}")
-    return SettingError("ray", ray_cluster.describe(each), f"no node has all of it; {has}")
+            return SettingError(field, value, f"no node has that much; {has}")
+    return SettingError("ray", ray_cluster.describe(each), f"no node has all of this; {has}")

@@ -1,6 +1,6 @@
-"""What a Ray task does: call the worker's entry point in Ray's own process, which keeps torch loaded from run to run.
+"""A Ray task: calls the worker's entry point in Ray's own process, which keeps torch loaded between runs.
 
-Several processes that train a run together are Ray Train's, each of which calls the same entry point as under
+If several processes train a run together, Ray Train starts them, and each calls the same entry point as under
 torchrun. Runs on the nodes of the cluster, called by `orchestrator.executors.ray.driver`.
 """
 
@@ -27,12 +27,12 @@ _LOOK_SECONDS = 0.2
 def execute(runs: Sequence[str], options: str) -> int:
     """Execute runs in this process.
 
-    Ray cancels a task by the handler of SIGINT, and ends its processes by SIGTERM: both are the worker's
-    while it works, so that it saves a checkpoint first.
+    Ray cancels a task by calling the handler of SIGINT, and ends its processes by SIGTERM. While it runs, the
+    worker handles both, so that it saves a checkpoint first.
 
     Args:
         runs: run directories.
-        options: of the worker, as JSON.
+        options: options of the worker, as JSON.
 
     Returns:
         The worker's exit code.
@@ -62,25 +62,22 @@ def _handlers_kept() -> Iterator[None]:
 
 
 class StopSign:
-    """Whether the ranks of a run are asked to stop.
-
-    An actor of Ray's, since Ray Train gives them no such word.
-    """
+    """Tells the ranks of a run to stop. It is a Ray actor, since Ray Train has no message for this."""
 
     def __init__(self) -> None:
         self._asked = asyncio.Event()
 
     async def ask(self) -> None:
-        """Ask them to stop."""
+        """Ask the ranks to stop."""
         self._asked.set()
 
     async def asked(self) -> None:
-        """Return once they are asked to."""
+        """Return once the ranks are asked to stop."""
         await self._asked.wait()
 
 
 def _rank(order: dict[str, Any]) -> None:
-    """What each of Ray Train's processes does: find its place in torchrun's words, and work."""
+    """The function of each Ray Train process: find its place as under torchrun, and work."""
     import ray
 
     from tausweep.workers.__main__ import main
@@ -91,12 +88,12 @@ def _rank(order: dict[str, Any]) -> None:
     def listen() -> None:
         try:
             ray.get(order["stop"].asked.remote())
-        finally:  # also if the sign is gone, with the task that holds it
+        finally:  # also if the actor is gone, together with the task that holds it
             stop.stop_worker()
 
     threading.Thread(target=listen, daemon=True).start()
     code = main([*order["runs"], "--options", order["options"]], stop)
-    # A rank that ended on an error has told rank 0, which must live to write it down.
+    # A rank that ended with an error has reported it to rank 0, which must stay alive to record it.
     print(f"ended with code {code}", flush=True)  # noqa: T201
 
 
@@ -114,19 +111,19 @@ def train(
 
     Args:
         runs: run directories.
-        options: of the worker, as JSON.
-        processes: ranks.
-        resources: of each rank.
-        strategy: how they are spread over nodes: PACK or SPREAD.
-        timeout_seconds: how long one waits for another.
-        wall_seconds: how long they may last.
-        files: folder that all nodes see, for Ray Train's own files.
+        options: options of the worker, as JSON.
+        processes: number of ranks.
+        resources: resources of each rank.
+        strategy: how ranks are placed on nodes: PACK or SPREAD.
+        timeout_seconds: how long one rank waits for another.
+        wall_seconds: how long the ranks may run.
+        files: folder for Ray Train's own files, visible to all nodes.
 
     Returns:
         0, or the exit code for "start me again" if the task was cancelled.
 
     Raises:
-        ray.train.TrainingFailedError: a rank was lost, or could not begin.
+        ray.train.TrainingFailedError: a rank was lost or could not start.
     """
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
@@ -145,20 +142,20 @@ def train(
         scaling_config=ScalingConfig(
             num_workers=processes, use_gpu=gpu, resources_per_worker=resources, placement_strategy=strategy
         ),
-        # Losses are counted by the store's rule alone.
+        # Only the store's rule counts lost attempts.
         run_config=RunConfig(
             name=Path(runs[0]).name, storage_path=files, failure_config=FailureConfig(max_failures=0)
         ),
     )
     with _handlers_kept():
-        # Not waited for: what a cancelled task waits for of Ray's, Ray interrupts after a second, and the
-        # ranks with it.
+        # Do not wait: Ray interrupts a cancelled task that waits for an object after a second, and its ranks
+        # too.
         asked = _fit(trainer.fit, sign.ask.remote)
     return EXIT_REQUEUE if asked else 0
 
 
 def _fit(fit: Callable[[], object], ask: Callable[[], object]) -> bool:
-    """Wait for Ray Train, beside the main thread: there, its own handler of SIGINT would kill the ranks."""
+    """Wait for Ray Train outside the main thread, where its own SIGINT handler would kill the ranks."""
     failed: list[BaseException] = []
     asked = threading.Event()
 

@@ -1,7 +1,7 @@
 """A job array: its parameters from resources, and its submission through submitit.
 
-Called by the executor, and by a job that must go on and can't be requeued. What an element does is not known
-here.
+Called by the executor, and by a job that must continue but cannot be requeued. Does not know what an element
+does.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def parameters(resources: Resources) -> dict[str, Any]:
 
     Mapped: slurm.partition, account, qos, constraint, time, nodes, gpus, cpus, mem, setup, warn_seconds and
     sbatch; threads (the cores of each process, unless cpus says otherwise), processes (with nodes) and
-    workers (jobs at once). For the worker's command line: all other fields. Nothing is left out.
+    workers (jobs at once). For the worker's command line: all other fields. Nothing is dropped.
 
     Raises:
-        SettingError: a combination that no job can have.
+        SettingError: the combination is not possible for a job.
     """
     options = resources.slurm
     ranks, left = divmod(resources.processes, options.nodes)
@@ -45,25 +45,25 @@ def parameters(resources: Resources) -> dict[str, Any]:
         raise SettingError(
             "slurm.nodes",
             options.nodes,
-            f"processes = {resources.processes} can't be spread evenly over them",
+            f"processes = {resources.processes} cannot be spread evenly over the nodes",
         )
     if options.gpus is not None and options.gpus % options.nodes:
         raise SettingError(
-            "slurm.nodes", options.nodes, f"gpus = {options.gpus} can't be spread evenly over them"
+            "slurm.nodes", options.nodes, f"gpus = {options.gpus} cannot be spread evenly over the nodes"
         )
     if options.gpus is not None and resources.device == "cpu":
-        raise SettingError("slurm.gpus", options.gpus, "device = cpu needs none")
+        raise SettingError("slurm.gpus", options.gpus, "device = cpu needs no GPU")
     if options.gpus is None and resources.device.startswith("cuda"):
-        raise SettingError("device", resources.device, "slurm.gpus must say how many a job gets")
+        raise SettingError("device", resources.device, "slurm.gpus must say how many GPUs a job gets")
     if options.gpus is not None and options.gpus < resources.processes:
-        raise SettingError("slurm.gpus", options.gpus, f"processes = {resources.processes} need one each")
+        raise SettingError("slurm.gpus", options.gpus, f"processes = {resources.processes} need one GPU each")
     if budget(resources) <= 0:
         raise SettingError(
-            "slurm.time", options.time, f"margin_seconds = {options.margin_seconds:g} leave no time"
+            "slurm.time", options.time, f"margin_seconds = {options.margin_seconds:g} leaves no time"
         )
     if options.warning >= options.minutes * 60:
         raise SettingError("slurm.warn_seconds", options.warning, f"time = {options.time} is over before")
-    # One job step: ranks on one node are started by the worker itself, those on several by srun.
+    # One job step: the worker starts ranks on one node, srun those on several.
     tasks = ranks if options.nodes > 1 else 1
     cpus = (options.cpus or resources.threads) * (1 if options.nodes > 1 else ranks)
     settings = {
@@ -83,14 +83,14 @@ def parameters(resources: Resources) -> dict[str, Any]:
         "additional_parameters": {"requeue": True, **options.sbatch},
         "stderr_to_stdout": True,
         "wckey": None,
-        # Since 22.05 a job step no longer takes it from the job.
+        # Since 22.05 a job step no longer inherits this from the job.
         "srun_args": ["--cpus-per-task", str(cpus)],
     }
     return {name: value for name, value in settings.items() if value is not None or name == "wckey"}
 
 
 def budget(resources: Resources) -> float:
-    """Seconds that a worker may last in a job: the time limit less a margin, or what the user says if that is less."""
+    """Seconds that a worker may run in a job: the time limit minus a margin, or less if the user says so."""
     limit = resources.slurm.minutes * 60.0 - resources.slurm.margin_seconds
     return limit if resources.wall_seconds is None else min(limit, resources.wall_seconds)
 
@@ -107,20 +107,20 @@ class ArrayTask(Protocol):
         """Names the job's files in the store."""
 
     def __call__(self) -> None:
-        """Do it."""
+        """Execute the element."""
 
 
 class SlurmDetails(BaseModel):
-    """What finds a job again, and what it was asked for.
+    """What finds a job again, and its resources.
 
     Attributes:
         slurm_id: SLURM's id of the job: ARRAY_INDEX for one of several.
-        array: that of its array.
+        array: SLURM's id of its array.
         parallel: jobs of the array that may run at once.
-        user: whose it is.
+        user: the user who submitted it.
         submitted: seconds since 1970-01-01 UTC.
-        output: the file into which SLURM writes what it prints.
-        resources: as JSON values, for a job that takes its place.
+        output: the file into which SLURM writes its output.
+        resources: its resources as JSON values, for a job that takes its place.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -138,7 +138,7 @@ def submit_array(tasks: Sequence[ArrayTask], resources: Resources) -> list[Slurm
     """Submit jobs of one store as one array.
 
     Raises:
-        TausweepError: sbatch refused; with its words, and nothing was submitted.
+        TausweepError: sbatch refused; the message quotes it, and nothing was submitted.
     """
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
@@ -165,19 +165,19 @@ def submit_array(tasks: Sequence[ArrayTask], resources: Resources) -> list[Slurm
 
 
 def batch_script(layout: StoreLayout, resources: Resources, *, name: str, tasks: int) -> str:
-    """The batch script of an array of so many jobs, as it would be given to sbatch."""
+    """The batch script of an array of this many jobs, as it would be passed to sbatch."""
     executor = _submitit(layout, resources, name)
     if tasks > 1:
         executor.parameters["map_count"] = tasks
-    # Private, but there is no other way to see a script without submitting it: pyproject.toml bounds the
+    # Private, but there is no other way to get a script without submitting it: pyproject.toml bounds the
     # version.
     return executor._make_submission_file_text(executor._submitit_command_str, "dry-run")
 
 
 def _submitit(layout: StoreLayout, resources: Resources, name: str) -> submitit.SlurmExecutor:
-    import submitit  # half a second, which commands that submit nothing need not spend
+    import submitit  # takes half a second, so only commands that submit import it
 
-    # -P: a job starts in the folder it was submitted from, which is the user's.
+    # -P: a job starts in the user's folder, from which it was submitted.
     python = f"{shlex.quote(sys.executable)} -P"
     try:
         executor = submitit.SlurmExecutor(folder=layout.scheduler_files.resolve(), python=python)

@@ -1,8 +1,8 @@
-"""Executor on SLURM, through submitit: jobs of one call become one array, each element of which runs a worker.
+"""The SLURM executor, through submitit: the jobs of one call become one array whose elements run workers.
 
-This is the side that submits; what an array element does is in `orchestrator.executors.slurm.job`. What
-submitit pickles is a command line and the path of the store, so that a requeued job finds the present state
-and not that of its submission.
+This is the side that submits; `orchestrator.executors.slurm.job` has the array element. submitit pickles only
+a command line and the path of the store, so a requeued job finds the current state, not that of its
+submission.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class SlurmExecutor:
         self.queue = slurm_queue.Queue()
 
     def submit(self, requests: Sequence[JobRequest]) -> list[Handle]:
-        """Submit jobs as one array; they must be of one store and have the same resources.
+        """Submit jobs as one array; they must have the same store and the same resources.
 
         Raises:
-            TausweepError: sbatch refused; with its words, and nothing was submitted.
+            TausweepError: sbatch refused; the message quotes it, and nothing was submitted.
         """
         jobs = submit_array([slurm_job(request) for request in requests], requests[0].resources)
         self.queue.forget()
@@ -43,7 +43,7 @@ class SlurmExecutor:
         ]
 
     def test(self, script: str) -> str:
-        """What sbatch says of a script without submitting it: when it would start, or why it is refused."""
+        """The verdict of sbatch on a script without submitting it: when it would start, or why it is refused."""
         try:
             done = subprocess.run(
                 ["sbatch", "--test-only"],
@@ -58,7 +58,7 @@ class SlurmExecutor:
         return (done.stderr or done.stdout).strip()
 
     def alive(self, handles: Sequence[Handle]) -> list[bool | None]:
-        """Whether each job waits or runs, by one question; None where SLURM does not answer, or not yet."""
+        """Whether each job waits or runs, by one request; None where SLURM does not answer, or not yet."""
         all_details = map(_details, handles)
         return [self.queue.alive(job.user, job.slurm_id, job.submitted) for job in all_details]
 
@@ -67,15 +67,12 @@ class SlurmExecutor:
         return _details(handle).slurm_id
 
     def at_once(self, handles: Sequence[Handle]) -> int:
-        """How many of some jobs may run at once, by the limits of their arrays."""
+        """How many of these jobs may run at once, by the limits of their arrays."""
         arrays = Counter((details.array, details.parallel) for details in map(_details, handles))
         return sum(min(parallel, count) for (_, parallel), count in arrays.items())
 
     def words(self, handles: Sequence[Handle]) -> list[str | None]:
-        """SLURM's word on each job: from the queue, with the reason if it waits.
-
-        From accounting, if that is on.
-        """
+        """SLURM's state of each job: from the queue, with a waiting job's reason, else from accounting."""
         ids = [_details(handle).slurm_id for handle in handles]
         queues = [self.queue.jobs(_details(handle).user) for handle in handles]
         gone = [job for job, queue in zip(ids, queues, strict=True) if queue is not None and job not in queue]
@@ -84,19 +81,19 @@ class SlurmExecutor:
         return [None if state is None else str(state) for state in states]
 
     def cancel(self, handles: Sequence[Handle]) -> None:
-        """Cancel jobs: those that run get SIGTERM, checkpoint and end; those that wait never start."""
+        """Cancel jobs: running ones get SIGTERM, save a checkpoint and end; waiting ones never start."""
         ids = [_details(handle).slurm_id for handle in handles]
         for start in range(0, len(ids), 100):
             slurm_queue.ask("scancel", "--quiet", *ids[start : start + 100])
         self.queue.forget()
 
     def limits(self, resources: Resources) -> slurm_queue.Limits:
-        """What the site allows now."""
+        """The site's limits now."""
         return slurm_queue.limits(resources.slurm.account, resources.slurm.qos)
 
 
 def slurm_job(request: JobRequest) -> SlurmJob:
-    """What an array element does."""
+    """The job that an array element executes."""
     resources = request.resources
     python = shlex.split(resources.slurm.python) if resources.slurm.python else [sys.executable]
     return SlurmJob(

@@ -1,4 +1,4 @@
-"""Whether the store lies where all nodes see it."""
+"""Checks whether all nodes see the store."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tausweep.storage.layout import StoreLayout
 
 
 def require_shared(layout: StoreLayout) -> None:
-    """Check that a store can be one of SLURM jobs.
+    """Check that SLURM jobs can use a store.
 
     Raises:
-        InputError: it is on an object store.
+        InputError: the store is on an object store.
     """
     if is_object(layout.root):
         raise InputError(
@@ -41,7 +41,7 @@ _SHARED = (
 
 
 def shared_file_system(path: Path) -> tuple[str, bool]:
-    """The type of the file system of a path, and whether it is one that machines share."""
+    """The type of the file system of a path, and whether several machines can share it."""
     place = path.absolute()
     mounts = psutil.disk_partitions(all=True)
     mount = max((m for m in mounts if place.is_relative_to(m.mountpoint)), key=lambda m: len(m.mountpoint))

@@ -1,8 +1,7 @@
-"""What an element of a SLURM array does: run the worker, pass signals on, and be requeued if there is more to do.
+"""An element of a SLURM array: runs the worker, forwards signals, and is requeued if there is more to do.
 
 Started by submitit on a compute node, where there may be no internet, no `scontrol` and no torch outside of a
-container. A job that is requeued reads the store again; nothing but the command line comes from its
-submission.
+container. A requeued job reads the store again and keeps only its command line.
 """
 
 from __future__ import annotations
@@ -40,8 +39,8 @@ class SlurmJob:
     Attributes:
         store: path of the store.
         job_id: names the job's record, listing and log in the store.
-        command: the worker's.
-        seconds: that the worker may last from the job's start.
+        command: the worker's command line.
+        seconds: how long the worker may run, from the job's start.
         ranks: processes over several nodes that train a run together, one in each task of the job step.
     """
 
@@ -63,7 +62,7 @@ class SlurmJob:
                 f"{self.store}: this node does not see the store; use a folder that all nodes share"
             )
         if not self._something_to_do(layout):
-            print(f"job {self.job_id}: nothing is left to do", flush=True)  # noqa: T201
+            print(f"job {self.job_id}: nothing left to do", flush=True)  # noqa: T201
             return
         code, ended_by = self._run(layout)
         print(f"job {self.job_id}: worker ended with {code}", flush=True)  # noqa: T201
@@ -74,12 +73,12 @@ class SlurmJob:
 
     def _something_to_do(self, layout: StoreLayout) -> bool:
         runs = listed_runs(layout, self.job_id)
-        if runs is None:  # the job was given up while it waited
+        if runs is None:  # the job was ended while it waited
             return False
         return any((status := run_status(run)).waiting or status.state == "running" for run in runs)
 
     def _run(self, layout: StoreLayout) -> tuple[int, int | None]:
-        """Run the worker; its exit code, and the signal that asked for its end."""
+        """Run the worker; return its exit code and the signal that requested its end."""
         began = time.monotonic()
         received: list[int] = []
         worker: subprocess.Popen[bytes] | None = None
@@ -93,7 +92,8 @@ class SlurmJob:
             signal.signal(number, pass_on)
         left = max(1.0, self.seconds - (time.monotonic() - began))
         with ExitStack() as stack:
-            # One writer a file: other ranks, maybe of other nodes, print into what srun keeps of each.
+            # One writer per file: other ranks, perhaps on other nodes, print into the files that srun keeps
+            # for each.
             output = stack.enter_context(layout.job_log(self.job_id).open("ab")) if _leads() else None
             worker = subprocess.Popen(
                 [*self.command, "--wall-seconds", f"{left:.0f}"],
@@ -101,17 +101,17 @@ class SlurmJob:
                 stdout=output,
                 stderr=subprocess.STDOUT if output else None,
                 env=self._environment(),
-                start_new_session=True,  # signals of the job step reach us alone; we pass them on, once
+                start_new_session=True,  # signals of the job step reach only this process, which forwards them once
             )
-            if received:  # before there was a worker
+            if received:  # before the worker existed
                 worker.send_signal(signal.SIGTERM)
             code = worker.wait()
-        if received and -code in (*_WARNINGS, *_ENDS):  # it came before the worker could listen
+        if received and -code in (*_WARNINGS, *_ENDS):  # it came before the worker could handle it
             code = EXIT_REQUEUE
         return code, received[0] if received else None
 
     def _environment(self) -> dict[str, str]:
-        """The worker's: one rank of several finds its place in the words of torchrun."""
+        """The worker's environment: one rank of several finds its place in torchrun's variables."""
         environment = dict(os.environ)
         if self.ranks == 1:
             return environment
@@ -120,7 +120,7 @@ class SlurmJob:
             "RANK": environment["SLURM_PROCID"],
             "WORLD_SIZE": environment["SLURM_NTASKS"],
             "LOCAL_RANK": environment["SLURM_LOCALID"],
-            # Where the batch script runs: the first node.
+            # The batch script runs on the first node.
             "MASTER_ADDR": environment["SLURM_LAUNCH_NODE_IPADDR"],
             "MASTER_PORT": str(_PORTS[int(number) % len(_PORTS)]),
         }
@@ -131,10 +131,10 @@ def _leads() -> bool:
 
 
 def _requeue(job: SlurmJob, ended_by: int | None) -> None:
-    """See that the job goes on: by its requeue, or where that can't be asked for by a new job in its place.
+    """Make the job go on: by a requeue or, where that is not possible, by a new job in its place.
 
     Raises:
-        SystemExit: it is not wanted, or not possible.
+        SystemExit: that is not wanted, or not possible.
     """
     slurm_id = _slurm_id()
     asks = shutil.which("scontrol") is not None
@@ -142,7 +142,7 @@ def _requeue(job: SlurmJob, ended_by: int | None) -> None:
         # A job that ends by itself while it is being preempted, and still counts as running, is not requeued
         # by SLURM. One that is COMPLETING was cancelled, and would come back to life, or is requeued already.
         if not asks:
-            # SLURM kills and requeues it, or kills it, if it was cancelled.
+            # SLURM kills and requeues it, or only kills it if it was cancelled.
             time.sleep(_KILLED_WITHIN_SECONDS)
         if _state(slurm_id) != "RUNNING":
             raise SystemExit(128 + signal.SIGTERM)
@@ -150,8 +150,7 @@ def _requeue(job: SlurmJob, ended_by: int | None) -> None:
         done = subprocess.run(
             ["scontrol", "requeue", slurm_id], capture_output=True, text=True, check=False, timeout=60
         )
-        # As the requeue takes effect, this job's processes are ended, and the one that asked for it is one of
-        # them.
+        # When the requeue takes effect, SLURM ends this job's processes, including the one that requested it.
         killed = done.returncode < 0 and _state(slurm_id) != "RUNNING"
         if done.returncode == 0 or killed or "pending execution" in done.stderr:
             return
@@ -159,12 +158,12 @@ def _requeue(job: SlurmJob, ended_by: int | None) -> None:
     try:
         _follow_up(job)
     except TausweepError as error:
-        print(f"job {job.job_id} is not requeued: {error}; `tausweep resume` goes on", file=sys.stderr)  # noqa: T201
+        print(f"job {job.job_id} is not requeued: {error}; continue with `tausweep resume`", file=sys.stderr)  # noqa: T201
         raise SystemExit(EXIT_REQUEUE) from error
 
 
 def _slurm_id() -> str:
-    """This job's id; that of an array's last element alone would mean the whole array."""
+    """This job's id; the plain id of an array's last element would mean the whole array."""
     array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{task}" if array and task else os.environ["SLURM_JOB_ID"]
 
@@ -182,14 +181,14 @@ def _state(slurm_id: str) -> str | None:
 
 
 def _follow_up(job: SlurmJob) -> None:
-    """Submit the job once more in its own place, and have the record name what goes on."""
+    """Submit the job again in its own place, and let the record name the successor."""
     from submitit.helpers import clean_env
 
     layout = StoreLayout(Path(job.store))
     record = read_job(layout, job.job_id)
     resources = Resources.parse(SlurmDetails.model_validate(record.details).resources)
     configuration = os.environ.get("SLURM_CONF")
-    with clean_env():  # what this job was given must not be what the next one asks for
+    with clean_env():  # the environment of this job must not determine the next one
         if configuration is not None:
             os.environ["SLURM_CONF"] = configuration
         details = submit_array([job], resources)[0]

@@ -1,7 +1,7 @@
-"""What SLURM is asked: which jobs there are, how those that are gone ended, and what the site allows.
+"""Queries to SLURM: which jobs exist, how past jobs ended, and the site's limits.
 
-One batched question each, answers kept for a while and questions spaced out where none comes. An answer that
-does not come is `None`, which changes no state anywhere (docs/slurm.md).
+Each query is batched. Answers are kept for a while, and queries become less frequent if none comes. A missing
+answer is `None`, which changes no state anywhere (docs/slurm.md).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from tausweep.storage.errors import InputError, TausweepError
 
 _TIMEOUT_SECONDS = 60.0
-_KEPT_SECONDS = 20.0  # an answer; schedulers of thousands of users are asked by all of them
+_KEPT_SECONDS = 20.0  # how long an answer is kept; thousands of users query the same scheduler
 _LONGEST_SILENCE_SECONDS = 600.0
-_CLOCKS_DIFFER_SECONDS = 5.0  # of the machines from which one user submits and asks
+_CLOCKS_DIFFER_SECONDS = 5.0  # between the machines from which one user submits and queries
 _IDS_A_QUESTION = 500
 
 calls: dict[str, int] = {}
@@ -29,10 +29,10 @@ def ask(*command: str, timeout: float = _TIMEOUT_SECONDS) -> str:
     """Run one of SLURM's commands.
 
     Returns:
-        What it printed.
+        Its output.
 
     Raises:
-        TausweepError: it is not installed, failed or did not answer; with its own words.
+        TausweepError: it is not installed, failed or did not answer; the message quotes it.
     """
     calls[command[0]] = calls.get(command[0], 0) + 1
     try:
@@ -65,7 +65,7 @@ _OVER = {
 
 @dataclass(frozen=True, kw_only=True)
 class JobState:
-    """SLURM's own word on a job: `RUNNING`, or `PENDING` and why."""
+    """SLURM's own state of a job: `RUNNING`, or `PENDING` and why."""
 
     state: str
     reason: str | None = None
@@ -80,9 +80,10 @@ class JobState:
 
 
 class Queue:
-    """What the controller knows of jobs, asked for all of a user's at once.
+    """The controller's view of all jobs of a user, by one query.
 
-    It forgets jobs some minutes after their end (MinJobAge). Times are seconds since 1970-01-01 UTC.
+    The controller forgets jobs some minutes after their end (MinJobAge). Times are seconds since 1970-01-01
+    UTC.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
@@ -92,12 +93,12 @@ class Queue:
         self._silent: dict[str, int] = {}
 
     def jobs(self, user: str) -> dict[str, JobState] | None:
-        """Id → state of a user's jobs, array tasks one by one; None if nobody answers."""
+        """Id → state of a user's jobs, with array tasks one by one; None if SLURM does not answer."""
         answer = self._ask(user)
         return None if answer is None else answer[1]
 
     def alive(self, user: str, job: str, submitted: float) -> bool | None:
-        """Whether a job waits or runs; None if nobody answers, or the answer is older than the job."""
+        """Whether a job waits or runs; None if SLURM does not answer, or the answer is older than the job."""
         answer = self._ask(user)
         if answer is None:
             return None
@@ -107,7 +108,7 @@ class Queue:
         return None if asked < submitted + _CLOCKS_DIFFER_SECONDS else False
 
     def forget(self) -> None:
-        """Ask again at the next question: jobs were submitted or cancelled."""
+        """Discard the cached answer, because jobs were submitted or cancelled."""
         self._asked.clear()
 
     def _ask(self, user: str) -> tuple[float, dict[str, JobState]] | None:
@@ -139,9 +140,9 @@ def _parse_queue(text: str) -> dict[str, JobState]:
 
 
 def ended(ids: Iterable[str]) -> dict[str, JobState]:
-    """How jobs that are not in the queue any more ended, as far as accounting knows.
+    """How jobs that have left the queue ended, according to accounting.
 
-    Empty where there is none.
+    Empty where there is no accounting.
     """
     wanted = sorted(set(ids))
     states: dict[str, JobState] = {}
@@ -156,7 +157,7 @@ def ended(ids: Iterable[str]) -> dict[str, JobState]:
                 f"--jobs={some}",
                 "--format=JobID,State",
             )
-        except TausweepError:  # accounting is off at many sites; our own records tell what matters
+        except TausweepError:  # accounting is off at many sites; our own records have what matters
             return states
         for line in output.splitlines():
             job, _, state = line.partition("|")
@@ -166,12 +167,12 @@ def ended(ids: Iterable[str]) -> dict[str, JobState]:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What the site allows this user.
+    """The site's limits for this user.
 
     Attributes:
         array_tasks: tasks of an array; MaxArraySize bounds their index.
-        jobs: jobs that may still be submitted now, array tasks counted one by one; None if there is no limit, or it
-            can't be learnt.
+        jobs: jobs that may still be submitted now, array tasks counted one by one; None if there is no limit,
+            or it is unknown.
     """
 
     array_tasks: int
@@ -182,7 +183,7 @@ _FIELD = re.compile(r"(?P<name>\w+)=(?P<limit>N|\d+)?\((?P<used>\d+)\)")
 
 
 def limits(account: str | None = None, qos: str | None = None) -> Limits:
-    """Ask for the limits that concern a submission.
+    """Query the limits that concern a submission.
 
     Raises:
         TausweepError: the controller does not answer.
@@ -192,13 +193,13 @@ def limits(account: str | None = None, qos: str | None = None) -> Limits:
     user = getpass.getuser()
     try:
         output = ask("scontrol", "show", "assoc_mgr", f"users={user}", "flags=assoc,qos")
-    except TausweepError:  # no accounting, or closed to users: sbatch will say
+    except TausweepError:  # no accounting, or closed to users: sbatch will tell
         return Limits(array_tasks=max(1, array_tasks), jobs=None)
     return Limits(array_tasks=max(1, array_tasks), jobs=_room(output, user, account, qos))
 
 
 def _room(text: str, user: str, account: str | None, qos: str | None) -> int | None:
-    """The smallest number of jobs that an association or QOS of ours leaves free."""
+    """The smallest number of jobs that the user's associations and QOS leave free."""
     rooms = []
     for block in re.split(r"\n(?=ClusterName=|QOS=)", text):
         head = block.split("\n", 1)[0]
@@ -210,5 +211,5 @@ def _room(text: str, user: str, account: str | None, qos: str | None) -> int | N
         for match in _FIELD.finditer(block):
             if match["name"] in ("MaxSubmitJobs", "GrpSubmitJobs") and match["limit"] not in (None, "N"):
                 rooms.append(int(match["limit"]) - int(match["used"]))
-    # Without an account given, SLURM takes the default one, which may be any of these.
+    # Without an account, SLURM uses the default one, which may be any of these.
     return max(0, min(rooms)) if rooms else None

@@ -76,7 +76,7 @@ def test_a_damaged_newest_falls_back_to_the_one_before_and_says_so(
     assert loaded is not None
     assert (loaded["tau"], damaged) == (5, [9])
     fits = damage in ("cut before its digest was made", "not torch's")
-    problem = "can't be loaded" if fits else "does not match its digest"
+    problem = "cannot be loaded" if fits else "does not match its digest"
     assert f"WARNING: checkpoint 9 {problem}" in capfd.readouterr().out
 
 

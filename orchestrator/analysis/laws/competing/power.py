@@ -18,7 +18,8 @@ class PowerLaw:
     """tau = a·n^alpha [·W^−gamma], optionally counted from tau_gen of each run on.
 
     Attributes:
-        after_tau_gen: tau = tau_gen + a·n^alpha [·W^−gamma]; the errors stay those of ln tau, so that it competes with the others.
+        after_tau_gen: tau = tau_gen + a·n^alpha [·W^−gamma]; the errors stay those of ln tau, so that it
+            competes with the others.
     """
 
     after_tau_gen: bool = False

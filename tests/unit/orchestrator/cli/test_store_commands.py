@@ -187,7 +187,7 @@ def test_check_lists_what_is_wrong_and_repairs_it_on_request(study):
         str(claim): ("stale claim", None),
     }
     done = run_command("store", "check", "--repair", store=study.root)
-    assert f"{claim}: the attempt that it belongs to is not being executed; removed" in done.out
+    assert f"{claim}: the attempt it belongs to is not running; removed" in done.out
     assert "3 findings, 0 left" in done.out
     assert done.code == 0
     assert not path.exists()

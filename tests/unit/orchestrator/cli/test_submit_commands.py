@@ -62,7 +62,9 @@ def test_a_profile_that_is_wrong_is_refused_before_anything_is_written(file, sto
     refused(run_command(*command, profile, store=store.root), "mine.yaml:2", "partion", "'partition'")
     refused(run_command(*command, "one-gup", store=store.root), "--profile one-gup", "'one-gpu'")
     refused(
-        run_command(*command, "one-gpu", "resources.device=cpu", store=store.root), "slurm.gpus", "needs none"
+        run_command(*command, "one-gpu", "resources.device=cpu", store=store.root),
+        "slurm.gpus",
+        "needs no GPU",
     )
     assert snapshot(store.root) == before
 

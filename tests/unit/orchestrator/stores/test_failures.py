@@ -89,7 +89,7 @@ def test_workers_that_vanished_are_a_group_without_a_traceback(store, runs):
         lose(run)
     (group,) = groups(store)
     assert (group.failure, group.traceback, len(group.run_ids)) == ("lost_worker", "", 3)
-    assert "ended without a word" in group.error
+    assert "vanished" in group.error
 
 
 def test_each_class_of_failure_comes_with_what_can_be_done(store, runs):

@@ -88,7 +88,7 @@ def test_an_ambiguous_run_is_refused(run, tmp_path, make_run):
 def test_a_folder_with_something_in_it_is_left_alone(run, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
-    assert "is there already" in refused(run, tmp_path / "out", run.run_id, "latest")
+    assert "exists already" in refused(run, tmp_path / "out", run.run_id, "latest")
 
 
 def test_a_damaged_checkpoint_is_named_with_the_others(run, tmp_path):
@@ -101,7 +101,7 @@ def test_a_damaged_checkpoint_is_named_with_the_others(run, tmp_path):
 
 def test_missing_images_are_told_of(run, tmp_path):
     run.store.images(open_spec(run).data.fingerprint).unlink()
-    assert "the prepared images are not there" in refused(run, tmp_path / "out", run.run_id, "latest")
+    assert "the prepared images are missing" in refused(run, tmp_path / "out", run.run_id, "latest")
 
 
 def test_a_full_disk_leaves_no_half_of_a_folder(run, tmp_path, monkeypatch):

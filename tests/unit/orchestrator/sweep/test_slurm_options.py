@@ -137,15 +137,15 @@ def test_workers_are_the_jobs_that_run_at_once():
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (resources({"nodes": 2}, processes=3), r"slurm\.nodes = 2: processes = 3 can't be spread evenly"),
-        (resources({"nodes": 2, "gpus": 3}, processes=2), r"gpus = 3 can't be spread evenly"),
-        (resources({"gpus": 1}, device="cpu"), r"slurm\.gpus = 1: device = cpu needs none"),
+        (resources({"nodes": 2}, processes=3), r"slurm\.nodes = 2: processes = 3 cannot be spread evenly"),
+        (resources({"nodes": 2, "gpus": 3}, processes=2), r"gpus = 3 cannot be spread evenly"),
+        (resources({"gpus": 1}, device="cpu"), r"slurm\.gpus = 1: device = cpu needs no GPU"),
         (resources(device="cuda"), r"device = 'cuda': slurm\.gpus must say how many"),
         (resources({"time": "1", "warn_seconds": 60}), r"slurm\.warn_seconds = 60: time = 1 is over before"),
-        (resources({"gpus": 1}, processes=2), r"slurm\.gpus = 1: processes = 2 need one each"),
+        (resources({"gpus": 1}, processes=2), r"slurm\.gpus = 1: processes = 2 need one GPU each"),
         (
             resources({"time": "1", "margin_seconds": 60}),
-            r"slurm\.time = '1': margin_seconds = 60 leave no time",
+            r"slurm\.time = '1': margin_seconds = 60 leaves no time",
         ),
     ],
 )

@@ -129,7 +129,7 @@ def test_a_run_that_lost_all_its_tries_says_how_many(run, dead):
         record(run, number, process=dead, state="failed", failure="lost_worker", ended=1.0, retries=policy)
     status = run_status(run)
     assert (status.state, status.failure) == ("failed", "lost_worker")
-    assert "Lost in a row without getting further: 3" in status.error
+    assert "3 attempts were lost in a row without progress" in status.error
     assert begin(run) is None
 
 

@@ -248,7 +248,7 @@ def test_a_file_that_is_not_json_is_named(tmp_path, content):
 def test_json_that_is_no_object_is_named(tmp_path, content):
     path = tmp_path / "1.json"
     path.write_bytes(content)
-    with pytest.raises(CorruptFileError, match=r"1\.json: a JSON object was expected"):
+    with pytest.raises(CorruptFileError, match=r"1\.json: expected a JSON object"):
         read_record(path)
 
 

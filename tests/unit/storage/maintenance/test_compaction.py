@@ -224,7 +224,7 @@ def test_a_part_among_the_merged_files_is_refused(study):
     path = study.merged("metrics", "0" * 20)
     path.parent.mkdir(parents=True)
     shutil.copy(parts(study)[0], path)
-    with pytest.raises(SchemaError, match="it is no merged file"):
+    with pytest.raises(SchemaError, match="it is not a merged file"):
         read_table(study, "metrics")
 
 

@@ -105,7 +105,7 @@ def test_checkpoints_are_left_behind_unless_asked_for(study, exported, other):
 
 def test_an_export_does_not_go_over_what_is_there(study, exported, snapshot):
     before = snapshot(exported.root)
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="exists already"):
         export_runs(study, exported, "tiny", study.run_ids())
     assert snapshot(exported.root) == before
 
@@ -211,8 +211,8 @@ def other_p(run):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (other_value, "other values in table metrics"),
-        (other_execution, "attempt 1 is another execution"),
+        (other_value, "table metrics has different values"),
+        (other_execution, "attempt 1 is a different execution"),
         (other_p, "another spec"),
     ],
 )
@@ -273,7 +273,7 @@ def test_another_sweep_of_the_same_name_is_refused(study, exported, make_run, sn
     record = read_record(exported.sweep("tiny"))
     write_record(exported.sweep("tiny"), {**record, "run_ids": [make_run(exported, seed=99).run_id]})
     before = snapshot(study.root)
-    with pytest.raises(InputError, match="different sweeps of this name"):
+    with pytest.raises(InputError, match="different sweeps with this name"):
         bring(exported, study)
     assert snapshot(study.root) == before
 

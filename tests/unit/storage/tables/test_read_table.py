@@ -134,7 +134,7 @@ def test_a_column_that_is_not_there_is_refused_with_those_that_are(study):
 
 @pytest.mark.parametrize("table", ["neighbours", "samples"])
 def test_a_table_without_metrics_can_not_be_asked_for_some(study, table):
-    with pytest.raises(InputError, match=f"table {table}: has no metrics to choose from"):
+    with pytest.raises(InputError, match=f"table {table}: this table has no column metric"):
         read_table(study, table, metrics=["f_mem"])
 
 

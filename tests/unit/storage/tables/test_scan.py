@@ -254,7 +254,7 @@ def test_a_part_of_another_schema_is_refused_by_name_and_never_filled_with_nulls
     part.parent.mkdir()
     schema = change(SCHEMAS["metrics"])
     pq.write_table(schema.empty_table(), part)
-    with pytest.raises(SchemaError, match=r"1-000000\.parquet: has another schema than table 'metrics'"):
+    with pytest.raises(SchemaError, match=r"1-000000\.parquet: its schema is not that of table 'metrics'"):
         read_table(store, "metrics", [run.run_id])
 
 

@@ -48,7 +48,7 @@ def test_every_rank_of_a_cpu_run_computes_there() -> None:
 
 
 def test_one_gpu_is_not_given_to_several_ranks() -> None:
-    with pytest.raises(InputError, match="device = cuda:1: one GPU can't be given to several processes"):
+    with pytest.raises(InputError, match="device = cuda:1: several processes cannot share one GPU"):
         rank_device(torch.device("cuda:1"), 0)
 
 
