@@ -1,4 +1,4 @@
-"""Names of the arrays that are passed about, by what their elements are. numpy, no torch."""
+"""Array types, named by their elements. numpy, no torch."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The processes (ranks) that train one run together, as the training loop and the evaluation see them.
 
 `Ranks` itself is one process alone, for which everything here does nothing; `workers.ranks.process_group` has
-the form for several. Which of them there are, who started them and how they talk is not known here.
+the form for several. Their number, origin and communication are not known here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Ranks:
-    """One process that trains alone, and what several have to agree upon.
+    """One process that trains alone, and the interface for several.
 
     Every method but `share` and `rows` is called by all ranks, in the same order.
 
@@ -29,15 +29,15 @@ class Ranks:
     size: int = 1
 
     def share(self, count: int, rank: int | None = None) -> slice:
-        """A rank's part, by default this one's, of `count` things: in the order of ranks, empty if there are too few."""
+        """A rank's part (default: this rank's) of `count` items, in the order of ranks; may be empty."""
         rank = self.rank if rank is None else rank
         return slice(rank * count // self.size, (rank + 1) * count // self.size)
 
     def rows(self, batch: int) -> slice:
-        """Rows of a batch that this rank computes: its share, made up to two by rows to which `mean` gives no weight.
+        """Rows of a batch that this rank computes: its share, padded to two rows without weight in `mean`.
 
-        A rank without a share takes part so. And torch lays a batch of one out in memory as no other, by
-        which the masks of dropout would differ from those of the whole batch.
+        This lets a rank without a share take part. Besides, torch gives a batch of one a different memory
+        layout, with which dropout masks would differ from those of the whole batch.
         """
         share, least = self.share(batch), min(2, batch)
         if share.stop - share.start >= least:
@@ -50,7 +50,7 @@ class Ranks:
         return network
 
     def mean(self, losses: Tensor, batch: int) -> Tensor:  # noqa: ARG002 - of several
-        """From the losses of `rows`, (rows,), a number whose average over ranks is the mean over the batch."""
+        """A number from the losses of `rows`, (rows,), whose average over ranks is the batch mean."""
         return losses.mean()
 
     def average(self, values: Tensor) -> Tensor:
@@ -62,19 +62,19 @@ class Ranks:
         return share
 
     def broadcast(self, value: T) -> T:
-        """What rank 0 has: tensors, numbers, strings and containers of them."""
+        """Rank 0's value on every rank: tensors, numbers, strings and containers of them."""
         return value
 
     def agree(self, first: bool, second: bool) -> tuple[bool, bool]:
-        """Two flags as rank 0 has them; cheap, for every step."""
+        """Rank 0's two flags on every rank; cheap enough for every step."""
         return first, second
 
 
 class BatchDropout(nn.Module):
-    """Dropout whose mask is that of the whole batch, of which a rank uses its rows.
+    """Dropout with the mask of the whole batch, of which a rank uses its rows.
 
-    It draws as many random numbers as one process that trains alone, so that masks do not depend on how many
-    share the batch.
+    It draws as many random numbers as one process that trains alone, so masks do not depend on the number of
+    ranks.
     """
 
     def __init__(self, p: float, rows: slice, batch: int) -> None:

@@ -1,8 +1,7 @@
-"""Where every random number comes from.
+"""Seeds of all random numbers.
 
-A seed is derived from (run seed, purpose, index) and from nothing else, so that batches, noise and samples
-depend neither on what was drawn before nor on how work was split: a resumed run draws what an undisturbed one
-would.
+A seed derives from (run seed, purpose, index) and nothing else. So batches, noise and samples depend neither
+on earlier draws nor on how work is split, and a resumed run draws the same numbers as an undisturbed one.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ Purpose = Literal[
     "test_set",
 ]
 
-# The numbers enter every stream: never renumber, only add.
+# Every stream depends on these numbers: never renumber, only add.
 _CODES: dict[Purpose, int] = {
     "init": 1,
     "order": 2,

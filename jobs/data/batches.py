@@ -1,7 +1,7 @@
 """Which training samples a step takes: batches cut from permutations of the training set.
 
-Called by the trainee. A batch is a function of (seed, n, batch size, tau) alone, so that a resumed run takes
-what an undisturbed one would.
+Called by the trainee. A batch is a function of (seed, n, batch size, tau) alone, so a resumed run takes the
+same batches as an undisturbed one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def batch_indices(seed: int, n: int, batch: int, tau: int) -> np.ndarray:
     Args:
         seed: the run's seed.
         n: training-set size.
-        batch: images a step.
+        batch: images per step.
         tau: step, from 1.
     """
     start = (tau - 1) * batch

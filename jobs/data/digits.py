@@ -27,13 +27,13 @@ def digits_labels() -> Labels:
 
 
 def digits_split(data: Digits, images: Bytes, labels: Labels | None) -> Split:  # noqa: ARG001 - they bring none
-    """As of any prepared images, with the labels that are known of the digits."""
+    """Split the digits like other prepared images, with their known labels."""
     return prepared_split(data, images, digits_labels())
 
 
 @functools.cache
 def _digits_table() -> NDArray[np.float64]:
-    # 64 pixels and the label a row, read from the installed package's file: importing scikit-learn takes a
+    # Each row has 64 pixels and the label. Read from the package's file: importing scikit-learn takes a
     # second.
     package = importlib.util.find_spec("sklearn")
     if package is None or not package.submodule_search_locations:

@@ -1,9 +1,9 @@
-"""Elliptical distributions: Gaussian data with a given covariance spectrum, and heavy-tailed multivariate t data.
+"""Elliptical distributions: Gaussian data with a given covariance, and heavy-tailed multivariate t data.
 
-x₀ = r Σ^{1/2} g with g ~ N(0, I) in d dimensions and a scale r of its own for each sample: r = 1 is Gaussian,
+x₀ = r Σ^{1/2} g with g ~ N(0, I) in d dimensions and a separate scale r for each sample: r = 1 is Gaussian,
 and r² = (ν − 2)/χ²_ν the multivariate t with ν degrees of freedom, scaled so that its covariance is Σ too. Σ
-is diagonal: whoever sees the data through Gaussian weights sees no difference. As a mixture over r,
-expectations are quadratures over Gaussian ones. Torch-free.
+is diagonal, which makes no difference to a model with Gaussian weights. Expectations are quadratures over r
+of Gaussian expectations. Torch-free.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import scipy  # its parts are loaded where they are called: most runs draw no elliptical data
+import scipy  # loaded where it is called: most runs draw no elliptical data
 
 from tausweep.jobs.arrays import Floats
 from tausweep.storage.errors import SettingError
@@ -41,7 +41,7 @@ class Elliptical:
     weights: Floats
 
     def draw(self, count: int, rng: np.random.Generator) -> Floats:
-        """Samples (count, d), float64: the first of any larger number drawn from a generator of this state."""
+        """Samples (count, d), float64: the first ones of a larger draw from the same generator state."""
         directions, radii = rng.spawn(2)
         x = directions.standard_normal((count, len(self.variances))) * np.sqrt(self.variances)
         if self.nu is None:
@@ -63,7 +63,7 @@ class Elliptical:
         if len(self.scales) == 1:
             return float((1 / gamma[0]).mean())
         if np.ptp(self.variances):
-            raise SettingError("nu", self.nu, "the exact score of t data needs covariance: identity")
+            raise SettingError("nu", self.nu, "the exact score of t data needs covariance = identity")
         return _radial_score_square(gamma[:, 0], self.weights, len(self.variances))
 
 

@@ -1,4 +1,4 @@
-"""Prepared images on their way into a run: which of them are trained on, and which are held out.
+"""Prepared images of a run: which of them are trained on, and which are held out.
 
 Called by the plan, which checks that there are enough, and by `jobs.data.load` with the prepared uint8 NCHW
 array. Knows nothing of the store. numpy, no torch.
@@ -19,15 +19,15 @@ from tausweep.storage.errors import DataError
 
 
 def training_places(count: int, data: Images, labels: Labels | None = None) -> slice | NDArray[np.int64]:
-    """Where the images of the training subset lie among all; none of them is held out.
+    """Indices of the training subset among all images; none of them is held out.
 
     Args:
-        count: images there are.
+        count: number of images.
         data: n, subset and test_images; imbalance and head_class of images with classes.
-        labels: class of each image, (count,), which a long-tailed subset is chosen by.
+        labels: class of each image, (count,), needed for a long-tailed subset.
 
     Raises:
-        DataError: there are too few; says how many there are, how many are needed and the largest n.
+        DataError: there are too few; the message has both numbers and the largest n.
     """
     if isinstance(data, Labelled) and data.imbalance is not None:
         if labels is None:
@@ -64,7 +64,7 @@ def prepared_split(data: Images, images: Bytes, labels: Labels | None) -> Split:
 def split(images: Bytes, data: Images, labels: Labels | None = None) -> Split:
     """The training subset and the held-out images, as floats centred on the training subset.
 
-    Pixels go to 0…1, minus the mean of the training subset (one number a channel), times pixel_scale.
+    Pixels go to 0…1, minus the mean of the training subset (one number per channel), times pixel_scale.
 
     Args:
         images: all images, (N, C, H, W), an array or a memory map; only what is needed is read.
@@ -106,7 +106,7 @@ def training_pool(images: Bytes, data: Images, mean: NDArray[np.float64], limit:
 
 
 def to_unit(x: Floats32, mean: NDArray[np.float64], pixel_scale: float) -> Floats32:
-    """Undo the centring and scaling of `split`: (M, C, H, W) → pixels in the range 0…1 of images, not clipped."""
+    """Undo the centring and scaling of `split`: (M, C, H, W) → pixels in 0…1, not clipped."""
     return (x / np.float32(pixel_scale) + mean.astype(np.float32)[:, None, None]).astype(np.float32)
 
 

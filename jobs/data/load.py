@@ -17,7 +17,7 @@ from tausweep.storage.errors import DataError
 
 
 def load(data: Images | Vectors, images: NDArray[np.uint8] | None, labels: Labels | None = None) -> Split:
-    """What a run trains on and is tested on.
+    """Load the training and test samples of a run.
 
     The builder of a kind of `Images` is called as `builder(data, images, labels)`, that of `Vectors` as
     `builder(data)`.
@@ -26,7 +26,7 @@ def load(data: Images | Vectors, images: NDArray[np.uint8] | None, labels: Label
         data: settings of one kind of data.
         images: the whole prepared image set, uint8 (N, C, H, W), may be memory-mapped; None for synthetic
             kinds.
-        labels: class of each image, (N,) int64, of image sets that have some; those of the digits are known.
+        labels: class of each image, (N,) int64, of image sets with classes; those of the digits are known.
 
     Raises:
         DataError: there are too few images, or none.

@@ -1,8 +1,8 @@
 """Long-tailed training subsets: how many images of each class, and which ones.
 
 The profile is that of long-tailed CIFAR (Cui et al. 2019, arXiv:1901.05555): class frequencies fall
-geometrically from the most to the least frequent class. Called with labels by whoever splits images; pure
-numpy, draws nothing.
+geometrically from the most to the least frequent class. Called by the split of images, with labels. Pure
+numpy; draws no random numbers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def class_counts(n: int, classes: int, ratio: float, head: int = 0) -> NDArray[n
         (classes,) int64, the counts by class.
 
     Raises:
-        DataError: head is no class, or n is so small that a class would be left without an image.
+        DataError: head is not a class, or n is so small that a class would have no image.
     """
     if classes < 2 or not 0 <= head < classes:
         raise DataError(
@@ -53,13 +53,13 @@ def class_counts(n: int, classes: int, ratio: float, head: int = 0) -> NDArray[n
 def long_tailed_indices(
     labels: Labels, n: int, ratio: float, *, subset: int = 0, head: int = 0
 ) -> NDArray[np.int64]:
-    """The images of a long-tailed training set, chosen by their place alone.
+    """The images of a long-tailed training set, chosen by position alone.
 
     Of the images of class c, in the order in which they lie, subset i takes numbers i·n_c … (i + 1)·n_c − 1:
     subsets are disjoint, and subset 0 of one n is contained in that of twice n.
 
     Args:
-        labels: (N,) classes 0…C−1 of the images that may be trained on, those held out not among them.
+        labels: (N,) classes 0…C−1 of the images that may be trained on, without those held out.
         n: images to choose.
         ratio: see `class_counts`.
         subset: which of the disjoint sets.
@@ -69,7 +69,7 @@ def long_tailed_indices(
         (n,) int64, ascending indices into labels.
 
     Raises:
-        DataError: a class has too few images; names it and says how many there are and how many are needed.
+        DataError: a class has too few images; the message names it, with both numbers.
     """
     there = np.bincount(labels)
     wanted = class_counts(n, len(there), ratio, head)
@@ -77,7 +77,7 @@ def long_tailed_indices(
         worst = int(short.argmax())
         raise DataError(
             f"n = {n}, imbalance = {ratio:g}, subset = {subset}: {wanted[worst] * (subset + 1)} images of class {worst} "
-            f"are needed to train on, and there are {there[worst]}; lower n, subset or imbalance, or hold out fewer "
+            f"are needed for training, but there are {there[worst]}; lower n, subset or imbalance, or hold out fewer "
             "test_images"
         )
     chosen = [

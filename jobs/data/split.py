@@ -1,4 +1,4 @@
-"""What a run trains on and what it is tested on, as arrays that the network takes.
+"""The training and test samples of a run, as arrays for the network.
 
 Made by `jobs.data.load` from images or from seeds; read by training and evaluation. numpy, no torch.
 """
@@ -20,13 +20,13 @@ class Split:
     Attributes:
         train: (n, C, H, W) or (n, d) float32.
         test: (test samples, C, H, W) or (test samples, d) float32.
-        mean: what was subtracted of images: per-channel mean of the training images in 0…1, (C,) float64;
-            None of vectors.
-        pixel_scale: what images were multiplied by then.
-        pool: samples that no run holds out, to which feature spaces are fitted, (pool, C, H, W); None of
-            vectors, which need none.
+        mean: per-channel mean of the training images in 0…1 that was subtracted, (C,) float64; None for
+            vectors.
+        pixel_scale: the factor applied after the subtraction.
+        pool: samples that no run holds out, for fitting feature spaces, (pool, C, H, W); None for vectors,
+            which need none.
         train_labels: class of each training sample, (n,) int64, or None where there are no classes.
-        test_labels: the same of the test samples.
+        test_labels: the same for the test samples.
     """
 
     train: Floats32

@@ -1,7 +1,6 @@
 """Training and test sets of vectors, drawn from seeds that are the same for every run.
 
-Called by `jobs.data.load`. As with images, a run's own seed changes the training and not what it is trained
-on.
+Called by `jobs.data.load`. As with images, a run's seed changes the training but not the training set.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from tausweep.jobs.spec.data import Gaussian, GaussianMixture, StudentT
 
 
 def mixture_split(data: GaussianMixture) -> Split:
-    """Samples of the mixture with the component that each is from: class 0 around −μ, class 1 around +μ."""
+    """Samples of the mixture, labelled by their component: class 0 around −μ, class 1 around +μ."""
     train, train_labels = _mixture(data, "train_set", data.n * data.subset, data.n)
     test, test_labels = _mixture(data, "test_set", 0, data.test_samples)
     return Split(train=train, test=test, train_labels=train_labels, test_labels=test_labels)
@@ -33,7 +32,7 @@ def _mixture(data: GaussianMixture, purpose: Purpose, start: int, count: int) ->
 
 
 def elliptical(data: Gaussian | StudentT) -> Elliptical:
-    """The law of Gaussian or heavy-tailed data."""
+    """The distribution of Gaussian or heavy-tailed data."""
     if isinstance(data, StudentT):
         return student_t(np.ones(data.d), data.nu)
     return gaussian(

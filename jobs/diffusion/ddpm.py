@@ -1,7 +1,7 @@
-"""Denoising diffusion: the noise schedule, the training loss and the sampler, one equation a function.
+"""Denoising diffusion: the noise schedule, the training loss and the sampler, one function per equation.
 
 Called through `jobs.diffusion.objective` with any `model(x, t)` that returns a tensor. Knows neither the
-network nor where its images and random numbers come from.
+network nor the source of images and random numbers.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Schedule:
 
     Attributes:
         betas: variance added at step t, (T,) float64.
-        alpha_bars: product of 1 − beta up to and with step t, the share of x_0's variance left in x_t, (T,)
-            float64.
+        alpha_bars: product of 1 − beta up to and including step t, the fraction of x_0's variance left in
+            x_t, (T,) float64.
     """
 
     betas: Tensor
@@ -95,7 +95,7 @@ def target(schedule: Schedule, x0: Tensor, noise: Tensor, t: Tensor, prediction:
 def denoising_loss(
     model: Model, schedule: Schedule, x0: Tensor, noise: Tensor, t: Tensor, prediction: Prediction
 ) -> Tensor:
-    """Mean squared error of the prediction, one number an image (Ho et al. 2020, eq. 14).
+    """Mean squared error of the prediction, one number per image (Ho et al. 2020, eq. 14).
 
     Args:
         model: the network.
@@ -116,7 +116,7 @@ def ddim_timesteps(timesteps: int, steps: int) -> Tensor:
     """Timesteps that the sampler visits: evenly spaced and ending in T − 1, where noise is purest.
 
     This is the "trailing" spacing of Lin et al. 2023 (arXiv:2305.08891, table 2): a sampler that starts below
-    T − 1 is given pure noise where the network expects a trace of the image.
+    T − 1 feeds pure noise to the network, which expects a trace of the image.
 
     Args:
         timesteps: T.
@@ -144,12 +144,11 @@ def sample_ddim(
 
     At η = 0 this is a deterministic map from noise. At η = 1 each step draws from the posterior q(x_t' | x_t,
     x_0) at the predicted x_0; over all T steps this is ancestral sampling with the posterior's variance, β̃
-    (Ho et al. 2020, algorithm 2). The noise of a sample follows from where it starts (see
+    (Ho et al. 2020, algorithm 2). The noise of a sample follows from its starting point (see
     `jobs.diffusion.increments`).
 
-    The last step goes to ᾱ = 1, so that what is returned is the last x_0 prediction. At t near T an error of
-    ε is divided by √ᾱ ≈ 0.006 on its way to x_0: a model early in its training runs away there unless x_0 is
-    clipped.
+    The last step goes to ᾱ = 1, so it returns the last x_0 prediction. At t near T an error of ε is divided
+    by √ᾱ ≈ 0.006 on its way to x_0: without clipping of x_0, a model early in its training diverges there.
 
     Args:
         model: the network; the caller has put it in evaluation mode.
@@ -158,8 +157,8 @@ def sample_ddim(
         steps: network evaluations, 1 … T.
         prediction: what the model predicts.
         clip: lowest and highest pixel, each (C, 1, 1), to which every x_0 prediction is clipped; ε is then
-            the noise that fits it, without which early, wild predictions saturate the image.
-        eta: η, the share of the posterior's standard deviation that is drawn anew, 0 … 1.
+            made consistent with it, because early, wild predictions otherwise saturate the image.
+        eta: η, the fraction of the posterior's standard deviation that is drawn anew, 0 … 1.
 
     Returns:
         Images, (N, C, H, W), in the dtype of noise.
@@ -198,13 +197,13 @@ def _levels(schedule: Schedule, t: Tensor, *, like: Tensor) -> tuple[Tensor, Ten
 def split_prediction(
     x: Tensor, predicted: Tensor, alpha_bar: float, prediction: Prediction
 ) -> tuple[Tensor, Tensor]:
-    """The image and the noise that the network sees in x_t.
+    """The image and the noise that the network predicts from x_t.
 
     Args:
         x: noised images, (N, C, H, W), all at one timestep.
-        predicted: the network's answer, (N, C, H, W).
+        predicted: the network's output, (N, C, H, W).
         alpha_bar: ᾱ_t.
-        prediction: what the answer is an estimate of.
+        prediction: what the output estimates.
 
     Returns:
         Estimates of x_0 and of ε, (N, C, H, W) each.

@@ -1,8 +1,8 @@
-"""Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598): one network learns with and without labels.
+"""Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598).
 
-In training a share of the labels is replaced by the null class; in sampling the two predictions are
-extrapolated. A `Guided` model is called as any other, so that samplers know nothing of labels. Called by
-training and evaluation.
+One network learns with and without labels: training replaces a fraction of the labels by the null class, and
+sampling extrapolates between the two predictions. A `Guided` model is called like any other, so samplers know
+nothing about labels. Called by training and evaluation.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ def guide(conditional: Tensor, unconditional: Tensor, weight: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Guided:
-    """A conditional model as a `model(x, t)` for samplers, guided towards one label a row.
+    """A conditional model as a `model(x, t)` for samplers, guided towards one label per row.
 
     Attributes:
         model: called as `model(x, t, labels)`.
         labels: class of each row, (N,) int64.
-        null: label that stands for none.
-        weight: w of `guide`; at 0 and 1 only the one prediction that counts is computed.
+        null: label of the null class.
+        weight: w of `guide`; at 0 and 1 only the one prediction that is needed is computed.
     """
 
     model: ConditionalModel
@@ -70,8 +70,8 @@ def drop_labels(labels: Tensor, rate: float, null: int, seed: int, tau: int) -> 
 
     Args:
         labels: class of each row of the whole batch, (N,) int64.
-        rate: probability of a label to be dropped, 0…1.
-        null: label that stands for none.
+        rate: probability that a label is dropped, 0…1.
+        null: label of the null class.
         seed: the run's seed; which rows are dropped follows from it and tau alone.
         tau: step.
 
@@ -84,10 +84,10 @@ def drop_labels(labels: Tensor, rate: float, null: int, seed: int, tau: int) -> 
 
 
 def classes_of_samples(count: int, present: Tensor) -> Tensor:
-    """Classes that generated samples are drawn for: sample i gets the (i mod K)-th of K classes, so evenly.
+    """Classes of generated samples, spread evenly: sample i gets the (i mod K)-th of K classes.
 
-    Evenly and not in the proportions of the training set, so that f_mem of a rare class is measured on as
-    many samples as that of a common one.
+    They do not follow the proportions of the training set, so f_mem of a rare class is measured on as many
+    samples as that of a common one.
 
     Args:
         count: samples.

@@ -1,7 +1,7 @@
-"""The noise that stochastic samplers add on their way, of its own for each sample.
+"""The noise that stochastic samplers add, drawn separately for each sample.
 
-A generator that the sample's starting point seeds draws it. So a sample is a function of where it starts: it
-depends neither on those made beside it nor on the ranks that share them. Called by the samplers.
+The sample's starting point seeds its generator. So a sample is a function of its starting point and depends
+neither on other samples of the batch nor on the ranks. Called by the samplers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def increments(noise: Tensor, count: int, at_once: int | None = None) -> Iterato
     Args:
         noise: starting points, (N, …).
         count: how many, at least 0.
-        at_once: how many to draw at a time, which bounds the memory; None draws all. Values depend on it.
+        at_once: how many to draw at a time, which bounds memory; None: all. The values depend on it.
 
     Yields:
         `count` tensors (N, …), on the device of noise.

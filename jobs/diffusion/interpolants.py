@@ -1,9 +1,8 @@
-"""Flow matching and stochastic interpolants: paths from data to noise, the velocity along them, and their samplers.
+"""Flow matching and stochastic interpolants: paths from data to noise, their velocity and their samplers.
 
-A path is x_t = α(t) x_0 + σ(t) ε with t from 0 (data, as in DDPM) to 1 (standard normal noise); the papers of
-flow matching count the other way round. The network predicts the velocity dx_t/dt and is called with 1000·t,
-the range that time embeddings are made for. Called like `jobs.diffusion.ddpm`, which it stands beside; knows
-no network and no seeds.
+A path is x_t = α(t) x_0 + σ(t) ε with t from 0 (data, as in DDPM) to 1 (standard normal noise); flow-matching
+papers count the other way round. The network predicts the velocity dx_t/dt and is called with 1000·t, the
+range that time embeddings are made for. Called like `jobs.diffusion.ddpm`. Knows neither networks nor seeds.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ Method = Literal["euler", "heun"]
 class Path:
     """Coefficients of x_t = α(t) x_0 + σ(t) ε, each a function of float64 t in [0, 1].
 
-    Α(0) = σ(1) = 1, α(1) = σ(0) = 0.
+    The boundary values are α(0) = σ(1) = 1 and α(1) = σ(0) = 0.
 
     Attributes:
-        alpha: share of the data.
-        sigma: share of the noise, also the diffusion of the SDE sampler.
+        alpha: coefficient of the data.
+        sigma: coefficient of the noise, also the diffusion of the SDE sampler.
         alpha_dot: dα/dt.
         sigma_dot: dσ/dt, finite on all of [0, 1].
     """
@@ -45,7 +44,7 @@ class Path:
     sigma_dot: Callable[[Tensor], Tensor]
 
     def at(self, t: Tensor, *, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """α, σ, dα/dt and dσ/dt at t (N,), computed in float64, as (N, 1, …) in the dtype of `like` (N, …)."""
+        """α, σ, dα/dt and dσ/dt at t (N,), from float64, as (N, 1, …) in the dtype of `like` (N, …)."""
         exact = t.double().reshape(-1, *[1] * (like.ndim - 1))
         alpha, sigma, alpha_dot, sigma_dot = (
             function(exact).to(like.dtype)
@@ -107,7 +106,7 @@ def velocity(path: Path, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
 
 
 def velocity_loss(model: Model, path: Path, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-    """Mean squared error of the predicted velocity, one number a sample (Lipman et al. 2022, eq. 9).
+    """Mean squared error of the predicted velocity, one number per sample (Lipman et al. 2022, eq. 9).
 
     Args:
         model: the network, called with x_t and 1000·t.
@@ -124,7 +123,7 @@ def velocity_loss(model: Model, path: Path, x0: Tensor, noise: Tensor, t: Tensor
 
 
 def split(path: Path, x: Tensor, predicted: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-    """The data and the noise that a velocity sees in x_t: solves x = α x_0 + σ ε, v = α' x_0 + σ' ε.
+    """The data and the noise that a velocity implies at x_t: solves x = α x_0 + σ ε, v = α' x_0 + σ' ε.
 
     Args:
         path: the coefficients.
@@ -153,16 +152,16 @@ def sample_ode(
 ) -> Tensor:
     """Follow dx/dt = v(x, t) from noise at t = 1 to data at t = 0, on evenly spaced times.
 
-    The last step returns the x_0 that the velocity sees, so that the network is never asked at t = 0.
+    The last step returns the x_0 that the velocity implies, so the network is never evaluated at t = 0.
 
     Args:
         model: the network; the caller has put it in evaluation mode.
         path: the coefficients.
         noise: x_1, standard normal, (N, …).
         steps: steps, at least 1.
-        method: `euler` (order 1, a network evaluation a step) or `heun` (order 2, two a step but for the
+        method: `euler` (order 1, one network evaluation per step) or `heun` (order 2, two per step except the
             last).
-        clip: bounds to which x_0 is clipped at each evaluation; ε is then the noise that fits it, as with
+        clip: bounds to which x_0 is clipped at each evaluation; ε is then made consistent with it, as in
             DDIM.
 
     Returns:
@@ -187,7 +186,7 @@ def sample_sde(
 ) -> Tensor:
     """Follow dx = (v − w s) dt + √(2w) dW backwards from t = 1 to 0 by Euler–Maruyama.
 
-    S is the score, w(t) = σ(t).
+    Here s is the score and w(t) = σ(t).
 
     Every w ≥ 0 gives the same densities p_t (Albergo et al. 2023, section 2); with w = σ the drift −w s = ε
     is finite at t = 0, as in Ma et al. 2024 (arXiv:2401.08740). The last step is the one of `sample_ode`.

@@ -1,7 +1,7 @@
-"""What a network is trained on: how noise is added to a sample, the loss, and how samples are made of noise.
+"""Objectives: how noise is added to a sample, the loss, and how samples are generated from noise.
 
-One class a kind of objective, over the equations of its own module. Called by the training step and by
-evaluation with any `model(x, t)`; knows neither the network nor where random numbers come from.
+One class per kind of objective, which uses the equations of another module. Called by the training step and
+by evaluation with any `model(x, t)`. Knows neither the network nor the source of random numbers.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Objective(Protocol):
         """
 
     def sample(self, model: Model, noise: Tensor, steps: int, clip: Clip | None) -> Tensor:
-        """Make samples of standard normal noise, in its shape and dtype.
+        """Generate samples from standard normal noise, in its shape and dtype.
 
         Args:
             model: the network; the caller has put it in evaluation mode.
             noise: (N, C, H, W) or (N, d).
             steps: network evaluations.
-            clip: range to which predictions of the sample are clipped, if the sampler makes some.
+            clip: range to which predictions of the sample are clipped, if the sampler makes any.
         """
 
 
@@ -78,7 +78,7 @@ class Denoising:
 
 
 class Flow:
-    """Flow matching and stochastic interpolants: the network predicts a velocity (see `jobs.diffusion.interpolants`).
+    """Flow matching and stochastic interpolants (`jobs.diffusion.interpolants`): a velocity is predicted.
 
     Times are 1000·t with t from 0 (data) to 1 (noise), as the network sees them.
     """
@@ -98,7 +98,7 @@ class Flow:
     def sample(self, model: Model, noise: Tensor, steps: int, clip: Clip | None) -> Tensor:
         """By a solver of the ODE, or by the SDE.
 
-        Heun's method asks the network twice a step, so for half the steps.
+        Heun's method evaluates the network twice per step, so it takes half as many steps.
         """
         if self.sampler == "sde":
             return sample_sde(model, self.path, noise, increments(noise, steps - 1), clip)

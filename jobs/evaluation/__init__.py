@@ -1,1 +1,1 @@
-"""What is measured of a run at one training step."""
+"""Measurements of a run at one training step."""

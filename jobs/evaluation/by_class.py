@@ -1,4 +1,4 @@
-"""What is measured class by class: f_mem, and on how many samples and training images it rests.
+"""Measurements per class: f_mem, and the numbers of samples and training images behind it.
 
 Called by evaluation, for runs that are conditional or ask for it (`by_class`).
 """
@@ -17,7 +17,7 @@ from tausweep.jobs.spec.metrics import CLASS_MATCH, F_MEM, SAMPLES, TRAINING_IMA
 
 
 def memorised_by_class(generated: Generated) -> Iterator[Row]:
-    """The metrics of `class_metrics`, of runs that are conditional or ask for them."""
+    """The metrics of `class_metrics`, for runs that are conditional or ask for them."""
     labels, classes = generated.split.train_labels, generated.classes
     if labels is not None and (classes is not None or generated.spec.evaluation.by_class):
         yield from class_metrics(generated.neighbours, labels, classes)
@@ -29,16 +29,15 @@ def class_metrics(
     """f_mem of the samples of each class that has training images.
 
     Args:
-        neighbours: of every generated sample, M of them.
+        neighbours: those of all M generated samples.
         train_labels: class of each training image, (n,) int64.
         generated_for: class of each sample, (M,) int64; None where samples have no class, and each then
             counts for the class of its nearest training image.
 
     Yields:
         (metric, None, value) for each class c: `n_class<c>` training images, `samples_class<c>` samples and
-        `f_mem_class<c>`, which is left out of a class without samples. With classes that samples were
-        generated for also `class_match`, the fraction of samples whose nearest training image is of that
-        class.
+        `f_mem_class<c>`, which a class without samples lacks. If samples were generated for classes, also
+        `class_match`, the fraction of samples whose nearest training image is of that class.
     """
     nearest = train_labels[neighbours.nn1]
     classes = nearest if generated_for is None else generated_for

@@ -1,8 +1,8 @@
-"""What is measured of a model at one tau: losses, samples, memorisation and quality.
+"""Measures a model at one tau: losses, samples, memorisation and quality.
 
-Noise, starting points and images are drawn once and are the same at every tau, so that curves show the
-training and not the draw. Ranks share the images, samples and neighbours; each then has all of what they
-found. Called by the training loop; publishes nothing itself.
+Noise, starting points and images are drawn once and are the same at every tau, so curves show the training
+and not the random draw. Ranks share the images, samples and neighbours; afterwards each has all results.
+Called by the training loop; publishes nothing itself.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tausweep.jobs.spec.run_spec import RunSpec
 if TYPE_CHECKING:
     from tausweep.jobs.quality.feature_distance import FeatureInputs
 
-_CHUNK = 256  # samples generated at once; bounds memory, and their seeds keep it out of the result
+_CHUNK = 256  # samples generated at once; bounds memory, and does not change the result thanks to their seeds
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Evaluator:
     def _classes_of_samples(self, device: torch.device) -> Tensor | None:
         """Class that each sample is generated for, (samples,) int64.
 
-        None if the network is given no labels.
+        None if the network takes no labels.
         """
         labels = self.split.train_labels
         if self.spec.classes is None or labels is None:
@@ -121,7 +121,7 @@ class Evaluator:
 
     @torch.no_grad()
     def measure(self, model: nn.Module) -> Measurement:
-        """Evaluate a model; it is in training mode again afterwards.
+        """Evaluate a model; afterwards it is in training mode again.
 
         Raises:
             RunError: the samples are not finite.
@@ -165,7 +165,7 @@ class Evaluator:
     def _against_population(self, model: nn.Module, losses: list[Row]) -> list[Row]:
         """`score_error` and `excess_loss` at each timestep.
 
-        Nothing where the population is not known exactly.
+        Empty where the population is not known exactly.
         """
         population = self.population
         if population is None:

@@ -1,6 +1,6 @@
 """When a generated sample counts as memorised, from its distances to the two nearest training images.
 
-Called by evaluation while a run goes on and by the resolver afterwards, at any k: numpy only, no torch.
+Called by evaluation during a run and by the resolver afterwards, at any k. numpy only, no torch.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ GAP_THRESHOLD = 1 / 3
 def memorised(d1: ArrayLike, d2: ArrayLike, k: float) -> NDArray[np.bool_]:
     """Whether each sample is memorised: gap_ratio d1/d2 < k (Bonnaire et al. 2025, arXiv:2505.17638).
 
-    Written d1 < k·d2, and d2 = 0 counts as memorised: an exact copy of an image that is twice in the training
-    set.
+    Written d1 < k·d2, and d2 = 0 counts as memorised: an exact copy of an image that occurs twice in the
+    training set.
 
     Args:
         d1: distances to the nearest training image, at least 0, any shape.
@@ -24,7 +24,7 @@ def memorised(d1: ArrayLike, d2: ArrayLike, k: float) -> NDArray[np.bool_]:
         k: threshold of the gap ratio, 0 < k ≤ 1; 1/3 in the paper.
 
     Returns:
-        One truth value a sample.
+        One truth value per sample.
     """
     d1, d2 = np.asarray(d1, np.float64), np.asarray(d2, np.float64)
     flags: NDArray[np.bool_] = (d1 < k * d2) | (d2 == 0)
@@ -39,5 +39,5 @@ def f_mem(d1: ArrayLike, d2: ArrayLike, k: float = 1 / 3) -> float:
     """
     flags = memorised(d1, d2, k)
     if not flags.size:
-        raise ValueError("f_mem of no samples is not defined")
+        raise ValueError("f_mem is undefined without samples")
     return float(flags.mean())

@@ -1,4 +1,4 @@
-"""Two Gaussians at ±m: everything about noised points that is known exactly.
+"""Two Gaussians at ±m: the exact score, posterior means and smallest losses of noised points.
 
 x₀ is N(+m, s²I) or N(−m, s²I) with equal chance, m = (μ, …, μ). A noised point is x = αx₀ + σε with standard
 normal ε, the same in every objective that mixes data with noise: DDPM has α² + σ² = 1. Given x, means are
@@ -47,7 +47,7 @@ class Mixture:
     def posterior_means(
         self, x: Tensor, signal: Tensor | float, noise: Tensor | float
     ) -> tuple[Tensor, Tensor]:
-        """E[x₀ | x] and E[ε | x]: the best guesses of what a noised point was made of.
+        """E[x₀ | x] and E[ε | x]: the best estimates of the parts of a noised point.
 
         Within a Gaussian both are linear in x; between the two, m is weighted by tanh(αm·x/v), the difference
         of their probabilities. E[ε | x] = −σ∇ log p(x) (Efron 2011, Tweedie's formula).
@@ -66,9 +66,9 @@ class Mixture:
         return centre + (signal * self.variance / v) * residual, (noise / v) * residual
 
     def optimal_loss(self, signal: float, noise: float, *, of_data: float, of_noise: float) -> float:
-        """Smallest mean squared error, a coordinate, with which a·x₀ + b·ε can be predicted from x = αx₀ + σε.
+        """Smallest mean squared error per coordinate of any prediction of a·x₀ + b·ε from x = αx₀ + σε.
 
-        What x leaves open of x₀ and of ε is one and the same vector, σq and −αq, so the error is (aσ −
+        The uncertainties of x₀ and of ε given x are one vector, σq and −αq, so the error is (aσ −
         bα)²·E|q|²/d, with E|q|²/d = s²/v + μ²(σ/v)²·E[sech²(w² + wz)], w = α|m|/√v and z standard normal:
         within the Gaussians, and between them along m. It is reached by `posterior_means`.
 
@@ -84,7 +84,7 @@ class Mixture:
         return (of_data * noise - of_noise * signal) ** 2 * spread
 
     def _tilt(self, x: Tensor, signal: Tensor | float, v: Tensor | float) -> Tensor:
-        # Probability of +m less that of −m given x, (N, 1).
+        # Probability of +m minus that of −m given x, (N, 1).
         return torch.tanh(signal * self.mu * x.sum(1, keepdim=True) / v)
 
 

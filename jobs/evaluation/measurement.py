@@ -1,4 +1,4 @@
-"""What an evaluation looks at and what comes of it; the shapes that metrics and the training loop share."""
+"""Inputs and results of an evaluation, shared by metrics and the training loop."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Row = tuple[str, float | None, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Generated:
-    """What a metric may look at (see `jobs.evaluation.metrics`).
+    """The inputs of a metric (see `jobs.evaluation.metrics`).
 
     Attributes:
         spec: the run.
-        split: what it trains on and is tested on.
+        split: its training and test samples.
         network: the network, in evaluation mode and without gradients; every rank has it.
-        samples: what it generates, (M, C, H, W) or (M, d) float32, finite or not.
-        classes: class that each was generated for, (M,) int64; None if the network is given no labels.
+        samples: the generated samples, (M, C, H, W) or (M, d) float32, finite or not.
+        classes: class that each was generated for, (M,) int64; None if the network takes no labels.
         neighbours: the two nearest training samples of each.
     """
 
@@ -43,9 +43,9 @@ class Measurement:
     """One evaluation.
 
     Attributes:
-        metrics: what could not be measured is not in it.
-        neighbours: each generated sample's two nearest training samples; None if nothing is generated.
-        gallery: the first samples as images in 0…1, float32 (gallery, C, H, W); None of vectors.
+        metrics: the measured values; what could not be measured is missing.
+        neighbours: each generated sample's two nearest training samples; None if nothing was generated.
+        gallery: the first samples as images in 0…1, float32 (gallery, C, H, W); None for vectors.
     """
 
     metrics: list[Row]

@@ -1,7 +1,7 @@
-"""Which numbers are taken of generated samples: a function a metric, and one list of them.
+"""Metrics of generated samples: one function per metric, and the list of them.
 
-Called by the evaluator at every evaluation. Losses, which are taken of noised samples, are the evaluator's
-own; distances to held-out samples, which are prepared once a run, come from `jobs.quality.build`.
+Called by the evaluator at every evaluation. The evaluator itself measures losses on noised samples. Distances
+to held-out samples, which are prepared once per run, come from `jobs.quality.build`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Metric = Callable[[Generated], Iterable[Row]]
 
 
 def memorised_fraction(generated: Generated) -> Iterator[Row]:
-    """`f_mem` at the usual threshold of the gap ratio."""
+    """`f_mem` at the paper's threshold of the gap ratio."""
     near = generated.neighbours
     yield F_MEM, None, f_mem(near.d1, near.d2, GAP_THRESHOLD)
 

@@ -1,7 +1,7 @@
 """Distances of generated samples to their two nearest training images, exact and in bounded memory.
 
-Called at every evaluation. Knows no model and no data set; what the distances mean is said in
-`jobs.evaluation.gap_ratio`.
+Called at every evaluation. Knows neither model nor data set; `jobs.evaluation.gap_ratio` interprets the
+distances.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def nearest_two(samples: Tensor, train: Tensor, *, chunk: int | None = None) -> 
 
 
 def _candidates(samples: Tensor, train: Tensor, chunk: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The best two of a few candidates, and a floor under the squared distances of all that were not candidates."""
+    """The best two of a few candidates, and a lower bound of the squared distances of all others."""
     keep = min(_CANDIDATES, len(train))
     norms = torch.cat([block.double().square().sum(1) for block in torch.split(train, chunk)])
     squared, indices, floors = [], [], []

@@ -1,7 +1,7 @@
-"""A network against what is exactly known of the distribution that its training set was drawn from.
+"""Compares a network with the exactly known distribution of its training set.
 
 For data = gaussian_mixture under the DDPM objective: the error of the network's noise estimate against the
-best one there is, and its test loss less the smallest that any network can have. Called by evaluation.
+best possible one, and its test loss minus the smallest that any network can have. Called by evaluation.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Population:
     objective: Denoising
 
     def score_errors(self, model: Model, x0: Tensor, noise: Tensor, t: int) -> Tensor:
-        """Squared error, a coordinate, of the network's noise estimate against E[ε | x_t], for each sample.
+        """Squared error per coordinate of the network's noise estimate against E[ε | x_t], for each sample.
 
         It is (1 − ᾱ_t)/d times the squared error of the score, −E[ε | x_t]/√(1 − ᾱ_t).
 

@@ -16,15 +16,15 @@ from tausweep.jobs.spec.model import ModelKind
 def build_model(
     model: ModelKind, shape: tuple[int, ...], *, bf16: bool = False, classes: int | None = None
 ) -> nn.Module:
-    """A network called as `network(x, t)`, or `network(x, t, labels)`, with weights drawn from torch's global generator.
+    """A network called as `network(x, t)` or `network(x, t, labels)`, its weights drawn by torch's generator.
 
     The builder of a kind of model is called with the same arguments.
 
     Args:
         model: settings of one kind of model.
-        shape: of a sample: (C, H, W) or (d,).
+        shape: shape of a sample, (C, H, W) or (d,).
         bf16: whether it computes in bfloat16 (autocast).
-        classes: labels it is told, one more stands for none; None if it is told no label.
+        classes: number of classes, without the null class; None for a network without labels.
     """
     network: nn.Module = builder_of(model)(model, shape, bf16=bf16, classes=classes)
     return network

@@ -1,8 +1,7 @@
 """Samples images as the run that trained this network did, with plain diffusers.
 
-`DDIMPipeline` has no place for the mean that the run subtracted from its pixels, nor for the range of pixels
-about it to which the run's sampler clips. Both are in the scheduler's configuration, and this pipeline uses
-them:
+`DDIMPipeline` supports neither the mean that the run subtracted from its pixels nor clipping to the range of
+pixels about this mean. Both are in the scheduler's configuration, and this pipeline uses them:
 
     DiffusionPipeline.from_pretrained(FOLDER, custom_pipeline=FOLDER, trust_remote_code=True)
 
@@ -24,11 +23,10 @@ class CentredDDIMPipeline(DDIMPipeline):
     """DDIM (arXiv:2010.02502, eq. 12 and 16) on pixels that are centred by the mean of a training set.
 
     η is the run's own; at η = 1 over all timesteps this is ancestral sampling (arXiv:2006.11239, algorithm
-    2). The noise that is added on the way is drawn for each image from a seed that its starting point gives,
-    as in the run.
+    2). As in the run, the starting point of each image seeds the noise that is added on the way.
 
-    The schedule is computed in float64, and each step goes to the next timestep that is visited; diffusers'
-    own goes T // steps further, which is another one unless the steps divide T.
+    The schedule is computed in float64, and each step goes to the next visited timestep; diffusers' own goes
+    T // steps further, which differs unless the steps divide T.
     """
 
     @torch.no_grad()
@@ -105,7 +103,7 @@ def _increments(noise: Tensor, count: int) -> Iterator[Tensor]:
     for start in noise.cpu():
         digest = hashlib.sha256(start.contiguous().numpy().tobytes()).digest()
         generators.append(torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1))
-    for begin in range(0, count, 16):  # as many at a time as the run draws, since values depend on it
+    for begin in range(0, count, 16):  # as many at a time as in the run, since values depend on it
         shape = (min(16, count - begin), *noise.shape[1:])
         drawn = [torch.randn(shape, generator=generator, dtype=noise.dtype) for generator in generators]
         yield from torch.stack(drawn, dim=1).to(noise.device)

@@ -1,6 +1,6 @@
-"""A trained network as a folder that diffusers loads: weights, schedule, a model card and the run's own sampler.
+"""A trained network as a folder for diffusers: weights, schedule, a model card and the run's own sampler.
 
-Called by `tausweep export-pipeline`; knows neither the store nor where a checkpoint was kept.
+Called by `tausweep export-pipeline`; knows neither the store nor the place of the checkpoint.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def save_pipeline(spec: RunSpec, tau: int, weights: Mapping[str, Tensor], split:
     Args:
         spec: the run.
         tau: optimiser updates done.
-        weights: the model's state as a checkpoint holds it.
-        split: what it was trained on, for the centring and scale of pixels.
+        weights: the model's state from a checkpoint.
+        split: its training set, for the centring and scale of pixels.
         folder: where to write; made if missing.
 
     Raises:
@@ -75,7 +75,7 @@ def save_pipeline(spec: RunSpec, tau: int, weights: Mapping[str, Tensor], split:
     network = build_unet(model, spec.data.shape)
     network.load_state_dict(dict(weights))
     scheduler = _scheduler(objective)
-    # Names that begin with an underscore are kept by diffusers, which looks at none of them.
+    # diffusers keeps names that begin with an underscore, and ignores them.
     scheduler.register_to_config(
         _pixel_mean=split.mean.tolist(),
         _pixel_scale=split.pixel_scale,
@@ -89,23 +89,21 @@ def save_pipeline(spec: RunSpec, tau: int, weights: Mapping[str, Tensor], split:
 
 
 def require_exportable(spec: RunSpec) -> tuple[UNet, DDPM]:
-    """Check that there is a pipeline of diffusers for a run.
+    """Check that diffusers has a pipeline for a run.
 
     Returns:
         Its model and its objective.
 
     Raises:
-        InputError: the data are not images, the network is told labels, the model is not the U-Net, or the
-            objective is none that DDIM samples.
+        InputError: the data are not images, the network takes labels, the model is not the U-Net, or DDIM
+            cannot sample the objective.
     """
     if not isinstance(spec.data, Images):
         raise InputError(
             f"run {spec.run_id}: data = {spec.data.data}: diffusers has pipelines for images only"
         )
     if spec.classes is not None:
-        raise InputError(
-            f"run {spec.run_id}: the network is told labels, which DDIMPipeline has no place for"
-        )
+        raise InputError(f"run {spec.run_id}: the network takes labels, which DDIMPipeline does not support")
     if isinstance(spec.model, UNet) and isinstance(spec.objective, DDPM):
         return spec.model, spec.objective
     raise InputError(

@@ -1,4 +1,4 @@
-"""The residual multilayer perceptron: a small network for vectors, and for small images beside the U-Net.
+"""The residual multilayer perceptron: a small network for vectors, and an alternative to the U-Net for small images.
 
 The network of the Gaussian-mixture experiment of arXiv:2505.17638: width 128, 3 blocks. Built by
 `jobs.models.build`; knows nothing of diffusion.
@@ -47,11 +47,10 @@ class _Block(nn.Module):
 
 
 class MLP(nn.Module):
-    """Residual blocks of one width between two linear maps; images go through as vectors.
+    """Residual blocks of one width between two linear maps; images are flattened to vectors.
 
     Attributes:
-        bf16: whether it computes under autocast to bfloat16; weights, input and answer are float32 all the
-            same.
+        bf16: whether it computes under autocast to bfloat16; weights, input and output stay float32.
     """
 
     def __init__(self, shape: tuple[int, ...], width: int, blocks: int, classes: int | None = None) -> None:
@@ -82,7 +81,7 @@ class MLP(nn.Module):
             (N, *shape), in the dtype of x.
         """
         if (labels is None) != (self.of_class is None):
-            raise ValueError("a conditional network needs labels, and no other takes them")
+            raise ValueError("a conditional network needs labels; other networks take none")
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
             embedding = time_embedding(t, self.width)
             if self.of_class is not None:

@@ -1,4 +1,4 @@
-"""The trained part of the random-features model as a module: what is counted, checkpointed and optimised."""
+"""The trained part of the random-features model as a module, to be counted, checkpointed and optimised."""
 
 from __future__ import annotations
 

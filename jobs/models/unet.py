@@ -1,7 +1,7 @@
 """The network: diffusers' UNet2DModel, its channels given by the base width W.
 
-Called by `jobs.models.build`. Knows nothing of diffusion; importing it loads torch and
-what it needs of diffusers (seconds), so layers above import it only where a model is needed.
+Called by `jobs.models.build`. Knows nothing about diffusion. Importing it loads torch and parts of diffusers
+(seconds), so layers above import it only where a model is needed.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ _HEAD_CHANNELS = 8
 
 
 class UNet(nn.Module):
-    """Gives UNet2DModel the call `model(x, t)` and a tensor as the answer.
+    """Wraps UNet2DModel as `model(x, t)` that returns a tensor.
 
     Attributes:
         unet: the diffusers model.
-        bf16: whether it computes under autocast to bfloat16; weights, input and answer are float32 all the
-            same.
+        bf16: whether it computes under autocast to bfloat16; weights, input and output stay float32.
     """
 
     def __init__(self, unet: UNet2DModel) -> None:
@@ -48,8 +47,8 @@ def build_unet(
     """Make the network, with weights drawn from torch's global generator.
 
     Attention heads have 8 channels, or the largest power of two below that divides W: diffusers rounds the
-    number of heads down, to none at all where W = 4. The middle block attends always, whatever `attention`
-    says of the levels.
+    number of heads down, to none at all where W = 4. The middle block always has attention, whatever
+    `attention` says about the levels.
 
     Args:
         model: its settings.

@@ -1,7 +1,6 @@
-"""Which measures of quality a run's samples can have.
+"""Builds the quality measures of a run's samples.
 
-Called by the evaluation. Networks that extract features, and the packages that bring them, are loaded only
-for runs that name one.
+Called by the evaluation. Feature extractors and their packages are loaded only for runs that name one.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ def build_qualities(
 
     Args:
         spec: the run.
-        split: what it is tested on.
-        features: what an extractor needs; None if there is nothing for it.
+        split: its training and test samples.
+        features: the inputs of an extractor; None if there are none.
         device: where an extractor computes.
-        ranks: share the images that it extracts features of.
+        ranks: the ranks, which share the extraction of features.
     """
     if isinstance(spec.data, GaussianMixture):
         return [_frechet_population(spec.data)]
@@ -51,7 +50,7 @@ def build_qualities(
 def _frechet_population(data: GaussianMixture) -> Quality:
     """The distance to the exact mean 0 and covariance variance·I + mu²·1 of the mixture.
 
-    It sees no other moments.
+    It depends on no other moments.
     """
     covariance = data.variance * np.eye(data.d) + data.mu**2
     population = Gaussian(mean=np.zeros(data.d), factor=scipy.linalg.cholesky(covariance))

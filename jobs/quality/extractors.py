@@ -1,7 +1,7 @@
-"""The networks that make features of images, all of them torch-fidelity's FeatureExtractorBase.
+"""Networks that extract features of images, all of them torch-fidelity's FeatureExtractorBase.
 
 Called by the measures of quality with images in memory; loaded only by runs with an extractor, for
-torch-fidelity is an extra. A network here sees what torch-fidelity's own does: uint8 RGB images (N, 3, H, W).
+torch-fidelity is an extra. As in torch-fidelity, a network takes uint8 RGB images (N, 3, H, W).
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _CHUNK = 256  # images through the network at once; bounds memory
 class RandomConv(FeatureExtractorBase):  # type: ignore[misc]  # torch-fidelity is untyped
     """Two convolutions with fixed random weights and a coarse mean over space: 64 features.
 
-    Random features tell images from other images, and that without a trained network; they know nothing of
-    what a picture shows, so distances in them are compared only with each other.
+    Random features distinguish images without a trained network. They do not know what a picture shows, so
+    their distances can be compared only with each other.
     """
 
     CHANNELS = (32, 16)
@@ -64,17 +64,17 @@ class RandomConv(FeatureExtractorBase):  # type: ignore[misc]  # torch-fidelity 
 
     @staticmethod
     def get_provided_features_list() -> tuple[str]:
-        """The one layer that there is."""
+        """The only layer."""
         return ("tiles",)
 
     @staticmethod
     def get_default_feature_layer_for_metric(metric: str) -> str:  # noqa: ARG004 - torch-fidelity's interface
-        """That layer, whatever is measured."""
+        """The only layer, for every metric."""
         return "tiles"
 
     @staticmethod
     def can_be_compiled() -> bool:
-        """So small a network gains nothing."""
+        """False: such a small network gains nothing."""
         return False
 
     @staticmethod
@@ -85,12 +85,12 @@ class RandomConv(FeatureExtractorBase):  # type: ignore[misc]  # torch-fidelity 
 
 @dataclass(frozen=True)
 class Extractor:
-    """A network that makes features of images.
+    """A network that extracts features of images.
 
     Attributes:
         name: as the settings have it.
         network: torch-fidelity's, with one layer requested.
-        digest: of its weights, sha256 in hex.
+        digest: sha256 of its weights, in hex.
     """
 
     name: str
@@ -103,7 +103,7 @@ class Extractor:
 
         N above 0.
         """
-        pixels = torch.from_numpy(images).expand(-1, 3, -1, -1)  # grey is all three colours alike
+        pixels = torch.from_numpy(images).expand(-1, 3, -1, -1)  # grey becomes three equal colours
         chunks = [self.network(chunk.to(device)) for chunk in torch.split(pixels, _CHUNK)]
         (layer,) = self.network.get_requested_features_list()
         named = [self.network.convert_features_tuple_to_dict(features) for features in chunks]
@@ -119,7 +119,7 @@ def build_extractor(name: str, weights: Path | None, device: torch.device) -> Ex
         device: where it computes.
 
     Raises:
-        SettingError: there is no such class, or it is no FeatureExtractorBase.
+        SettingError: the class does not exist, or is not a FeatureExtractorBase.
     """
     registered = _registered(name)
     layer = FEATURE_EXTRACTORS_REGISTRY[registered].get_default_feature_layer_for_metric("fid")
@@ -131,7 +131,7 @@ def build_extractor(name: str, weights: Path | None, device: torch.device) -> Ex
 
 
 def _registered(name: str) -> str:
-    """The name under which torch-fidelity knows an extractor, from now on."""
+    """Register an extractor with torch-fidelity; return its name there."""
     if name == INCEPTION:
         return _INCEPTION_IN_TORCH_FIDELITY
     if name not in FEATURE_EXTRACTORS_REGISTRY:
@@ -144,14 +144,14 @@ def _own_class(name: str) -> type[FeatureExtractorBase]:
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise SettingError("extractor", name, f"can't be loaded: {error}") from error
+        raise SettingError("extractor", name, f"cannot be loaded: {error}") from error
     if not (isinstance(found, type) and issubclass(found, FeatureExtractorBase)):
-        raise SettingError("extractor", name, "is no class of torch-fidelity's FeatureExtractorBase")
+        raise SettingError("extractor", name, "is not a subclass of torch-fidelity's FeatureExtractorBase")
     return found
 
 
 def weights_digest(network: nn.Module) -> str:
-    """Digest of all that a network has learnt or drawn, sha256 in hex; of its tensors, not of a file."""
+    """Digest of a network's tensors, learnt or random, not of a file; sha256 in hex."""
     digest = hashlib.sha256()
     for name, tensor in network.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
@@ -163,14 +163,14 @@ def require_inception(path: Path) -> None:
     """Check that a file holds weights of torch-fidelity's Inception, and nothing that would be executed.
 
     Raises:
-        DataError: it does not; says what is wrong.
+        DataError: it does not; the message says why.
     """
-    wrong = f"{path}: no weights of torch-fidelity's Inception network"
+    wrong = f"{path}: not weights of torch-fidelity's Inception network"
     try:
         torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError) as error:
         raise DataError(f"{wrong}; a file of tensors by name, as torch.save makes it, is needed") from error
-    try:  # torch-fidelity lets torch execute what a file holds; this one, as was just seen, holds tensors only
+    try:  # torch-fidelity lets torch execute the file's contents; this one was just checked to hold only tensors
         build_extractor(INCEPTION, path, torch.device("cpu"))
     except (RuntimeError, TypeError, AttributeError) as error:
-        raise DataError(f"{wrong}; its tensors are others ({' '.join(str(error).split())[:200]})") from error
+        raise DataError(f"{wrong}; its tensors differ ({' '.join(str(error).split())[:200]})") from error

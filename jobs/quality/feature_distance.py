@@ -1,4 +1,4 @@
-"""The Fréchet distance between generated and held-out images in the features of a network: FID with Inception's.
+"""The Fréchet distance of generated and held-out images in a network's features; FID with Inception's.
 
 Built by `jobs.quality.build` for runs that name an extractor, and called at every evaluation. Images reach
 the network from memory, as bytes.
@@ -37,11 +37,11 @@ _extractor = functools.lru_cache(maxsize=2)(
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureInputs:
-    """What a run needs beside its spec and its images to measure distances in features.
+    """The inputs, beside spec and images, for measuring distances in features.
 
     Attributes:
-        weights: file of Inception's weights; None for runs that use none.
-        statistics: where statistics of held-out images are kept.
+        weights: file of Inception's weights; None for runs without Inception.
+        statistics: the store of statistics of held-out images.
     """
 
     weights: Path | None = None
@@ -70,7 +70,7 @@ class FeatureDistance:
         ]
 
     def __call__(self, samples: NDArray[np.float32]) -> dict[str, float]:
-        """The distance, averaged over the reference sets, and with several its standard deviation over them.
+        """The distance averaged over the reference sets and, for several sets, its standard deviation.
 
         Args:
             samples: (M, C, H, W) as the model makes them, finite, M at least 2.
@@ -86,7 +86,7 @@ class FeatureDistance:
 
 
 def to_bytes(images: NDArray[np.float32], split: Split) -> NDArray[np.uint8]:
-    """Images as the model has them (N, C, H, W) → uint8, rounded and clipped: what a file of them would hold."""
+    """Images of the model (N, C, H, W) → uint8, rounded and clipped, as an image file would have them."""
     assert split.mean is not None
     unit = to_unit(images, split.mean, split.pixel_scale)
     rounded: NDArray[np.uint8] = np.rint(unit.clip(0, 1) * 255).astype(np.uint8)

@@ -1,6 +1,6 @@
 """The Fréchet distance between two sets of features, each described by a Gaussian.
 
-Called by the measures of quality, whatever made the features; knows neither images nor networks. In float64
+Called by the quality measures with features of any origin. Knows neither images nor networks. In float64
 throughout.
 """
 
@@ -57,8 +57,8 @@ def distance(a: Gaussian, b: Gaussian) -> float:
 
     |μ_a − μ_b|² + tr(S_a + S_b − 2 (S_a S_b)^½) (Dowson & Landau 1982, J. Multivariate Anal. 12, eq. 4; with
     Inception features FID, Heusel et al. 2017, arXiv:1706.08500, eq. 6). With S = FᵀF the eigenvalues of S_a
-    S_b are the squared singular values of F_a F_bᵀ, so the last trace is the sum of these: no root is taken
-    of a number that rounding has spoiled, and singular covariances are as good as others.
+    S_b are the squared singular values of F_a F_bᵀ, so the last trace is the sum of these. No root of an
+    inaccurate number is taken, and singular covariances are allowed.
 
     Returns:
         At least 0, in squared units of the features; 0 for equal Gaussians, up to rounding.

@@ -1,8 +1,8 @@
 """The Fréchet distance of images in a fixed linear feature space, `frechet_pca`.
 
 Called at every evaluation. The features are principal components of pixels, not of an Inception network, so
-the values are no FID and are compared only between runs on the same data. Knows no model; numpy and scipy, no
-torch.
+the values are not an FID and can be compared only between runs on the same data. Knows no model; numpy and
+scipy, no torch.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class PixelPCA:
         mean: mean image, (d,) float64, d = C·H·W.
         components: orthonormal rows by falling variance, (dims, d) float64; the largest entry of each is
             positive.
-        scale: root of the variance that the components hold together; features are in units of it.
+        scale: root of the total variance of the components; features are in units of it.
     """
 
     mean: Floats
@@ -63,7 +63,7 @@ class PixelPCA:
 
         Raises:
             ValueError: too few images or pixels for dims.
-            DataError: the images are all the same.
+            DataError: the images are all equal.
             RunError: an image is not finite.
         """
         rows = finite_rows(images)
@@ -79,9 +79,7 @@ class PixelPCA:
         values, vectors = scipy.linalg.eigh(gram, subset_by_index=(len(gram) - dims, len(gram) - 1))
         scale = float(np.sqrt(values.clip(0).sum() / (count - 1)))
         if scale == 0:
-            raise DataError(
-                f"the {count} images are all the same; principal components need images that differ"
-            )
+            raise DataError(f"the {count} images are all equal; principal components need images that differ")
         leading = vectors[:, ::-1].T @ rows if wide else vectors[:, ::-1].T
         components = leading / np.linalg.norm(leading, axis=1, keepdims=True)
         largest = np.abs(components).argmax(1)
@@ -99,7 +97,7 @@ class PixelPCA:
 
 
 def frechet_distance(features_a: Floats, features_b: Floats) -> float:
-    """Squared Fréchet distance between the Gaussians with the features' means and covariances (see `jobs.quality.frechet`).
+    """Squared Fréchet distance of the features' means and covariances (see `jobs.quality.frechet`).
 
     Args:
         features_a: (N, dims).

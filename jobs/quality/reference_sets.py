@@ -1,7 +1,7 @@
-"""The held-out images that generated ones are compared with, as Gaussians of their features.
+"""The held-out images for comparison with generated ones, as mean and covariance of their features.
 
-Called by the measures of quality. An extractor takes long over thousands of images and always finds the same,
-so what it found is kept; where, is known to the `StatisticsStore` alone.
+Called by the measures of quality. Extracting features of thousands of images takes long and always gives the
+same result, so the `StatisticsStore` keeps it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class StatisticsStore(Protocol):
     """Keeps Gaussians between runs."""
 
     def load(self, key: str) -> Gaussian | None:
-        """What was kept under a key, None if nothing was."""
+        """The statistics under a key, None if there are none."""
 
     def save(self, key: str, found: Gaussian) -> None:
-        """Keep it; another process may do the same at the same time."""
+        """Store the statistics; another process may do the same at the same time."""
 
 
 class KeepNothing:
-    """The store of a run that has none."""
+    """A store that keeps nothing."""
 
     def load(self, key: str) -> Gaussian | None:  # noqa: ARG002 - of the protocol
         """Nothing."""
@@ -57,9 +57,8 @@ def statistics_key(images: Bytes, extractor: Extractor) -> str:
     """A key from everything that the Gaussian of a set depends on.
 
     Args:
-        images: the set, (N, C, H, W); its pixels enter, so that neither a name nor an order of sets can
-            mislead.
-        extractor: its name and the digest of its weights enter.
+        images: the set, (N, C, H, W); the key depends on its pixels, not on names or the order of sets.
+        extractor: the key depends on its name and the digest of its weights.
     """
     key = hashlib.sha256(f"{extractor.name} {extractor.digest} {images.shape}\n".encode())
     key.update(np.ascontiguousarray(images).tobytes())
@@ -69,14 +68,14 @@ def statistics_key(images: Bytes, extractor: Extractor) -> str:
 def reference_statistics(
     images: Bytes, extractor: Extractor, store: StatisticsStore, device: torch.device, ranks: Ranks
 ) -> Gaussian:
-    """The Gaussian of a set of images: what the store has, or else what the ranks find now, kept for the next run.
+    """The Gaussian of a set of images: from the store, or computed by the ranks and stored.
 
     Args:
         images: (N, C, H, W).
-        extractor: makes the features.
-        store: where it may be; rank 0's decides.
+        extractor: the feature extractor.
+        store: the store of statistics; that of rank 0 decides.
         device: where to compute.
-        ranks: each extracts its share.
+        ranks: the ranks, each of which extracts its share.
     """
     key = statistics_key(images, extractor)
     known = store.load(key) if ranks.rank == 0 else None
@@ -91,8 +90,8 @@ def reference_statistics(
 
 
 def extract(images: Bytes, extractor: Extractor, device: torch.device, ranks: Ranks) -> NDArray[np.float32]:
-    """Features of images (N, C, H, W), (N, d): each rank extracts its share, and has all in the end."""
-    # A rank without a share extracts one image all the same: it tells the number of features.
+    """Features of images (N, C, H, W), (N, d): each rank extracts its share, and finally has all."""
+    # A rank without a share still extracts one image, to know the number of features.
     mine = ranks.share(len(images))
     found = extractor(images[mine] if mine.stop > mine.start else images[:1], device)
     return ranks.gather(found[: mine.stop - mine.start], len(images)).numpy()

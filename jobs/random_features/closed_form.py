@@ -5,9 +5,9 @@ arXiv:2505.17638 (sec. 4) is
 
     L(A) = E‖√Δ_t s_A(x_t) + z‖²/d = 1 + Δ_t/(d p) Tr(A U Aᵀ) + 2√Δ_t/(d√p) Tr(A V),
 
-the mean squared error of the predicted noise a component: 1 at A = 0, where training starts. It is quadratic,
-so full-batch gradient descent A ← A − lr ∇L goes its own way along each eigenvector of U: with eigenvalue λ,
-the distance to the minimum shrinks by 1 − R λ per update, R = 2 lr Δ_t/(d p).
+the mean squared error of the predicted noise per component: 1 at A = 0, where training starts. It is
+quadratic, so full-batch gradient descent A ← A − lr ∇L is independent along each eigenvector of U: with
+eigenvalue λ, the distance to the minimum shrinks by 1 − R λ per update, R = 2 lr Δ_t/(d p).
 
 Time: τ counts updates. The paper's training time is lr·τ/d², in which the rate is 2 Δ_t λ/ψ_p; its timescales
 ψ_p/(Δ_t λ) leave the factor 2 out, ours 1/(Rλ) do not. Called by the trainee and by analyses; torch-free.
@@ -69,10 +69,10 @@ class ScoreMatching:
         return float(1 + self.delta / (d * p) * quadratic + 2 * math.sqrt(self.delta / p) / d * linear)
 
     def losses(self, A: Floats) -> ScoreLosses:
-        """What is measured of a (d, p) matrix."""
+        """The losses of a (d, p) matrix."""
         train, test = self.loss(A, self.train), self.loss(A, self.population)
-        # By Stein's lemma E[σ ∇log Pᵀ] = −V/√Δ, so the test loss is Δ times the score error plus what no A
-        # can mend.
+        # By Stein's lemma E[σ ∇log Pᵀ] = −V/√Δ, so the test loss is Δ times the score error plus a part that
+        # no A reduces.
         least = 1 - self.delta * self.score_square
         return ScoreLosses(train_loss=train, test_loss=test, score_error=(test - least) / self.delta)
 
@@ -114,7 +114,7 @@ class ClosedForm:
         with np.errstate(divide="ignore"):  # ln 0 where one update reaches the minimum: 0^τ is 0
             log = np.log1p(-np.minimum(x, 1))
         shrunk = np.expm1(tau * log) if tau else np.zeros_like(x)  # (1 − x)^τ − 1, exact also where x ≪ 1
-        beyond = x > 1  # alternates in sign: only whole τ have a meaning
+        beyond = x > 1  # alternates in sign: only integer τ are meaningful
         shrunk[beyond] = (1 - x[beyond]) ** round(tau) - 1
         gain: Floats = np.divide(
             -shrunk, self.eigenvalues, out=self.rate * tau + 0 * x, where=self.eigenvalues > 0
@@ -124,7 +124,7 @@ class ClosedForm:
 
 @dataclass(frozen=True, kw_only=True)
 class SpectralTimescales:
-    """Timescales read from the eigenvalues of U, 1/(R λ) in updates: an e-fold of the distance to the minimum of A.
+    """Timescales from the eigenvalues of U, 1/(R λ) in updates, in which the distance shrinks by e.
 
     The spectrum has three parts (arXiv:2505.17638, sec. 4): the d largest eigenvalues carry the data's linear
     structure; the n after them, or as many as there are, the single samples; the remaining p − n − d see
@@ -155,7 +155,7 @@ def spectral_timescales(eigenvalues: Floats, rate: float, *, n: int, d: int) -> 
 
     Args:
         eigenvalues: (p,) ascending.
-        rate: R, of an eigenvalue 1 an update.
+        rate: R, the rate of an eigenvalue 1 per update.
         n: training samples.
         d: dimension of the data.
 

@@ -1,4 +1,4 @@
-"""Spectra of drawn matrices, beside which the theory of the random-features spectrum is laid.
+"""Spectra of sampled matrices, for comparison with the theory of the random-features spectrum.
 
 U of a drawn training set, exact over the noise, and its Gaussian equivalent with the same weights and another
 noise in the place of the non-linearity. Called by the command line and tests; torch-free.
@@ -35,7 +35,7 @@ def drawn_spectra(
         variances: (d,) diagonal of Σ.
         constants: of the activation, see `jobs.random_features.constants`.
         sigma: name of the activation.
-        seed: of all that is drawn.
+        seed: seed of all random numbers.
     """
     d, t = len(variances), constants.t
     rng = np.random.default_rng(seed)

@@ -43,7 +43,7 @@ _CHUNK = 2**23  # activations computed at once; bounds memory
 
 @dataclass(frozen=True, kw_only=True)
 class Moments:
-    """What score matching sees of a distribution.
+    """The moments of a distribution that score matching depends on.
 
     Attributes:
         U: (p, p) float64, E[σ σᵀ], positive semi-definite.

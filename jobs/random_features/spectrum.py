@@ -1,4 +1,4 @@
-"""The spectrum of the random-features matrix U in theory: a delta mass at s², bulk 1, bulk 2, their supports and masses.
+"""The theoretical spectrum of the random-features matrix U: a delta mass at s², bulk 1 and bulk 2.
 
 U = E[σ σᵀ] over the training set and the noise (see `jobs.random_features.moments`), in the limit p, n, d →
 ∞. Bulk 2 are the largest d of the p eigenvalues, the directions of the population; bulk 1 are those of single
@@ -36,7 +36,7 @@ class Interval:
     Attributes:
         low: lower edge λ.
         high: upper edge λ.
-        mass: share of all p eigenvalues in it.
+        mass: fraction of all p eigenvalues in it.
         mean: their mean λ.
     """
 
@@ -48,11 +48,11 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Eigenvalues that belong together.
+    """A group of eigenvalues.
 
     Attributes:
         name: "delta", "bulk 1", "bulk 2", or "bulks 1 and 2" where no gap of the support separates them.
-        mass: their share of all p eigenvalues.
+        mass: their fraction of all p eigenvalues.
         mean: their mean λ.
         intervals: ascending, at least one; that of a delta mass is a point.
     """
@@ -76,7 +76,7 @@ class FeatureSpectrum:
 
     @property
     def delta_mass(self) -> float:
-        """Share of eigenvalues that are s² exactly: 1 − rank(U − s²)/p, the ranks of W and Ω counted."""
+        """Fraction of eigenvalues that equal s²: 1 − rank(U − s²)/p, the ranks of W and Ω counted."""
         made = self.ensemble
         d_part = 1.0 if made.b2 > 0 or made.c2 > 0 else 0.0  # directions that W spans, in units of d
         if made.b2 == 0 and made.v2 == 0:
@@ -87,7 +87,7 @@ class FeatureSpectrum:
         return max(0.0, 1 - (d_part + n_part) / made.psi_p)
 
     def density(self, eigenvalues: ArrayLike) -> Floats:
-        """ρ(λ), the delta mass left out; 0 for λ ≤ s².
+        """ρ(λ) without the delta mass; 0 for λ ≤ s².
 
         Args:
             eigenvalues: λ, any order, (M,).
@@ -102,7 +102,7 @@ class FeatureSpectrum:
         return np.where(self._inside(y), rho[back], 0.0)
 
     def cdf(self, eigenvalues: ArrayLike) -> Floats:
-        """Share of eigenvalues ≤ λ, (M,), the delta mass among them."""
+        """Fraction of eigenvalues ≤ λ, (M,), including the delta mass."""
         at = np.asarray(eigenvalues, np.float64)
         total = np.where(at >= self.ensemble.s2, self.delta_mass, 0.0)
         for y, cumulative, _ in self._integrals:

@@ -43,7 +43,7 @@ _CHUNK = 2**21  # points times eigenvalues of Σ at once; bounds memory
 
 @dataclass(frozen=True, kw_only=True)
 class Ensemble:
-    """What the spectrum of U depends on.
+    """The parameters of the spectrum of U.
 
     Attributes:
         psi_p: p/d, above 0.

@@ -16,7 +16,7 @@ _OF_MASS = 0.02  # of n − d eigenvalues, as the masses of the pieces are known
 
 
 def paper_rate(t: float, psi_p: float) -> float:
-    """R = 2 Δ_t/ψ_p, the rate of an eigenvalue 1 in the paper's time lr·τ/d² (see `jobs.random_features.closed_form`)."""
+    """R = 2 Δ_t/ψ_p, the rate of an eigenvalue 1 in the paper's time lr·τ/d² (see `closed_form`)."""
     return 2 * noise_variance(t) / psi_p
 
 
@@ -25,7 +25,7 @@ def predicted_timescales(spectrum: FeatureSpectrum, rate: float) -> SpectralTime
 
     Args:
         spectrum: of U in theory.
-        rate: R, of an eigenvalue 1 in the unit of time that is wanted, such as `paper_rate`, or
+        rate: R, the rate of an eigenvalue 1 in the wanted unit of time, such as `paper_rate`, or
             `ClosedForm.rate` for updates.
 
     Returns:

@@ -61,8 +61,7 @@ def require_consistent(run: Groups) -> None:
         rule(run)
 
 
-# --- data
-# ----------------------------------------------------------------------------------------------------------
+# --- data ---------------------------------------------------------------------------------------------------
 
 
 def mixture_has_enough_samples(run: Groups) -> None:
@@ -79,8 +78,7 @@ def head_class_has_a_tail(run: Groups) -> None:
         raise SettingError("head_class", data.head_class, "only with imbalance; give both")
 
 
-# --- model
-# ---------------------------------------------------------------------------------------------------------
+# --- model --------------------------------------------------------------------------------------------------
 
 
 def mlp_has_no_channels(run: Groups) -> None:
@@ -137,8 +135,7 @@ def random_features_are_exact(run: Groups) -> None:
     features(model.psi_p, run.data.shape[0])
 
 
-# --- objective and optimiser
-# ---------------------------------------------------------------------------------------
+# --- objective and optimiser --------------------------------------------------------------------------------
 
 
 def ddpm_has_the_timesteps(run: Groups) -> None:
@@ -202,8 +199,7 @@ def gradient_descent_takes_all_samples(run: Groups) -> None:
         )
 
 
-# --- training and evaluation
-# ---------------------------------------------------------------------------------------
+# --- training and evaluation --------------------------------------------------------------------------------
 
 
 def labels_need_classes(run: Groups) -> None:
