@@ -17,7 +17,7 @@ from tausweep.storage.errors import DataError
 
 
 def digits() -> Bytes:
-    """scikit-learn's handwritten digits in the order of `load_digits`, 0…16 scaled to 0…255, (1797, 1, 8, 8)."""
+    """scikit-learn's digits in the order of `load_digits`, 0…16 scaled to 0…255, (1797, 1, 8, 8)."""
     return np.rint(_digits_table()[:, :64] * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
 
 

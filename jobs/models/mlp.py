@@ -1,4 +1,4 @@
-"""The residual multilayer perceptron: a small network for vectors, and an alternative to the U-Net for small images.
+"""The residual multilayer perceptron: a small network for vectors, or for small images.
 
 The network of the Gaussian-mixture experiment of arXiv:2505.17638: width 128, 3 blocks. Built by
 `jobs.models.build`; knows nothing of diffusion.

@@ -27,7 +27,7 @@ from tausweep.jobs.random_features.moments import Moments, noise_variance
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreLosses:
-    """Of one A.
+    """The losses of one A.
 
     Attributes:
         train_loss: L over the training samples and all noise.

@@ -1,6 +1,6 @@
-"""What must hold between the settings of different groups: one function a rule, one table of them.
+"""Rules between the settings of different groups: one function per rule, and a table of them.
 
-`jobs.spec.run_spec` checks every run by it. The groups themselves know nothing of each other. Torch-free.
+`jobs.spec.run_spec` checks every run with it. The groups themselves do not know each other. Torch-free.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from tausweep.jobs.spec.optimizer import GradientDescent, OptimizerKind
 from tausweep.jobs.spec.training import Training
 from tausweep.storage.errors import SettingError
 
-_KNOWN_CLASSES = (
-    "classes that are known beforehand; digits and gaussian_mixture have, imported with label_classes"
-)
+_KNOWN_CLASSES = "known number of classes; digits and gaussian_mixture have one, imported needs label_classes"
 
 
 class Groups(Protocol):
@@ -28,34 +26,34 @@ class Groups(Protocol):
 
     @property
     def data(self) -> Images | Vectors:
-        """What it trains on."""
+        """The training data."""
 
     @property
     def model(self) -> ModelKind:
-        """What is trained."""
+        """The network."""
 
     @property
     def objective(self) -> ObjectiveKind:
-        """What it is trained to do."""
+        """The objective."""
 
     @property
     def optimizer(self) -> OptimizerKind:
-        """What trains it."""
+        """The optimiser."""
 
     @property
     def training(self) -> Training:
-        """How long, and on what batches."""
+        """Budget, batches and arithmetic."""
 
     @property
     def evaluation(self) -> Evaluation:
-        """What is measured."""
+        """The evaluations."""
 
 
 def require_consistent(run: Groups) -> None:
     """Check a run's settings against each other, by every rule of `RULES` in their order.
 
     Raises:
-        SettingError: they do not go together; names one, its value and what is allowed.
+        SettingError: the settings conflict; the message names one, its value and what is allowed.
     """
     for rule in RULES:
         rule(run)
@@ -72,7 +70,7 @@ def mixture_has_enough_samples(run: Groups) -> None:
 
 
 def head_class_has_a_tail(run: Groups) -> None:
-    """A head class is one of a long tail."""
+    """A head class needs a long tail."""
     data = run.data
     if isinstance(data, Labelled) and data.head_class is not None and data.imbalance is None:
         raise SettingError("head_class", data.head_class, "only with imbalance; give both")
@@ -82,13 +80,13 @@ def head_class_has_a_tail(run: Groups) -> None:
 
 
 def mlp_has_no_channels(run: Groups) -> None:
-    """An MLP has no layout of channels to choose."""
+    """An MLP has no channel layout."""
     if isinstance(run.model, MLP) and run.training.channels_last:
-        raise SettingError("channels_last", True, "only with model = unet: a model = mlp has no channels")
+        raise SettingError("channels_last", True, "only with model = unet: model = mlp has no channels")
 
 
 def unet_fits_the_images(run: Groups) -> None:
-    """A U-Net halves images at each level but the last, and must see the class if it is told one."""
+    """A U-Net halves images at each level except the last, and must see the class in conditional runs."""
     model, data = run.model, run.data
     if not isinstance(model, UNet):
         return
@@ -100,7 +98,7 @@ def unet_fits_the_images(run: Groups) -> None:
         raise SettingError(
             "conditional",
             True,
-            f"the network does not see the class: each norm has one channel a group, {LESS_BLIND}",
+            f"the network does not see the class: each norm has one channel per group, {LESS_BLIND}",
         )
     height = data.shape[1]
     halvings = len(model.multipliers) - 1
@@ -114,7 +112,7 @@ def unet_fits_the_images(run: Groups) -> None:
 
 
 def random_features_are_exact(run: Groups) -> None:
-    """Training of random features is exact in the noise: at one diffusion time, on a known law and full batches."""
+    """Training of random features is exact: one diffusion time, a known distribution, full batches."""
     model, training = run.model, run.training
     if not isinstance(model, RandomFeatures):
         return
@@ -131,7 +129,7 @@ def random_features_are_exact(run: Groups) -> None:
     unused |= {"channels_last": training.channels_last, "compile": training.compile}
     for name, setting in unused.items():
         if setting:
-            raise SettingError(name, setting, "model = random_features is trained without it; leave it out")
+            raise SettingError(name, setting, "model = random_features does not use it; leave it out")
     features(model.psi_p, run.data.shape[0])
 
 
@@ -139,7 +137,7 @@ def random_features_are_exact(run: Groups) -> None:
 
 
 def ddpm_has_the_timesteps(run: Groups) -> None:
-    """Losses are measured at timesteps that there are, and the sampler visits each at most once."""
+    """Losses are measured at existing timesteps, and the sampler visits each at most once."""
     objective, evaluation = run.objective, run.evaluation
     if not isinstance(objective, DDPM):
         return
@@ -159,7 +157,7 @@ def ancestral_sampling_is_without_choices(run: Groups) -> None:
         return
     if objective.eta is not None:
         raise SettingError(
-            "eta", objective.eta, "only with sampler = ddim; sampler = ancestral is without it"
+            "eta", objective.eta, "only with sampler = ddim; sampler = ancestral does not use it"
         )
     if steps != objective.timesteps:
         raise SettingError(
@@ -170,7 +168,7 @@ def ancestral_sampling_is_without_choices(run: Groups) -> None:
 
 
 def score_at_t_has_random_features(run: Groups) -> None:
-    """The expectation over all noise is known of random features only."""
+    """The expectation over all noise is known only for random features."""
     if isinstance(run.objective, ScoreAtT) and not isinstance(run.model, RandomFeatures):
         raise SettingError(
             "objective",
@@ -185,7 +183,7 @@ def flow_losses_lie_between_data_and_noise(run: Groups) -> None:
         return
     for t in run.evaluation.loss_t:
         if not 0 < t < FLOW_TIME:
-            raise SettingError("loss_t", t, f"times are 1000·t of t in 0…1 here: 1 to {FLOW_TIME - 1}")
+            raise SettingError("loss_t", t, f"times are 1000·t for t in 0…1 here: 1 to {FLOW_TIME - 1}")
 
 
 def gradient_descent_takes_all_samples(run: Groups) -> None:
@@ -194,7 +192,7 @@ def gradient_descent_takes_all_samples(run: Groups) -> None:
         raise SettingError(
             "batch",
             run.training.batch,
-            "optimizer = gd is full-batch gradient descent and needs batch = n; on smaller batches use "
+            "optimizer = gd is full-batch gradient descent and needs batch = n; for smaller batches use "
             "optimizer = sgd with momentum = 0",
         )
 
@@ -212,7 +210,7 @@ def labels_need_classes(run: Groups) -> None:
 
 
 def evaluations_lie_within_the_budget(run: Groups) -> None:
-    """Evaluations lie within the budget, each loss is measured once, and no more samples are kept than there are."""
+    """Evaluations lie within the budget, each loss is measured once, and only existing samples are kept."""
     evaluation = run.evaluation
     if not evaluation.loss_t or len(set(evaluation.loss_t)) < len(evaluation.loss_t):
         raise SettingError("loss_t", list(evaluation.loss_t), "give at least one timestep, each once")
@@ -223,10 +221,7 @@ def evaluations_lie_within_the_budget(run: Groups) -> None:
 
 
 def classes_are_sampled(run: Groups) -> None:
-    """What is measured by class needs classes and samples of each.
-
-    Guidance needs a null class that was learned.
-    """
+    """Measurements per class need classes and samples of each; guidance needs a learned null class."""
     evaluation, training, classes = run.evaluation, run.training, run.data.classes
     if evaluation.by_class and classes is None:
         raise SettingError("by_class", True, f"data = {run.data.data} has no {_KNOWN_CLASSES}")
@@ -239,11 +234,11 @@ def classes_are_sampled(run: Groups) -> None:
             "only 1 (none) with label_dropout = 0: without dropped labels the network never learns the null class",
         )
     if training.conditional and classes is not None and evaluation.samples < classes:
-        raise SettingError("samples", evaluation.samples, f"at least one of each class, {classes}")
+        raise SettingError("samples", evaluation.samples, f"at least one per class, {classes}")
 
 
 def extractor_has_images(run: Groups) -> None:
-    """An extractor takes images, and at least two of them make a covariance."""
+    """An extractor needs images, at least two of them for a covariance."""
     evaluation, data = run.evaluation, run.data
     if evaluation.extractor is None:
         if evaluation.fid_references is not None:
@@ -253,7 +248,7 @@ def extractor_has_images(run: Groups) -> None:
         return
     require_extractor(evaluation.extractor)
     if not isinstance(data, Images):
-        raise SettingError("extractor", evaluation.extractor, f"takes images; data = {data.data} has none")
+        raise SettingError("extractor", evaluation.extractor, f"needs images; data = {data.data} has none")
     if data.test_images < 2 * (evaluation.fid_references or 1):
         raise SettingError(
             "fid_references",

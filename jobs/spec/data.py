@@ -1,8 +1,7 @@
 """Kinds of training data and their settings.
 
-`n`, `subset` and `shape` are there for each: (C, H, W) of images, (d,) of vectors. Called by
-`jobs.spec.run_spec`; what is made of the settings is in `jobs.data.load`. A kind is registered in
-`jobs.spec.kinds`. Torch-free.
+Each has `n`, `subset` and `shape`: (C, H, W) for images, (d,) for vectors. Called by `jobs.spec.run_spec`;
+`jobs.data.load` builds the data from the settings. A kind is registered in `jobs.spec.kinds`. Torch-free.
 """
 
 from __future__ import annotations
@@ -24,8 +23,7 @@ class Images(Kind):
     """Images that are prepared in the store before the run.
 
     Attributes:
-        side: height of an image where no setting `size` says it; the default levels of a U-Net follow from
-            it.
+        side: height of an image if there is no setting `size`; the default levels of a U-Net follow from it.
     """
 
     group: ClassVar[str] = "data"
@@ -48,12 +46,12 @@ class Images(Kind):
 
     @property
     def classes(self) -> int | None:
-        """How many classes there are, labelled from 0; None if the images have no labels."""
+        """The number of classes, labelled from 0; None if the images have no labels."""
         return None
 
 
 class Vectors(Kind):
-    """Vectors that are drawn from seeds: subset i is what comes i-th in an endless sequence of samples."""
+    """Vectors drawn from seeds: subset i is the i-th block of an endless sequence of samples."""
 
     group: ClassVar[str] = "data"
 
@@ -72,7 +70,7 @@ class Vectors(Kind):
 
     @property
     def classes(self) -> int | None:
-        """How many classes there are, labelled from 0; None if the samples have no labels."""
+        """The number of classes, labelled from 0; None if the samples have no labels."""
         return None
 
 
@@ -92,7 +90,7 @@ class GaussianMixture(Vectors):
 
 
 class Gaussian(Vectors):
-    """A centred Gaussian with a diagonal covariance, its variances of mean 1 unless two_point says otherwise."""
+    """A centred Gaussian with a diagonal covariance of mean variance 1, unless two_point says otherwise."""
 
     builder: ClassVar[str] = "tausweep.jobs.data.vectors:elliptical_split"
 
@@ -113,7 +111,7 @@ class StudentT(Vectors):
     builder: ClassVar[str] = "tausweep.jobs.data.vectors:elliptical_split"
 
     data: Literal["student_t"]
-    nu: Annotated[Real, Field(gt=2)] = Field(description="degrees of freedom; Gaussian in the limit of many")
+    nu: Annotated[Real, Field(gt=2)] = Field(description="degrees of freedom; Gaussian in the limit")
 
 
 class Labelled(Images):
@@ -121,7 +119,7 @@ class Labelled(Images):
 
     imbalance: Annotated[Real, Field(ge=1, le=1e6)] | None = Field(
         None,
-        description="frequency of the most frequent class over that of the rarest; none: images as they come",
+        description="frequency of the most frequent class divided by that of the rarest; none: natural frequencies",
     )
     head_class: Annotated[Whole, Field(ge=0)] | None = Field(
         None, description="the most frequent class; with imbalance, 0 by default"
@@ -172,7 +170,7 @@ class Celeba(_Sized):
 
     @property
     def set(self) -> str:
-        """Name under which it is prepared."""
+        """The name of the prepared set."""
         return "celeba"
 
 
@@ -183,10 +181,10 @@ class Imported(_Sized, Labelled):
     set: Annotated[str, Field(pattern=SET_NAME)] = Field(description="name of an imported image set")
     label_classes: Annotated[Count, Field(ge=2)] | None = Field(
         None,
-        description="classes of the set's labels; needed where runs are conditional or measured by class",
+        description="number of classes of the set's labels; needed if runs are conditional or measured by class",
     )
 
     @property
     def classes(self) -> int | None:
-        """As many as the sweep says, which is checked against the set."""
+        """The number in the sweep file, which is checked against the set."""
         return self.label_classes

@@ -1,4 +1,4 @@
-"""Which networks may make the features of a Fréchet distance, and what the distance is then called.
+"""The networks whose features may give a Fréchet distance, and the name of the distance.
 
 Torch-free.
 
@@ -21,25 +21,23 @@ _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:(?P<name>[A-Za-z_]\w*)")
 
 
 def require_extractor(name: str) -> None:
-    """Check that a name is that of an extractor, or has the form of one's class, `package.module:Class`.
+    """Check that a name is that of an extractor, or has the form `package.module:Class`.
 
     Raises:
-        SettingError: it is not; with the nearest valid name.
+        SettingError: it is not; the message has the nearest valid name.
     """
     if name not in EXTRACTORS and not _DOTTED.fullmatch(name):
-        problem = (
-            f"{nearest(name, EXTRACTORS)}; or a FeatureExtractorBase of your own as package.module:Class"
-        )
+        problem = f"{nearest(name, EXTRACTORS)}; or your own FeatureExtractorBase as package.module:Class"
         raise SettingError("extractor", name, problem)
 
 
 def used_extractor(extractor: str, weights: str | None) -> str:
-    """The extractor that a run's settings lead to: the substitute for Inception whose weights were not staged."""
+    """The extractor that a run uses: a substitute for Inception if its weights are not staged."""
     return SUBSTITUTE if extractor == INCEPTION and weights is None else extractor
 
 
 def metric_name(used: str) -> str:
-    """What the distance is called: `fid` for Inception alone, else `frechet_` and the extractor's name."""
+    """The name of the distance: `fid` only for Inception, else `frechet_` and the extractor's name."""
     if used == INCEPTION:
         return FID
     match = _DOTTED.fullmatch(used)
@@ -47,15 +45,12 @@ def metric_name(used: str) -> str:
 
 
 def substitution(extractor: str, weights: str | None) -> str | None:
-    """What to tell the user where another extractor takes the place of the one asked for.
-
-    None if none does.
-    """
+    """A message if another extractor replaces the requested one, else None."""
     used = used_extractor(extractor, weights)
     if used == extractor:
         return None
     return (
-        f"extractor = {extractor}: the store has no Inception weights, so the distance is taken in the features of "
-        f"{used} and called {metric_name(used)}, which is no FID. For FID, stage the weights with "
-        "`tausweep data fid-weights --from FILE`; the runs are then others"
+        f"extractor = {extractor}: the store has no Inception weights, so the distance is measured in the features of "
+        f"{used} and called {metric_name(used)}, which is not an FID. For FID, stage the weights with "
+        "`tausweep data fid-weights --from FILE`; this changes the run ids"
     )

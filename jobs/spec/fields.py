@@ -1,7 +1,7 @@
-"""Types of settings: what a number, a switch and a group of settings may be.
+"""Types of settings: numbers, switches and groups of settings.
 
-The groups of settings (`data`, `model`, `objective`, `optimizer`, `training`, `evaluation`) are written in
-them; none of these knows another, what must hold between them is in `jobs.spec.consistency`. Torch-free.
+The groups of settings (`data`, `model`, `objective`, `optimizer`, `training`, `evaluation`) use them. These
+groups do not know each other; rules between them are in `jobs.spec.consistency`. Torch-free.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 
 def _number(value: object) -> object:
-    # pydantic would take `true` for 1, and YAML reads `yes` as true: never what the user meant.
+    # pydantic would read `true` as 1, and YAML reads `yes` as true: never what the user meant.
     if isinstance(value, bool):
-        raise ValueError("a number is needed, not a truth value")  # noqa: TRY004 - pydantic reports ValueError
+        raise ValueError("a number is needed, not true or false")  # noqa: TRY004 - pydantic reports ValueError
     return value
 
 
 def _unsigned_zero(value: float) -> float:
-    return value + 0.0  # -0.0 and 0.0 are one run
+    return value + 0.0  # -0.0 and 0.0 mean the same run
 
 
 Whole = Annotated[int, BeforeValidator(_number), Field(lt=2**63)]  # the store's columns are int64
@@ -29,7 +29,7 @@ Positive = Annotated[Real, Field(gt=0)]
 
 
 def _off(value: object) -> object:
-    return None if value is False else value  # off and not given are one run
+    return None if value is False else value  # off and not given mean the same run
 
 
 Switch = Annotated[Literal[True] | None, BeforeValidator(_off)]
@@ -37,29 +37,27 @@ Switch = Annotated[Literal[True] | None, BeforeValidator(_off)]
 
 
 class Group(BaseModel):
-    """Settings that belong together."""
+    """A group of settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @property
     def remark(self) -> str | None:
-        """What to tell whoever plans or runs this: it does otherwise than may be expected.
-
-        None if it does not.
-        """
+        """A message for the user if this does something unexpected, else None."""
         return None
 
 
 class Kind(Group):
-    """One of several groups of which a run has one: a kind of data, model, objective or optimiser.
+    """One of several alternative groups: a kind of data, model, objective or optimiser.
 
-    Its first field has the name of the group and one value, the kind's name: `model: Literal["unet"]`.
+    Its first field has the name of the group, and as its only value the name of the kind: `model:
+    Literal["unet"]`.
 
     Attributes:
         group: `data`, `model`, `objective` or `optimizer`.
-        builder: what makes the thing of its settings, as "package.module:function"; a name, since settings
-            load no torch. The module that calls it says how: `jobs.data.load`, `jobs.models.build`,
-            `jobs.diffusion.objective`, `jobs.training.optimizers`.
+        builder: the function that builds from the settings, as text "package.module:function", since settings
+            load no torch. The module that calls it documents the arguments: `jobs.data.load`,
+            `jobs.models.build`, `jobs.diffusion.objective`, `jobs.training.optimizers`.
     """
 
     group: ClassVar[str]

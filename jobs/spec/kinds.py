@@ -1,8 +1,8 @@
-"""Which kinds of data, models, objectives and optimisers there are.
+"""The registered kinds of data, models, objectives and optimisers.
 
-A kind is a group of settings that names its builder, and is registered by one line in `KINDS`. Called by
-`jobs.spec.run_spec`, which makes settings, axes, filters and columns of the kinds' fields, and by the four
-builders. Torch-free: whatever needs torch is behind the builder's name.
+A kind is a group of settings that names its builder. One line in `KINDS` registers it. Called by
+`jobs.spec.run_spec`, which turns the kinds' fields into settings, axes, filters and columns, and by the four
+builders. Torch-free: code that needs torch is behind the builder's name.
 """
 
 from __future__ import annotations
@@ -70,6 +70,6 @@ def _by_group(registered: tuple[type[Kind] | str, ...]) -> dict[str, dict[str, t
 
 
 def builder_of(settings: Kind) -> Callable[..., Any]:
-    """What a kind's settings say is called to build it; loads the module that it is in."""
+    """The builder that a kind's settings name; loads its module."""
     builder: Callable[..., Any] = resolve_name(type(settings).builder)
     return builder

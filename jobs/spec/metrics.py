@@ -1,4 +1,4 @@
-"""What metrics are called: by those who measure them, and by those who look for them in the store.
+"""The names of metrics, for the modules that measure them and those that read them from the store.
 
 A metric is a row (tau, t, metric, value) of the store; t is None where it has no diffusion time. Imports
 nothing of ours.
@@ -39,27 +39,24 @@ _SPREAD = "_sd"
 
 
 def spread_name(metric: str) -> str:
-    """What the standard deviation of a distance over its reference sets is called."""
+    """The name of the standard deviation of a distance over its reference sets."""
     return f"{metric}{_SPREAD}"
 
 
 def is_quality(metric: str) -> bool:
     """Whether a metric is a distance between generated and held-out images.
 
-    Its spread over reference sets is not one.
+    The spread over reference sets is not.
     """
     return (metric == FID or metric.startswith(FRECHET)) and not metric.endswith(_SPREAD)
 
 
 def of_class(metric: str, label: int | str) -> str:
-    """What a metric of one class is called: `f_mem_class3`."""
+    """The name of a metric of one class: `f_mem_class3`."""
     return f"{metric}_class{label}"
 
 
 def class_of(metric: str, name: str) -> int | None:
-    """The class that a metric is of, 3 of `f_mem_class3` for the metric `f_mem`.
-
-    None if the name is another's.
-    """
+    """The class of a per-class metric: 3 for `f_mem_class3` and the metric `f_mem`; else None."""
     match = re.fullmatch(rf"{re.escape(metric)}_class(\d+)", name)
     return int(match[1]) if match else None

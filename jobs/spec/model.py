@@ -1,4 +1,4 @@
-"""Kinds of networks and their settings; what is made of them is in `jobs.models.build`. Torch-free."""
+"""Kinds of networks and their settings; `jobs.models.build` builds them. Torch-free."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ModelKind(Kind):
 
 
 class MLP(ModelKind):
-    """A residual multilayer perceptron: of vectors, or of images taken as vectors (see `jobs.models.mlp`)."""
+    """A residual multilayer perceptron for vectors, or for images as flat vectors (see `jobs.models.mlp`)."""
 
     builder: ClassVar[str] = "tausweep.jobs.models.mlp:build_mlp"
 
@@ -48,8 +48,8 @@ class UNet(ModelKind):
     multipliers: tuple[Annotated[Count, Field(le=64)], ...] = Field(
         description="channels of each level in units of W"
     )
-    attention: tuple[bool, ...] = Field(description="which levels attend to themselves")
-    layers: Annotated[Count, Field(le=64)] = Field(description="ResNet blocks a level")
+    attention: tuple[bool, ...] = Field(description="which levels have self-attention")
+    layers: Annotated[Count, Field(le=64)] = Field(description="ResNet blocks per level")
     dropout: Annotated[Real, Field(ge=0, lt=1)] = Field(0.0, description="dropout rate in the ResNet blocks")
     norm_groups: Annotated[Count, Field(le=8192)] | None = Field(
         None, description="groups of each group norm, a divisor of W; none: as many as divide W, up to 32"
@@ -62,17 +62,17 @@ class UNet(ModelKind):
 
     @property
     def blind(self) -> bool:
-        """Whether it can't see the time or a class: norms of one channel a group cancel what is added to a channel."""
+        """Whether it sees neither time nor class: norms with one channel per group cancel such inputs."""
         return all(self.W * multiplier == self.groups for multiplier in self.multipliers)
 
     @property
     def remark(self) -> str | None:
-        """That it does not see the diffusion time."""
+        """A message if the network does not see the diffusion time."""
         if not self.blind:
             return None
         return (
             f"networks of W = {self.W} and multipliers = {list(self.multipliers)} do not see the diffusion time: each "
-            f"norm has one channel a group, {LESS_BLIND}"
+            f"norm has one channel per group, {LESS_BLIND}"
         )
 
     @model_validator(mode="after")
@@ -81,7 +81,7 @@ class UNet(ModelKind):
             raise ValueError("multipliers needs at least one level")
         if len(self.multipliers) != len(self.attention):
             raise ValueError(
-                f"multipliers has {len(self.multipliers)} levels and attention {len(self.attention)}; give as many"
+                f"multipliers has {len(self.multipliers)} levels and attention {len(self.attention)}; give the same number"
             )
         return self
 
@@ -90,7 +90,7 @@ def features(psi_p: float, d: int) -> int:
     """The number p = psi_p·d of random features.
 
     Raises:
-        SettingError: it is not a whole number of at least 1.
+        SettingError: it is not an integer of at least 1.
     """
     p = round(psi_p * d)
     if p < 1 or not math.isclose(p, psi_p * d, rel_tol=1e-9):
@@ -98,17 +98,17 @@ def features(psi_p: float, d: int) -> int:
         raise SettingError(
             "psi_p",
             psi_p,
-            f"p = psi_p·d must be a whole number of features, with d = {d} it is {psi_p * d:g}; "
+            f"p = psi_p·d must be an integer number of features, but with d = {d} it is {psi_p * d:g}; "
             f"the nearest psi_p are {below:g} and {above:g}",
         )
     return p
 
 
 class RandomFeatures(ModelKind):
-    """One hidden layer of fixed random weights, a trained linear layer on top (see `jobs.random_features.moments`)."""
+    """A hidden layer of fixed random weights and a trained linear layer (`jobs.random_features.moments`)."""
 
     builder: ClassVar[str] = "tausweep.jobs.models.score_matrix:build_score_matrix"
 
     model: Literal["random_features"]
-    psi_p: Positive = Field(description="features a dimension of the data: p = psi_p·d")
-    activation: Literal["tanh", "erf"] = Field("tanh", description="of the hidden layer")
+    psi_p: Positive = Field(description="features per dimension of the data: p = psi_p·d")
+    activation: Literal["tanh", "erf"] = Field("tanh", description="activation of the hidden layer")

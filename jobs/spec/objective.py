@@ -1,4 +1,4 @@
-"""Kinds of objectives and their settings; what is made of them is in `jobs.diffusion.objective`.
+"""Kinds of objectives and their settings; `jobs.diffusion.objective` builds them.
 
 Torch-free.
 """
@@ -13,11 +13,11 @@ from tausweep.jobs.spec.fields import Kind, Positive, Real, Whole
 
 
 def _deterministic(eta: float | None) -> float | None:
-    return eta or None  # zero and not named are one run
+    return eta or None  # 0 and not given mean the same run
 
 
 def _unnamed_ddim(sampler: str | None) -> str | None:
-    return None if sampler == "ddim" else sampler  # named and not named are one run
+    return None if sampler == "ddim" else sampler  # the default, given or not, means the same run
 
 
 FLOW_TIME = 1000
@@ -47,7 +47,7 @@ class DDPM(ObjectiveKind):
     )
     eta: Annotated[Annotated[Real, Field(ge=0, le=1)] | None, AfterValidator(_deterministic)] = Field(
         None,
-        description="share of the posterior's noise that DDIM adds at each step, 0 (none, the default) to 1",
+        description="fraction of the posterior's noise that DDIM adds at each step, 0 (none, the default) to 1",
     )
 
     @property
@@ -57,9 +57,9 @@ class DDPM(ObjectiveKind):
 
 
 class ScoreAtT(ObjectiveKind):
-    """Score matching at one diffusion time of the Ornstein-Uhlenbeck process (see `jobs.random_features.closed_form`).
+    """Score matching at one time of the Ornstein-Uhlenbeck process (see `jobs.random_features.closed_form`).
 
-    It has no builder: random features, which alone are trained by it, know its loss in closed form.
+    It has no builder, since only random features use it, and they know its loss in closed form.
     """
 
     objective: Literal["score_at_t"]

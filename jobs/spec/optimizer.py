@@ -1,4 +1,4 @@
-"""Kinds of optimisers and their settings; what is made of them is in `jobs.training.optimizers`.
+"""Kinds of optimisers and their settings; `jobs.training.optimizers` builds them.
 
 Torch-free.
 """
@@ -40,7 +40,7 @@ class AdamW(OptimizerKind):
     beta1: Annotated[Real, Field(ge=0, lt=1)] = Field(0.9, description="decay of the first moment")
     beta2: Annotated[Real, Field(ge=0, lt=1)] = Field(0.999, description="decay of the second moment")
     weight_decay: Annotated[Real, Field(ge=0)] = Field(
-        0.01, description="every weight shrinks by lr·weight_decay a step"
+        0.01, description="every weight shrinks by lr·weight_decay per step"
     )
 
 

@@ -1,12 +1,11 @@
 """The frozen description of one run, and its identity.
 
 A `RunSpec` holds everything that changes a run's result and nothing else: no path, no back-end, no sweep
-name. Its settings have one flat vocabulary (`n`, `W`, `optimizer`, `lr`, …) that the sweep file, filters, the
-store's columns and the figures share. Torch-free: plans and status are made from specs alone.
+name. Its settings have one flat vocabulary (`n`, `W`, `optimizer`, `lr`, …), shared by sweep files, filters,
+the columns of the store and figures. Torch-free: plans and status need only specs.
 
-Identity: `run_id` is the first 20 hex digits of the sha256 over the canonical JSON of the settings. A setting
-that is None is left out of it, so that an option added later, None by default, leaves every older id as it
-was.
+Identity: `run_id` is the first 20 hex digits of the sha256 over the canonical JSON of the settings. Settings
+that are None are left out, so an option that is added later with default None leaves all older ids unchanged.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _PLAIN: dict[str, type[Group]] = {"training": Training, "evaluation": Evaluation
 
 
 def _of_kind(group: str) -> BeforeValidator:
-    """Settings of a group become what their kind says."""
+    """Parse the settings of a group as their kind."""
 
     def validate(settings: object) -> object:
         if not isinstance(settings, dict):
@@ -54,7 +53,7 @@ def _of_kind(group: str) -> BeforeValidator:
 class RunSpec(BaseModel):
     """One grid point: everything that changes its result.
 
-    Settings in, id out; what is not named takes its default:
+    Settings in, id out; settings that are not given take their defaults:
 
     >>> run = RunSpec.from_settings(
     ...     {"data": "gaussian_mixture", "d": 8, "model": "mlp", "n": 16, "lr": 1e-3, "batch": "min(512, n)",
@@ -65,7 +64,7 @@ class RunSpec(BaseModel):
     >>> run.model.W, run.batch_size, run.taus
     (128, 16, (30, 40, 53, 71, 95, 100))
 
-    Settings in another order or spelling are the same run:
+    Settings in another order or spelling give the same run:
 
     >>> RunSpec.from_settings(run.settings() | {"lr": "0.001"}) == run
     True
@@ -80,17 +79,18 @@ class RunSpec(BaseModel):
     optimizer: Annotated[OptimizerKind, _of_kind("optimizer")]
     training: Training
     evaluation: Evaluation
-    seed: Annotated[Whole, Field(ge=0, description="every random stream of the run derives from it")]
+    seed: Annotated[Whole, Field(ge=0, description="seed of every random stream of the run")]
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any]) -> Self:
-        """Build a spec from flat settings; what is not given takes its default.
+        """Build a spec from flat settings; settings that are not given take their defaults.
 
         Args:
             settings: name → value, with the kinds of data, model, objective and optimizer under these names.
 
         Raises:
-            SettingError: a setting is unknown, missing or out of range; names it and what is allowed.
+            SettingError: a setting is unknown, missing or out of range; the message names it and what is
+                allowed.
         """
         nested: dict[str, Any] = {}
         rest = {key: value for key, value in settings.items() if value is not None}
@@ -101,7 +101,7 @@ class RunSpec(BaseModel):
                 raise SettingError(group, kind, nearest(str(kind), kinds))
             fields = [f for f in kinds[kind].model_fields if f != group]
             if rest.get("fingerprint") == UNPREPARED and group == "data" and "fingerprint" not in fields:
-                del rest["fingerprint"]  # nothing is prepared for data that is drawn from seeds
+                del rest["fingerprint"]  # data drawn from seeds need no preparation
             nested[group] = {group: kind, **{f: rest.pop(f) for f in fields if f in rest}}
         for group, model in _PLAIN.items():
             nested[group] = {f: rest.pop(f) for f in model.model_fields if f in rest}
@@ -136,37 +136,33 @@ class RunSpec(BaseModel):
         """Content id: the first 20 hex digits of sha256 over the canonical JSON of the settings.
 
         Raises:
-            IdentityError: the images that it trains on have not been looked at yet, and they are a part of
-                the id.
+            IdentityError: the training images have not been read yet, and they are part of the id.
         """
         if isinstance(self.data, Images) and self.data.fingerprint == UNPREPARED:
             raise IdentityError(
                 f"fingerprint = {UNPREPARED}: a run has no id before its images are known; identify them first, "
-                "or tell such specs apart by provisional_id"
+                "or distinguish such specs by provisional_id"
             )
         return settings_id(self.settings())
 
     @property
     def provisional_id(self) -> str:
-        """Tells specs apart whose images have not been looked at yet; the id of no run of theirs."""
+        """Distinguishes specs whose images have not been read yet; never the id of a run."""
         return settings_id(self.settings())
 
     @property
     def batch_size(self) -> int:
-        """Images an optimiser update, from the batch policy and n."""
+        """Images per optimiser update, from the batch policy and n."""
         return self.training.batch_size(self.data.n)
 
     @property
     def classes(self) -> int | None:
-        """Classes that the network tells apart, the null class not among them.
-
-        None if it is given no labels.
-        """
+        """Number of classes that the network takes, without the null class; None if it takes no labels."""
         return self.data.classes if self.training.conditional else None
 
     @property
     def remarks(self) -> list[str]:
-        """What to tell whoever plans or runs this: it does otherwise than may be expected."""
+        """Messages for the user about what this run does unexpectedly."""
         groups = (getattr(self, group) for group in (*GROUPS, *_PLAIN))
         return [remark for group in groups if (remark := group.remark)]
 
@@ -177,11 +173,11 @@ class RunSpec(BaseModel):
 
 
 def stored_spec(run_id: str, settings: dict[str, Any]) -> RunSpec:
-    """The spec of stored settings, checked to be the one that the run is named after.
+    """The spec of stored settings, checked against the run's id.
 
     Raises:
         IdentityError: the settings do not hash to the run id, or this version reads them as another run.
-        SettingError: they are no valid settings.
+        SettingError: the settings are not valid.
     """
     found = settings_id(settings)
     if found != run_id:
@@ -192,7 +188,7 @@ def stored_spec(run_id: str, settings: dict[str, Any]) -> RunSpec:
     if spec.run_id != run_id:
         raise IdentityError(
             f"run {run_id}: this version of tausweep reads its settings as run {spec.run_id}; "
-            "execute it with the version that made it"
+            "execute it with the version that created it"
         )
     return spec
 
@@ -217,7 +213,7 @@ def field_models() -> dict[str, list[type[BaseModel]]]:
 
 
 def kind_names() -> list[str]:
-    """The settings that choose a kind: of data, model, objective, optimizer."""
+    """The settings that choose a kind: data, model, objective, optimizer."""
     return ["experiment", *GROUPS]
 
 
@@ -244,7 +240,7 @@ def _fill_unet_levels(nested: dict[str, Any]) -> None:
         kind = kinds_of("data")[nested["data"]["data"]]
         size = float(nested["data"].get("size", getattr(kind, "side", Images.side)))
     except (TypeError, ValueError):
-        return  # a size that is no number is told of before the levels that are missing
+        return  # report a size that is not a number before missing levels
     levels = 3 if size >= 16 else 2
     model = nested["model"]
     model.setdefault("layers", levels - 1)
@@ -259,7 +255,7 @@ def _fill_conditional(nested: dict[str, Any]) -> None:
         return
     nested["training"].setdefault("label_dropout", 0.1)
     nested["evaluation"].setdefault("guidance", 1.0)
-    nested["evaluation"].pop("by_class", None)  # it is measured by class anyway: one run, not two
+    nested["evaluation"].pop("by_class", None)  # it is measured per class anyway: one run, not two
 
 
 def _fill_ancestral(nested: dict[str, Any]) -> None:
@@ -280,7 +276,7 @@ def _unknown(name: str, nested: dict[str, Any]) -> str:
 
 
 def _literals(annotation: Any) -> list[object]:
-    """The values of a Literal, also of one that may be None."""
+    """The values of a Literal, or of one that may be None."""
     found: list[object] = []
     for argument in get_args(annotation):
         found += get_args(argument) or ([argument] if argument is not NoneType else [])
@@ -288,7 +284,7 @@ def _literals(annotation: Any) -> list[object]:
 
 
 def _group_of(name: str, nested: dict[str, Any]) -> type[BaseModel]:
-    """The group of settings of a run, of its own kind where there are several: `sampler` is of three objectives."""
+    """A setting's group in this run's kind, if several kinds have it: `sampler` is of three objectives."""
     if name in GROUPS:
         return kinds_of(name)[nested[name][name]]
     return _PLAIN.get(name, RunSpec)

@@ -1,4 +1,4 @@
-"""How a run is trained, whatever it trains: budget, batches, arithmetic. Torch-free."""
+"""How a run is trained: budget, batches, arithmetic. Torch-free."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ Batch = Annotated[int | str, BeforeValidator(_batch)]
 class Training(Group):
     """How long, on what batches and in what arithmetic.
 
-    The batch policy has no default, it changes the exponent of n.
+    The batch policy has no default, because it changes the exponent of n.
     """
 
     batch: Batch = Field(description="batch size: a number, min(512, n) as in the paper, or n")
-    steps: Count = Field(description="optimiser updates; the budget in tau")
+    steps: Count = Field(description="number of optimiser updates; the budget in tau")
     warmup: Annotated[Whole, Field(ge=0)] = Field(0, description="steps of linear learning-rate warm-up")
-    clip: Positive | None = Field(None, description="largest norm of the gradient; none: not clipped")
+    clip: Positive | None = Field(None, description="gradients are clipped to this norm; none: not clipped")
     precision: Literal["bf16"] | None = Field(
         None, description="bf16: the network computes under autocast; none: float32"
     )
     channels_last: Switch = Field(None, description="keep the weights in memory as NHWC")
     compile: Switch = Field(None, description="compile the network with torch.compile")
-    conditional: Switch = Field(None, description="the network is given each sample's class")
+    conditional: Switch = Field(None, description="the network receives each sample's class")
     label_dropout: Annotated[Real, Field(ge=0, le=1)] | None = Field(
-        None, description="share of labels replaced by the null class; only if conditional"
+        None, description="fraction of labels replaced by the null class; only if conditional"
     )
 
     def batch_size(self, n: int) -> int:
-        """Images an optimiser update for n training images."""
+        """Images per optimiser update for n training images."""
         if isinstance(self.batch, int):
             return self.batch
         match = _MIN_BATCH.fullmatch(self.batch)

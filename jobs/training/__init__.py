@@ -1,1 +1,1 @@
-"""The training loop and the things that it advances."""
+"""The training loop and the trainees that it advances."""

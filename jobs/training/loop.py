@@ -1,6 +1,6 @@
 """The training loop: a run as a deterministic function of its spec.
 
-It goes from evaluation to evaluation, of whatever kind the trainee is, and knows its surroundings only as a
+It advances a trainee of any kind from evaluation to evaluation, and knows its surroundings only as a
 `RunContext`.
 """
 
@@ -35,22 +35,22 @@ Columns = Mapping[str, Sequence[object] | np.ndarray]
 
 
 class RunContext(Protocol):
-    """What a run may ask of its surroundings."""
+    """What the training loop needs from its surroundings."""
 
     def restore(self) -> dict[str, Any] | None:
         """State of the newest good checkpoint, None to start from scratch."""
 
     def save(self, tau: int, state: dict[str, Any]) -> None:
-        """Keep a checkpoint of the state after `tau` updates."""
+        """Save a checkpoint of the state after `tau` updates."""
 
     def checkpoint_due(self) -> bool:
-        """Whether it is time for a checkpoint."""
+        """Whether a checkpoint is due."""
 
     def publish(self, table: TableName, columns: Columns) -> None:
         """Append rows to a table of the store, durably."""
 
     def progress(self, tau: int) -> None:
-        """Tell how far the run is."""
+        """Report the progress of the run."""
 
     def should_stop(self) -> bool:
         """Whether to stop after this step, with a checkpoint."""
@@ -61,7 +61,7 @@ class RunContext(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How far a run came: `finished` is False if it was asked to stop."""
+    """How far a run got: `finished` is False if it was asked to stop."""
 
     tau: int
     finished: bool
@@ -99,12 +99,12 @@ def train(
         spec: the run.
         images: the whole prepared data set, uint8 (N, C, H, W), may be memory-mapped; None for synthetic
             data.
-        context: where rows and checkpoints go, and who may ask to stop.
+        context: where rows and checkpoints go, and where stop requests come from.
         device: where to compute.
         ranks: the processes that train the run together, each of which calls this; None for this one alone.
-            Rank 0 alone decides when to stop or to checkpoint, and has the context in which that is kept.
-        labels: class of each image, (N,) int64, of image sets that have some.
-        features: what a run with an extractor needs for it.
+            Only rank 0 decides when to stop or to checkpoint, and only its context stores data.
+        labels: class of each image, (N,) int64, of image sets with classes.
+        features: the inputs of the extractor, for runs with one.
 
     Raises:
         NotFiniteError: the loss is not finite; rows published before are from finite losses.
@@ -136,7 +136,7 @@ def train(
 
 
 def _publish(context: RunContext, spec: RunSpec, tau: int, measured: Measurement) -> None:
-    """Metrics go last: an evaluation that has them is whole."""
+    """Publish an evaluation. Metrics go last, so an evaluation with metrics is complete."""
     near = measured.neighbours
     if near is not None:
         count = len(near.d1)

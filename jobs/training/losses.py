@@ -1,4 +1,4 @@
-"""The training losses of the last steps, looked at from time to time: looking waits for the device, and for other ranks.
+"""The training losses of the last steps, read only now and then, since reading waits for device and ranks.
 
 Called by the training loop.
 """
@@ -18,7 +18,7 @@ _LOSSES_SHOWN = 8
 
 
 class Losses:
-    """Keeps the last losses on the device and looks at them from time to time, averaged over ranks."""
+    """Keeps the last losses on the device and reads them from time to time, averaged over ranks."""
 
     def __init__(self, ranks: Ranks) -> None:
         self._ranks = ranks
@@ -32,7 +32,7 @@ class Losses:
             self.check(tau)
 
     def check(self, tau: int) -> None:
-        """Raise NotFiniteError, with the step, if a loss since the last look is not finite."""
+        """Raise NotFiniteError, with the step, if a loss since the last check is not finite."""
         if not self._unseen:
             return
         values = self._ranks.average(torch.stack(self._unseen)).tolist()

@@ -1,6 +1,6 @@
 """The optimisers, built from their settings.
 
-Called by the trainee, which sets the learning rate itself while it warms up.
+Called by the trainee, which sets the learning rate itself during warm-up.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _Kind = TypeVar("_Kind", bound=torch.optim.Optimizer)
 
 
 def _uncompiled(optimizer: type[_Kind]) -> type[_Kind]:
-    """An optimiser of torch that is not to be compiled: what it computes is torch's own.
+    """An optimiser of torch without hooks for torch's compiler; it computes the same.
 
     Torch marks these methods for its compiler in wrappers that load it, 1.4 s of CPU, when they are first
     called.
@@ -41,8 +41,8 @@ _SGD, _Adam, _AdamW = (
 def build_optimizer(settings: OptimizerKind, parameters: Parameters) -> torch.optim.Optimizer:
     """The optimiser of a run. The builder of a kind is called with the same arguments.
 
-    Those here are fused: one kernel over all parameters instead of several for each. With gradient g, rate η
-    and step count τ from 1:
+    These are fused: one kernel over all parameters instead of several for each. With gradient g, rate η and
+    step count τ from 1:
 
     - `adam`: m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², θ ← θ − η·m̂/(√v̂ + 1e-8), m̂ = m/(1 − β₁^τ),
       v̂ = v/(1 − β₂^τ) (Kingma & Ba 2015, algorithm 1);
@@ -53,7 +53,7 @@ def build_optimizer(settings: OptimizerKind, parameters: Parameters) -> torch.op
 
     Args:
         settings: the optimiser's kind and numbers.
-        parameters: what it updates.
+        parameters: the tensors that it updates.
     """
     optimizer: torch.optim.Optimizer = builder_of(settings)(settings, parameters)
     return optimizer

@@ -1,8 +1,8 @@
 """Training of the random-features score model: by its closed form, or step by step with exact gradients.
 
 Both train on the loss over all noise (`jobs.random_features.closed_form`), in float64 on the CPU; nothing
-random is drawn after the start, so a run is the same however it is interrupted. Called by the training loop
-in place of the networks' trainee and evaluator.
+random is drawn after the start, so interruptions do not change a run. Called by the training loop in place of
+the networks' trainee and evaluator.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ClosedFormTrainee:
     form: ClosedForm
 
     def state(self, tau: int) -> dict[str, Any]:
-        """A checkpoint needs tau alone, but holds A for whoever wants the model."""
+        """A checkpoint needs only tau, but contains A for readers of the model."""
         return {"tau": tau, "model": self.model.state_dict()}
 
     def load(self, state: dict[str, Any]) -> int:
@@ -109,7 +109,7 @@ def score_matching(spec: RunSpec, split: Split) -> ScoreMatching:
 def score_trainee(
     spec: RunSpec, split: Split
 ) -> tuple[ClosedFormTrainee | ExactGradientTrainee, Callable[[nn.Module], Measurement]]:
-    """The trainee of a run with random features before its first step, and what measures it.
+    """The trainee of a run with random features before its first step, and its evaluator.
 
     Raises:
         SettingError: gradient descent diverges at this learning rate.

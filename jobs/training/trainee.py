@@ -1,7 +1,7 @@
-"""What is trained: its state, and how it goes from one tau to a later one.
+"""Trainees: their state, and how they advance from one tau to a later one.
 
 Called by the training loop. Every random number of step tau is derived from (seed, tau), so the state is the
-weights, the optimiser and tau: what a checkpoint holds, and all it needs to.
+weights, the optimiser and tau, and a checkpoint needs nothing else.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from tausweep.jobs.training.optimizers import build_optimizer
 
 
 class Trainee(Protocol):
-    """What the training loop trains."""
+    """The interface of everything that the training loop trains."""
 
     @property
     def model(self) -> nn.Module:
-        """The network as evaluation looks at it."""
+        """The network for evaluation."""
 
     def state(self, tau: int) -> dict[str, Any]:
-        """What a checkpoint holds after tau updates."""
+        """The state for a checkpoint after tau updates."""
 
     def load(self, state: dict[str, Any]) -> int:
         """Go on from a checkpoint's state; returns its tau."""
@@ -45,28 +45,27 @@ class Trainee(Protocol):
 
         Args:
             tau: updates done.
-            until: the next tau at which something is measured, above tau; not passed.
+            until: the next evaluated tau, above tau, which is not passed.
 
         Returns:
-            Updates done now, more than tau and at most until; and the loss of the last, None if there is none
-            to look at.
+            Updates done now, more than tau and at most until; and the loss of the last, or None.
         """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Optimised:
-    """What an optimiser updates step by step, and its checkpoints.
+    """A trainee that an optimiser updates step by step, and its checkpoints.
 
     Attributes:
         model: the network.
-        optimizer: what updates it.
+        optimizer: the optimiser.
     """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
 
     def state(self, tau: int) -> dict[str, Any]:
-        """What a checkpoint holds after tau updates."""
+        """The state for a checkpoint after tau updates."""
         return {"tau": tau, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load(self, state: dict[str, Any]) -> int:
@@ -84,9 +83,9 @@ class SteppedTrainee(Optimised):
         spec: the run.
         ranks: the processes that train it together.
         network: the network as a step calls it: with gradients averaged over ranks.
-        objective: what it is trained on.
+        objective: the objective.
         train: training samples, (n, C, H, W) or (n, d) float32, on the device.
-        labels: class of each, (n,) int64, on the device; None if the network is given no labels.
+        labels: class of each, (n,) int64, on the device; None if the network takes no labels.
         batches: training samples of step tau.
         generator: of noise and diffusion times, on the device.
     """
@@ -101,7 +100,10 @@ class SteppedTrainee(Optimised):
     generator: torch.Generator
 
     def advance(self, tau: int, until: int) -> tuple[int, Tensor]:  # noqa: ARG002 - of those that can jump
-        """One optimiser update; its loss is this rank's part of the batch's mean loss, not yet looked at."""
+        """One optimiser update.
+
+        Its loss is this rank's part of the batch's mean loss, still on the device.
+        """
         return tau + 1, self._step(tau + 1)
 
     def _step(self, tau: int) -> Tensor:
@@ -126,7 +128,7 @@ class SteppedTrainee(Optimised):
         return loss
 
     def _told(self, index: Tensor, rows: slice, tau: int) -> Model:
-        """The network as a `model(x, t)`, told the labels of these rows of a batch that are not dropped."""
+        """The network as a `model(x, t)` with the labels of these rows that are not dropped."""
         spec = self.spec
         if self.labels is None or spec.classes is None or spec.training.label_dropout is None:
             return self.network

@@ -84,7 +84,7 @@ def test_subsets_are_disjoint_and_a_smaller_set_lies_in_one_of_twice_its_size():
 
 def test_too_few_images_of_a_class_are_told_with_the_numbers():
     labels = np.repeat(np.arange(3), [30, 40, 10])
-    with pytest.raises(DataError, match="40 images of class 0 are needed to train on, and there are 30"):
+    with pytest.raises(DataError, match="40 images of class 0 are needed for training, but there are 30"):
         long_tailed_indices(labels, 70, 4)
     with pytest.raises(DataError, match=r"subset = 2: 12 images of class 2 .* there are 10"):
         long_tailed_indices(np.repeat(np.arange(3), [99, 99, 10]), 28, 4, subset=2)

@@ -121,7 +121,7 @@ def test_the_sampler_is_the_one_that_was_asked_for(noise: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("t", [0, 1000])
 def test_losses_are_refused_at_the_ends_of_a_path(t: int) -> None:
-    with pytest.raises(SettingError, match=r"loss_t = .*1000·t of t in 0…1 here: 1 to 999"):
+    with pytest.raises(SettingError, match=r"loss_t = .*1000·t for t in 0…1 here: 1 to 999"):
         spec(objective="flow_matching", loss_t=[t])
 
 

@@ -200,7 +200,7 @@ def test_the_card_says_what_the_run_was_and_what_its_pixels_are(tmp_path, traine
     ("settings", "words"),
     [
         ({"objective": "flow_matching"}, "objective = flow_matching"),
-        ({"conditional": True}, "told labels"),
+        ({"conditional": True}, "takes labels"),
     ],
 )
 def test_a_run_that_diffusers_has_no_pipeline_for_is_refused(tmp_path, trained, settings, words):

@@ -107,9 +107,9 @@ def test_an_extractor_of_ones_own_is_named_by_its_class(images):
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("no_such_module:Net", "can't be loaded: No module named 'no_such_module'"),
+        ("no_such_module:Net", "cannot be loaded: No module named 'no_such_module'"),
         (f"{__name__}:Missing", "has no attribute 'Missing'"),
-        (f"{__name__}:InMemory", "is no class of torch-fidelity's FeatureExtractorBase"),
+        (f"{__name__}:InMemory", "is not a subclass of torch-fidelity's FeatureExtractorBase"),
     ],
 )
 def test_a_class_that_is_none_is_refused(name, problem):

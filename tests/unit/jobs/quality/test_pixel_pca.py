@@ -123,7 +123,7 @@ def test_dims_that_the_images_cannot_span_are_refused(rng, dims):
 
 
 def test_images_that_are_all_the_same_have_no_components():
-    with pytest.raises(DataError, match="all the same"):
+    with pytest.raises(DataError, match="all equal"):
         PixelPCA.fit(np.ones((10, 1, 4, 4)), dims=2)
 
 

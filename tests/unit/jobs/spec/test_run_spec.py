@@ -444,7 +444,7 @@ def test_the_samplers_of_an_objective_are_named_by_it():
 
 
 def test_levels_and_attention_must_be_as_many():
-    with pytest.raises(SettingError, match="multipliers has 3 levels and attention 1; give as many"):
+    with pytest.raises(SettingError, match="multipliers has 3 levels and attention 1; give the same number"):
         spec(multipliers=[1, 2, 4], attention=[True])
 
 

@@ -65,7 +65,7 @@ FOLDER = {"data": "folder", "size": 8}
 @pytest.mark.parametrize(
     ("changes", "field", "words"),
     [
-        (FOLDER, "conditional", "data = folder has no classes that are known"),
+        (FOLDER, "conditional", "data = folder has no known number of classes"),
         (FOLDER | {"conditional": None, "by_class": True}, "by_class", "data = folder has no classes"),
         ({"conditional": None, "label_dropout": 0.1}, "label_dropout", "only with conditional = true"),
         ({"conditional": None, "guidance": 2}, "guidance", "only with conditional = true"),
@@ -73,7 +73,7 @@ FOLDER = {"data": "folder", "size": 8}
         ({"label_dropout": 1.5}, "label_dropout", "less than or equal to 1"),
         ({"guidance": -1}, "guidance", "greater than or equal to 0"),
         ({"multipliers": [1, 1]}, "conditional", "does not see the class"),
-        ({"samples": 9}, "samples", "at least one of each class, 10"),
+        ({"samples": 9}, "samples", "at least one per class, 10"),
         ({"conditional": "yes"}, "conditional", "allowed: True"),
     ],
 )

@@ -49,7 +49,7 @@ def spec(**changes: Any) -> RunSpec:
         ({"batch": 4}, "batch = 4: model = random_features needs batch = n"),
         ({"optimizer": "sgd"}, "optimizer = 'sgd': .* needs optimizer = gd or adam"),
         ({"data": "gaussian_mixture"}, "data = 'gaussian_mixture': .* needs data = gaussian or student_t"),
-        ({"clip": 1.0}, r"clip = 1\.0: .* trained without it"),
+        ({"clip": 1.0}, r"clip = 1\.0: .* does not use it"),
         ({"activation": "relu"}, "activation = 'relu'"),
         ({"data": "student_t", "nu": 2}, "nu = 2"),
         ({"covariance": "powerlaw"}, "covariance = 'powerlaw': did you mean 'power_law'"),

@@ -65,7 +65,7 @@ def test_a_file_that_is_no_network_is_refused(store, tmp_path):
     source = tmp_path / "other.pth"
     torch.save({"fc.weight": torch.zeros(3)}, source)
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
-    assert "its tensors are others" in refused(store, source, "--digest", digest)
+    assert "its tensors differ" in refused(store, source, "--digest", digest)
 
 
 class Harmful:

@@ -289,7 +289,7 @@ def test_a_long_tail_of_imported_classes_is_checked_before_the_run(table, store)
     run, images = image_set(store, **long)
     assert run.data.fingerprint == images.fingerprint
     assert class_counts(14, 3, 4).tolist() == [8, 4, 2]
-    with pytest.raises(DataError, match=r"16 images of class 0 are needed to train on, and there are 14"):
+    with pytest.raises(DataError, match=r"16 images of class 0 are needed for training, but there are 14"):
         image_set(store, **long | {"n": 28})
 
 
@@ -302,7 +302,7 @@ def test_a_long_tail_of_images_without_classes_is_refused(originals, store):
 def test_the_classes_of_an_imported_set_are_those_that_the_sweep_says(table, originals, store):
     import_set(table, store)
     ask = {"data": "imported", "set": "flowers", "conditional": True}
-    with pytest.raises(SettingError, match=r"conditional = True: .* imported with label_classes"):
+    with pytest.raises(SettingError, match=r"conditional = True: .* imported needs label_classes"):
         image_set(store, **ask)
     with pytest.raises(SettingError, match="label_classes = 4: set = flowers has 3: a, b, c"):
         image_set(store, **ask, label_classes=4)

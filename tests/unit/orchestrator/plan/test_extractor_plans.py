@@ -37,7 +37,7 @@ def plan(file, store, *options):
 def test_without_weights_the_plan_says_so_once(file, store):
     out = plan(file, store)
     assert out.count("the store has no Inception weights") == 1
-    assert "called frechet_random_conv, which is no FID" in out
+    assert "called frechet_random_conv, which is not an FID" in out
 
 
 def test_with_weights_it_is_silent_and_writes_their_digest_into_the_runs(file, store):

@@ -74,7 +74,7 @@ def test_every_field_is_named_in_what_translates_it():
         ({"ray": {"gpus": 2}}, "use processes for more"),
         ({"processes": 2, "ray": {"gpus": 0.5}}, "a whole GPU each"),
         ({"ray": {"accelerator": "A100"}}, "ray.accelerator = 'A100'"),
-        ({"processes": 2, "ray": {"gpus": 1, "accelerator": "A100"}}, "only where a run is trained by one"),
+        ({"processes": 2, "ray": {"gpus": 1, "accelerator": "A100"}}, "allowed only if one process trains"),
     ],
 )
 def test_what_no_task_can_have_is_refused_by_name(given, said):

@@ -223,7 +223,7 @@ def test_a_run_that_differs_is_named_and_nothing_is_imported(
     change(run)
     make_run(exported, seed=99)
     before = snapshot(study.root)
-    with pytest.raises(StoreError, match=rf"1 of 5 runs differ .* run {run.run_id}: {words}"):
+    with pytest.raises(StoreError, match=rf"1 of 5 runs conflict .* run {run.run_id}: {words}"):
         bring(exported, study)
     assert snapshot(study.root) == before
 
