@@ -16,12 +16,12 @@ from tausweep.orchestrator.analysis.runs.curves import RunCurves
 
 
 def notes_on(runs: pa.Table, measured: MeasuredRuns, criteria: Sequence[Criterion]) -> Iterator[str]:
-    """A sentence for everything that a reader of the result would else not see.
+    """Sentences about everything that the result itself does not show.
 
     Args:
-        runs: one row per run, those without a measurement included.
+        runs: one row per run, including runs without a measurement.
         measured: runs with a measurement.
-        criteria: with which the sweep is resolved.
+        criteria: the criteria that the sweep is resolved with.
     """
     curves = measured.curves
     if missing := sorted(set(runs["run_id"].to_pylist()) - {run.run_id for run in curves}):
@@ -45,7 +45,7 @@ def notes_on(runs: pa.Table, measured: MeasuredRuns, criteria: Sequence[Criterio
 
 
 def _measured_instead(runs: Sequence[RunCurves], criterion: Criterion) -> str:
-    """What a criterion that no run knows could have asked for."""
+    """What exists in place of a measure that no run has, as text."""
     curves = {key for run in runs for key in run.metrics}
     if criterion.t is not None:
         at = sorted({t for name, t in curves if name == TEST_LOSS and t is not None})

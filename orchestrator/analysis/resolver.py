@@ -1,8 +1,7 @@
-"""From a sweep's curves to a FitResult: timescales of each run, their laws, the phase diagram and its boundary.
+"""From a sweep's curves to a FitResult: timescales, their laws, the phase diagram and its boundary.
 
-Called by `orchestrator.analysis.tables` and the report, which read the curves; pure, opens no file. Nothing
-is filled in: a run that never crossed is censored and named, a fit that cannot be made is null with its
-reason.
+Called by `orchestrator.analysis.tables` and the report, which read the curves; pure, opens no file. No gap is
+filled: a run that never crossed is censored and named, and an impossible fit is null with a reason.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ from tausweep.orchestrator.analysis.runs.sampler import sampler_name
 
 
 def fit_sweep(sweep: str, runs: pa.Table, measured: MeasuredRuns, options: ResolverOptions) -> FitResult:
-    """Read the timescales and their laws out of a sweep's curves.
+    """Read the timescales and their laws from a sweep's curves.
 
     Args:
         sweep: its name.
-        runs: one row per run, those without a measurement included.
-        measured: the runs that have one, read at the threshold `options.k`.
+        runs: one row per run, including runs without a measurement.
+        measured: the runs with a measurement, read at the threshold `options.k`.
         options: how the sweep is resolved.
     """
     options = options.for_runs(measured.curves)
@@ -48,8 +47,7 @@ def fit_sweep(sweep: str, runs: pa.Table, measured: MeasuredRuns, options: Resol
     )
     budgets = budgets_of(timescales, tau_mem)
     bounds = [b for budget in budgets for b in boundaries(timescales, tau_mem, budget, CONFIDENCE)]
-    # A generator of its own, so that what is resampled for the rest does not depend on whether there are
-    # classes.
+    # A separate generator, so that other resamples do not depend on whether there are classes.
     by_class = class_timescales(measured, options, np.random.default_rng([options.seed, 1]))
     competitions = list(_competitions(timescales, options.criteria, tau_gen))
     result = FitResult(
@@ -79,7 +77,7 @@ def fit_sweep(sweep: str, runs: pa.Table, measured: MeasuredRuns, options: Resol
 
 
 def _sampler(measured: MeasuredRuns) -> str | None:
-    """By which the runs' samples were drawn: it moves every time that is read from samples."""
+    """The samplers of the runs, on which all times read from samples depend."""
     if not any(run.histories for run in measured.curves):
         return None
     names = {name for run in measured.curves if (name := sampler_name(run.settings))}
@@ -116,10 +114,10 @@ def _fits(runs: Sequence[RunTimescales], criteria: Iterable[Criterion]) -> Itera
 def _competitions(
     runs: Sequence[RunTimescales], criteria: Iterable[Criterion], tau_gen: str
 ) -> Iterator[Competition]:
-    """The laws that compete: for each condition, and for each optimizer over its widths.
+    """The competing laws: for each condition, and for each optimizer over its widths.
 
-    By the first criterion of tau_mem on each curve: the same curve at another level or threshold says much
-    the same.
+    Only the first criterion of tau_mem on each curve is used, since other levels and thresholds say much the
+    same.
     """
     firsts = {
         criterion.measure: criterion
@@ -140,13 +138,13 @@ def _competitions(
 
 
 def _laws(runs: Sequence[RunTimescales], criteria: Iterable[Criterion]) -> Iterator[Law]:
-    """Laws over widths, for each optimizer and for all together; none where there is one condition only."""
+    """Laws over widths, for each optimizer and for all together; none if there is only one condition."""
     for criterion in criteria:
         measured = [run for run in runs if criterion.name in run.crossings]
         groups = sorted({group_of(run) for run in measured})
         chosen = [[run for run in measured if group_of(run) == group] for group in groups]
         chosen = [group for group in chosen if len({run.W for run in group}) > 1]
-        # W and p have no law in common.
+        # W and p cannot share a law.
         if len(groups) > 1 and len({run.width_axis for run in measured}) == 1:
             chosen.append(measured)
         for members in chosen:

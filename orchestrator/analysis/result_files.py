@@ -1,4 +1,4 @@
-"""A FitResult as a file: all of it as versioned JSON, or its estimates as one tidy Parquet table.
+"""A FitResult as a file: complete as versioned JSON, or its estimates as one tidy Parquet table.
 
 Called by the command line and `orchestrator.api`; computes nothing. The JSON's schema is
 docs/fit-result.schema.json.
@@ -56,7 +56,7 @@ def require_form(path: Path) -> None:
     """Check that a result can be written to a path.
 
     Raises:
-        InputError: its name does not say which form.
+        InputError: its name does not tell the form.
     """
     if not (is_result_file(path) or is_table_file(path)):
         raise InputError(f"--out {path}: the name must end in .json (all of it) or .parquet (its estimates)")
@@ -66,7 +66,7 @@ def write_result(result: FitResult, path: Path) -> None:
     """Write a result, whole or not at all.
 
     Raises:
-        InputError: the name does not say which form, or the file can't be written.
+        InputError: the name does not tell the form, or the file cannot be written.
     """
     require_form(path)
     try:
@@ -76,15 +76,15 @@ def write_result(result: FitResult, path: Path) -> None:
         else:
             publish(path, lambda file: pq.write_table(estimates(result), file, compression="zstd"))
     except OSError as error:
-        raise InputError(f"--out {path}: can't be written ({error.strerror})") from error
+        raise InputError(f"--out {path}: cannot be written ({error.strerror})") from error
 
 
 def read_result(path: Path) -> FitResult:
     """Read a result from JSON.
 
     Raises:
-        FileNotFoundError: there is none.
-        SchemaError: it has another version.
+        FileNotFoundError: the file does not exist.
+        SchemaError: it has a different version.
         CorruptFileError: it is not a result.
     """
     try:

@@ -1,4 +1,4 @@
-"""From a store to fits: reads a sweep's tables and gives them to the resolver and to those who draw.
+"""From a store to fits: reads a sweep's tables for the resolver and the figures.
 
 Called by the command line, the Python interface, the report and `refine`.
 """
@@ -36,16 +36,16 @@ class Tables(NamedTuple):
     neighbours: pa.Table
 
     def measured(self, k: float) -> MeasuredRuns:
-        """The runs that have a measurement, with f_mem at the threshold k of the gap ratio."""
+        """The measured runs, with f_mem at the threshold k of the gap ratio."""
         return divided(read_curves(*self, k=k))
 
     def fit(self, sweep: str, options: ResolverOptions) -> FitResult:
-        """What the resolver says of them; `sweep` is their name."""
+        """The resolver's result for these tables; `sweep` is their name."""
         return fit_sweep(sweep, self.runs, self.measured(options.k), options)
 
 
 def read_tables(plan: Plan, layout: StoreLayout, bad: Bad | None = None) -> Tables:
-    """Read what the resolver needs of a sweep; `bad` as for `storage.tables.scan.read_table`."""
+    """Read the tables of a sweep for the resolver; `bad` as for `storage.tables.scan.read_table`."""
     run_ids = [run.run_id for run in plan.runs]
     metrics, neighbours = (read_table(layout, table, run_ids, bad=bad) for table in _RESOLVED)
     return Tables(runs_table(layout, run_ids), metrics, neighbours)

@@ -1,7 +1,7 @@
-"""What a criterion is: a rule by which one curve over tau becomes one time.
+"""The interface of a criterion: a rule that turns one curve over tau into one time.
 
-Each criterion is a value that carries its own name, because an exponent means nothing without it, and is read
-back from that name. A new one is a frozen dataclass in a module of this folder and one line in
+Each criterion is a value with a name, because an exponent means nothing without it, and can be parsed from
+this name. A new one is a frozen dataclass in a module of this folder and one line in
 `orchestrator.analysis.criteria.names`; it knows neither runs nor tables.
 """
 
@@ -26,7 +26,7 @@ THRESHOLD = rf"(?:@k(?P<k>1/[1-9][0-9]*|{NUMBER}))?"
 
 
 class Criterion(Protocol):
-    """A rule by which one curve becomes a time; implemented by frozen dataclasses."""
+    """A rule that turns one curve into a time; implemented by frozen dataclasses."""
 
     forms: ClassVar[tuple[str, ...]]
     """Names to show to a user whose own is not one."""
@@ -37,7 +37,7 @@ class Criterion(Protocol):
 
     @property
     def quantity(self) -> Quantity:
-        """Which time it gives."""
+        """The timescale it defines."""
 
     @property
     def measure(self) -> str:
@@ -49,14 +49,14 @@ class Criterion(Protocol):
 
     @property
     def name(self) -> str:
-        """All of it in a few characters, such as `f_mem=0.1@k1/2`."""
+        """Its complete definition in a few characters, such as `f_mem=0.1@k1/2`."""
 
     @classmethod
     def read(cls, given: Mapping[str, str]) -> Criterion:
-        """The criterion of a name that the pattern fits.
+        """The criterion from a name that matches the pattern.
 
         Args:
-            given: the pattern's groups that took part.
+            given: the matched groups of the pattern.
 
         Raises:
             InputError: a number is out of range.
@@ -90,14 +90,14 @@ def require_threshold(k: float, given: str) -> None:
     """Check a threshold of the gap ratio.
 
     Raises:
-        InputError: it is not in 0 < k ≤ 1; the message has it as it was given.
+        InputError: it is not in 0 < k ≤ 1; the message quotes the input.
     """
     if not 0 < k <= 1:
         raise InputError(f"k = {given!r}: the gap ratio d1/d2 lies in 0…1, so 0 < k ≤ 1 is needed")
 
 
 def own_threshold(given: Mapping[str, str]) -> float | None:
-    """The threshold that a name gives itself (`THRESHOLD`); None for that of the whole study.
+    """The threshold in a name (`THRESHOLD`); None for that of the whole study.
 
     Raises:
         InputError: it is out of range.

@@ -1,4 +1,4 @@
-"""One run's crossing, made by a criterion from one curve; and the smoothing before it."""
+"""One run's crossing of one criterion, and the smoothing before it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Smoothing = Literal["none", "isotonic"]
 
 
 def monotone(values: Floats) -> Floats:
-    """The non-decreasing curves that are nearest to some curves in squares (isotonic regression).
+    """The non-decreasing curves nearest to some curves in least squares (isotonic regression).
 
     f_mem and the loss gap rise apart from noise; a single high evaluation then no longer decides a first
     crossing.
@@ -40,8 +40,8 @@ class Crossing:
         tau: the crossing in optimiser updates; None if censored.
         censored: "right" if tau > bound, "left" if tau ≤ bound, None if tau is known.
         bound: None if tau is known, or if nothing bounds it.
-        low, high: interval by resampling the run's generated samples; None where it is open within what was
-            evaluated, and both None where nothing was resampled.
+        low, high: interval by resampling the run's generated samples; None on a side where it is open within
+            the evaluated range, and both None where nothing was resampled.
     """
 
     tau: float | None
@@ -59,7 +59,7 @@ class Crossing:
 
 
 def extended(crossings: Crossings) -> Floats:
-    """(...,) ln tau with +∞ for right-censored and −∞ for left-censored curves, so that quantiles keep their order."""
+    """(...,) ln tau, +∞ for right-censored and −∞ for left-censored curves, so that quantiles keep order."""
     outside = np.where(crossings.censored == RIGHT, np.inf, -np.inf)
     result: Floats = np.where(crossings.censored == 0, crossings.log_tau, outside)
     return result

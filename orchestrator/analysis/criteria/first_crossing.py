@@ -1,4 +1,4 @@
-"""Where curves first reach a level, many at once, and what is said of those that do not.
+"""First crossings of a level by many curves at once, with censoring for those that do not cross.
 
 Called by the criteria (`orchestrator.analysis.criteria.criterion`), on measured curves and on resamples of
 them.
@@ -23,7 +23,7 @@ class Crossings(NamedTuple):
 
     Attributes:
         tau: (...,) optimiser updates, exact where the level is met at an evaluated step; NaN where the
-            crossing lies outside what was evaluated.
+            crossing lies outside the evaluated range.
         censored: (...,) 0 seen, RIGHT later than the bound, LEFT at the bound, the first tau, or earlier.
         bound: (...,) of a censored tau; NaN if the crossing was seen, or where nothing bounds it.
     """
@@ -34,13 +34,16 @@ class Crossings(NamedTuple):
 
     @property
     def log_tau(self) -> Floats:
-        """(...,) natural logarithm of tau. Its exponential may lie beyond tau, so it decides nothing."""
+        """(...,) natural logarithm of tau.
+
+        Its exponential may exceed tau by rounding, so never compare it with a budget.
+        """
         log: Floats = np.log(self.tau)
         return log
 
 
 def first_crossing(tau: NDArray[np.integer], values: Floats, level: Floats | float) -> Crossings:
-    """First tau at which `values` is at least `level`, between the two evaluations around it.
+    """First tau at which `values` reaches `level`, interpolated between the two evaluations around it.
 
     Interpolated linearly in the value and logarithmically in tau:
     ln tau* = ln tau_i + (level − v_i) / (v_{i+1} − v_i) · (ln tau_{i+1} − ln tau_i).
@@ -68,7 +71,7 @@ def between(
 ) -> Floats:
     """(...,) tau a fraction of the way between two evaluated steps in ln tau.
 
-    Never outside of them, not by rounding either.
+    Never outside them, not even by rounding.
 
     Args:
         tau: (T,) evaluated steps.
@@ -83,7 +86,7 @@ def between(
 
 
 def provisional(crossings: Crossings, settled: NDArray[np.bool_]) -> Crossings:
-    """Right-censor where a level is not settled: it can only move up, so its crossing now is a lower bound."""
+    """Right-censor where a level is not settled: it can only rise, so its crossing is a lower bound."""
     reached = np.where(crossings.censored == RIGHT, crossings.bound, crossings.tau)
     return Crossings(
         np.where(settled, crossings.tau, np.nan),

@@ -1,4 +1,4 @@
-"""Criteria of tau_gen: when samples are as good as the run makes them, or as good as a fixed distance says.
+"""Criteria of tau_gen: when samples reach the run's best quality, or a fixed distance.
 
 Both read a distance between generated and held-out images, or the error of the score.
 """
@@ -27,7 +27,7 @@ from tausweep.storage.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class QualityPlateau:
-    """tau_gen: a distance to the held-out images, or the error of the score, comes within a factor of the smallest value the run has reached.
+    """tau_gen: a distance, or the error of the score, comes within a factor of the run's smallest value.
 
     Relative to the run's own minimum, because the plateau depends on the number of samples and on n.
     Right-censored where no evaluation in the first half of the budget is that close: the distance is still
@@ -48,7 +48,7 @@ class QualityPlateau:
 
     @property
     def name(self) -> str:
-        """Such as `frechet_pca≤1.25·min`, or `score_error≤1.25·min@t0.1` of a measure at a diffusion time."""
+        """Such as `frechet_pca≤1.25·min`, or `score_error≤1.25·min@t0.1` with a diffusion time."""
         return f"{self.measure}≤{self.factor:g}·min" + (f"@t{self.t:g}" if self.t is not None else "")
 
     @classmethod
@@ -56,7 +56,7 @@ class QualityPlateau:
         """See `Criterion.read`."""
         factor = float(given.get("factor") or given["error_factor"])
         if factor <= 1:
-            raise InputError("a factor above 1 is needed, the smallest distance itself is noise")
+            raise InputError("a factor above 1 is needed, because the smallest distance itself is noise")
         t = float(given["t"]) if "t" in given else None
         return cls(measure=given.get("measure") or given["error"], factor=factor, t=t)
 
@@ -72,8 +72,8 @@ class QualityPlateau:
 class QualityLevel:
     """tau_gen: a distance to the held-out images falls to a fixed level, the same for every n.
 
-    The plateau lies lower for larger n, so a level relative to it is reached later; a fixed level compares
-    like with like, as long as every n reaches it. Interpolated logarithmically in both tau and the distance.
+    The plateau is lower for larger n, so a level relative to it is reached later. A fixed level compares
+    equal qualities, as long as every n reaches it. Interpolated logarithmically in both tau and the distance.
     """
 
     level: float

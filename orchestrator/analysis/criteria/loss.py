@@ -57,7 +57,7 @@ class LossGap:
 
 @dataclass(frozen=True, kw_only=True)
 class LossGapHalfMaximum:
-    """tau_mem: the test loss exceeds the train loss at t by half of the most that it ever does.
+    """tau_mem: the loss gap at t reaches half of its maximum.
 
     Right-censored where the gap still grows: not yet within a tenth of its maximum at half of the budget.
     """
@@ -87,7 +87,7 @@ class LossGapHalfMaximum:
 
 @dataclass(frozen=True, kw_only=True)
 class SpectralTime:
-    """A timescale that the run itself computed, from the spectrum of its loss rather than from a curve over tau.
+    """A timescale that the run itself computed from the spectrum of its loss, not from a curve.
 
     `jobs.random_features.closed_form.SpectralTimescales` defines it: the inverse rate of the mean eigenvalue
     of a bulk.
@@ -124,12 +124,12 @@ class SpectralTime:
 
 @dataclass(frozen=True, kw_only=True)
 class LossMinimum:
-    """tau_mem: the test loss, or the error of the score, at timestep t is lowest: the point of classical early stopping.
+    """tau_mem: the test loss, or the error of the score, at t is lowest, as in classical early stopping.
 
-    Right-censored at the lowest evaluation where it has not risen from there by the share `rise` of what
-    training moved it, its highest evaluation minus its lowest: it may still fall. What no training can lower,
-    such as the noise in the loss, is no part of the measure. Between evaluations the minimum is the vertex of
-    the parabola in ln tau through the lowest and its two neighbours.
+    Right-censored at the lowest evaluation if it has not since risen by the fraction `rise` of its range
+    (highest minus lowest evaluation), because it may still fall. The part that no training can lower, such as
+    the noise in the loss, does not count in this range. Between evaluations the minimum is the vertex of the
+    parabola in ln tau through the lowest and its two neighbours.
     """
 
     t: float
@@ -172,7 +172,7 @@ class LossMinimum:
 
 
 def _shift(x: list[Floats], y: list[Floats]) -> Floats:
-    """How far from the middle x the parabola through three points is extreme; 0 where they lie on a line."""
+    """Distance from the middle x to the extremum of the parabola through three points; 0 for a line."""
     left, right = (x[1] - x[0]) * (y[1] - y[2]), (x[1] - x[2]) * (y[1] - y[0])
     below = 2 * (left - right)
     above = (x[1] - x[0]) * left - (x[1] - x[2]) * right

@@ -1,4 +1,4 @@
-"""Criteria of tau_mem on f_mem, the share of samples that are copies of training images."""
+"""Criteria of tau_mem on f_mem, the fraction of samples that are copies of training images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tausweep.storage.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class OfSamples:
-    """What criteria on f_mem have in common: their curve is counted from a run's samples, and their interval by resampling these.
+    """Common part of criteria on f_mem: the curve counts a run's samples, the interval resamples them.
 
     Attributes:
         k: threshold of the gap ratio; None for that of the whole study.
@@ -56,7 +56,7 @@ class MemorisedFraction(OfSamples):
 
     @property
     def name(self) -> str:
-        """Such as `f_mem=0.1`, `f_mem=0.1@k1/2` at a threshold of its own, or `f_mem_class3=0.1` of one class."""
+        """Such as `f_mem=0.1`, `f_mem=0.1@k1/2` with a threshold, or `f_mem_class3=0.1` for one class."""
         metric = F_MEM if self.label is None else of_class(F_MEM, self.label)
         return f"{metric}={self.level:g}" + (f"@k{written(self.k)}" if self.k is not None else "")
 
@@ -65,7 +65,7 @@ class MemorisedFraction(OfSamples):
         """See `Criterion.read`."""
         level = float(given["level"])
         if not 0 < level <= 1:
-            raise InputError("f_mem lies in 0…1, a level above 0 is needed")
+            raise InputError("f_mem lies in 0…1, so a level above 0 is needed")
         label = int(given["label"]) if "label" in given else None
         return cls(level=level, k=own_threshold(given), label=label)
 
@@ -89,7 +89,7 @@ class MemorisedHalfMaximum(OfSamples):
 
     @property
     def name(self) -> str:
-        """`f_mem=half_max`, or `f_mem=half_max@k1/2` at a threshold of its own."""
+        """`f_mem=half_max`, or `f_mem=half_max@k1/2` with a threshold."""
         return f"{F_MEM}=half_max" + (f"@k{written(self.k)}" if self.k is not None else "")
 
     @classmethod

@@ -1,6 +1,6 @@
 """The criteria by name.
 
-Called by the resolver and the command line. A criterion's name says all of it (`f_mem=0.1@k1/2`,
+Called by the resolver and the command line. A criterion's name is its complete definition (`f_mem=0.1@k1/2`,
 `f_mem_class3=0.1`, `loss_gap=0.1@t150`, `test_loss=min@t150`, `frechet_pca≤1.25·min`), so names are data:
 they stand in results, figures and options, and `parse_criterion` turns them back into values.
 """

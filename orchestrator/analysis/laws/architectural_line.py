@@ -1,14 +1,14 @@
-"""The architectural-regularisation line: n*(p) beyond which memorisation never comes, however long one trains.
+"""The architectural-regularisation line: the n*(p) beyond which a network never memorises.
 
 Called by the resolver with the laws that compete for the runs of one width. Bonnaire et al.
 (arXiv:2505.17638) find that for n above some n*(p) a network of p parameters generalises for good. Here n* is
-that of
+a parameter of
 
     tau_mem = tau_0 + c·n/(1 − n/n_star).
 
-A line is said to have converged only where nothing else explains the runs: every law without a line is
-rejected, n beyond the line were trained, and n*(p; tau) has stopped moving. A floor alone also bends a law
-upwards in ln n, and a steep power law looks like the approach to a line; their n*(p; tau) goes on moving.
+A line counts as converged only if nothing else explains the runs: every law without a line is rejected, n
+beyond the line were trained, and n*(p; tau) has stopped moving. A floor alone also bends a law upwards in ln
+n, and a steep power law resembles the approach to a line, but their n*(p; tau) keeps moving.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def lines(
     """The line of every condition that measured the criterion.
 
     Args:
-        runs: of a sweep.
-        criterion: of tau_mem.
-        competitions: of its conditions, by this criterion.
+        runs: the runs of a sweep.
+        criterion: the criterion of tau_mem.
+        competitions: those of its conditions, by this criterion.
         confidence: of the intervals.
     """
     for group in by_condition(runs, criterion):
@@ -73,14 +73,14 @@ def _belongs(competition: Competition, run: RunTimescales, criterion: str) -> bo
 
 
 def _judged(laws: Sequence[CompetingFit], largest: int, growth: float | None) -> tuple[Estimate, str]:
-    """N* as far as it is known, and whether it has converged, in words."""
+    """What is known of n*, and whether it has converged, in words."""
     line = next(law for law in laws if law.law == WITH_LINE)
     if line.reason:
         return Estimate(), f"not converged: {line.reason}"
     known = line.parameters["n_star"]
     best_line = min(law.aicc for law in laws if law.has_line and law.aicc is not None)
     open_ended = Estimate(low=known.low)
-    # A law without a line is rejected by one that has it, not by another without.
+    # Only a law with a line can reject one without, not another law without a line.
     kept = [
         law.law
         for law in laws
@@ -112,9 +112,9 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def _growth(runs: Sequence[RunTimescales], criterion: str, confidence: float) -> float | None:
-    """D ln n*/d ln tau over the last factor of four of the budget of these runs.
+    """The slope d ln n*/d ln tau over the last factor of four of these runs' budget.
 
-    None where n* is not known at both ends.
+    None if an end is unknown.
     """
     last = max(run.budget for run in runs)
     ends = []

@@ -1,4 +1,4 @@
-"""tau_mem of each class: when the samples of one class are memorised, and which classes are so within the budget.
+"""tau_mem of each class, and which classes are memorised within the budget.
 
 Called by the resolver. The same criterion, interpolation and censoring as for all samples; classes differ in
 when they are memorised, and a sweep's tau_mem is a mean over them.
@@ -27,8 +27,8 @@ def class_timescales(
     """The timescale of every class, condition and n.
 
     Args:
-        measured: runs with their curves; those that were not measured by class are left out.
-        options: of the sweep; the first criterion of f_mem over all samples is taken, class by class.
+        measured: runs with their curves; runs without measurements per class are left out.
+        options: those of the sweep; the first criterion of f_mem over all samples is applied to each class.
         rng: source of the resamples.
     """
     base = next((c for c in options.criteria if isinstance(c, MemorisedFraction) and c.label is None), None)

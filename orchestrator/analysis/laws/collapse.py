@@ -1,8 +1,8 @@
-"""How well the curves f_mem(tau) of different n become one curve of tau / n^exponent.
+"""How well the curves f_mem(tau) of different n collapse onto one curve of tau / n^exponent.
 
-Called by the resolver. The common curve is the isotonic regression of all points, so no form is assumed but
-that it rises; the score is the part of the variance of f_mem that it explains. In-sample, so it compares
-exponents on the same points; it is not a test.
+Called by the resolver. The common curve is the isotonic regression of all points, so the only assumption is
+that it rises. The score is the fraction of the variance of f_mem that it explains. It is in-sample, so it
+compares exponents on the same points but is not a test.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ from tausweep.orchestrator.analysis.runs.options import ResolverOptions
 from tausweep.orchestrator.analysis.runs.results import Collapse, Estimate
 from tausweep.orchestrator.analysis.runs.run_crossings import CONFIDENCE
 
-_RANGE = (-0.5, 2.5)  # of exponents that are tried
+_RANGE = (-0.5, 2.5)  # spacing of the tried exponents
 _COARSE = 13
 _NEAR = 0.5
-_SHARE = 5  # the interval takes so many times fewer resamples than others; each is a search over exponents
+_SHARE = (
+    5  # the interval takes this many times fewer resamples than others, since each is a search over exponents
+)
 
 
 class Points(NamedTuple):
@@ -54,8 +56,8 @@ def best_exponent(points: Points, near: float | None = None) -> float:
     """The exponent with the largest score, to 0.01.
 
     Args:
-        points: of some runs.
-        near: looks within 0.5 of it only, for resamples; by default within −0.5 … 2.5.
+        points: points of some runs.
+        near: search only within 0.5 of it, for resamples; by default within −0.5 … 2.5.
     """
     start, step = near, _NEAR
     if start is None:
@@ -131,7 +133,7 @@ def _points(curves: Sequence[tuple[int, Curve]]) -> Points:
 
 @dataclass(frozen=True, kw_only=True)
 class _Scores:
-    """Of `Collapse`, which says what they mean; without numbers where there is a reason for that."""
+    """The scores of a `Collapse`; empty where there is a reason for that."""
 
     score: float | None = None
     unscaled: float | None = None
@@ -147,7 +149,7 @@ def _scores(points: Points, sizes: Sequence[int], draws: int, rng: np.random.Gen
         return _Scores(reason=f"f_mem is {points.f_mem[0]:g} at every evaluation")
     best = best_exponent(points)
     low, high = None, None
-    if len(sizes) > len(set(sizes)):  # else there are no seeds to resample
+    if len(sizes) > len(set(sizes)):  # otherwise there are no seeds to resample
         drawn = [best_exponent(resampled(points, sizes, rng), near=best) for _ in range(draws)]
         outer = (1 - CONFIDENCE) / 2
         low, high = (float(bound) for bound in np.quantile(drawn, [outer, 1 - outer]))

@@ -36,12 +36,12 @@ def _median(
     runs: Sequence[RunTimescales], criterion: Criterion, drawn: Draws, rng: np.random.Generator
 ) -> Timescale:
     crossings = [run.crossings[criterion.name] for run in runs]
-    # What the runs leave open: they may lie anywhere beyond their bounds, and the median moves with them.
+    # The censored runs may lie anywhere beyond their bounds, and the median moves with them.
     lowest, highest = (_bound(crossings, side) for side in ("right", "left"))
     known = lowest is not None and highest is not None and math.isclose(lowest, highest)
     low, high = None, None
     resamples = np.stack([drawn[run.run_id, criterion.name] for run in runs])
-    if len(runs) > 1 or len(np.unique(resamples)) > 1:  # else there was nothing to resample
+    if len(runs) > 1 or len(np.unique(resamples)) > 1:  # otherwise there was nothing to resample
         low, high = interval(median(resample_seeds(resamples, rng)), CONFIDENCE)
     side: Literal["right", "left"] | None = None
     if not known and (lowest is not None or highest is not None):
@@ -60,9 +60,9 @@ def _median(
 
 
 def _bound(crossings: Sequence[Crossing], side: str) -> float | None:
-    """How far down ("right") or up ("left") the median may lie: that of what bounds each run there.
+    """Lower ("right") or upper ("left") bound of the median, from the bounds of the runs.
 
-    None for anywhere.
+    None if unbounded.
     """
     unknown = -np.inf if side == "right" else np.inf
     known = [crossing.tau if crossing.tau is not None else crossing.bound for crossing in crossings]

@@ -1,4 +1,4 @@
-"""The phase diagram in (n, p) for a training budget: what runs do up to some tau, and where the boundary lies.
+"""The phase diagram in (n, p) for a training budget: the state of each point, and the boundary.
 
 Called by the resolver, and by the report for every value of its slider. Takes the crossings of runs; a run
 that ended before the budget without a crossing says nothing about it.
@@ -22,7 +22,7 @@ _BUDGETS = 24
 
 
 def budgets_of(runs: Sequence[RunTimescales], criterion: str) -> list[int]:
-    """Budgets worth a look: at most 24, log-spaced from just below the first crossing to the largest tau."""
+    """Budgets for a slider: at most 24, log-spaced from just below the first crossing to the largest tau."""
     if not runs:
         return []
     last = max(run.budget for run in runs)
@@ -42,7 +42,7 @@ def phase_points(
     Args:
         runs: of a sweep.
         tau_mem: name of the criterion that decides on memorisation.
-        tau_gen: name of that of good quality.
+        tau_gen: name of the criterion of good samples.
         budget: tau up to which runs count; None for the largest of each point.
     """
     groups: dict[tuple[Condition, int], list[RunTimescales]] = defaultdict(list)
@@ -75,7 +75,7 @@ def _point(runs: Sequence[RunTimescales], tau_mem: str, tau_gen: str, budget: in
 
 
 def _decided(runs: Sequence[RunTimescales], criterion: str, budget: int) -> list[tuple[Crossing, bool]]:
-    """Crossings of runs that say something about a budget, and whether it was within it."""
+    """Crossings of runs that are informative about a budget, and whether each is within it."""
     decided = []
     for run in runs:
         crossing = run.crossings.get(criterion)
@@ -84,7 +84,7 @@ def _decided(runs: Sequence[RunTimescales], criterion: str, budget: int) -> list
         if known := decide(run.n, crossing, budget):
             decided.append((crossing, known.memorises))
         elif crossing.censored == "right" and run.budget >= budget:
-            decided.append((crossing, False))  # its level was not settled: not seen to be reached
+            decided.append((crossing, False))  # its level was not settled, so it does not count as reached
     return decided
 
 
@@ -93,7 +93,7 @@ def _geometric_median(crossings: Iterable[Crossing]) -> float | None:
     if not taus:
         return None
     low, high = taus[(len(taus) - 1) // 2], taus[len(taus) // 2]
-    return low if low == high else math.sqrt(low * high)  # a single tau comes back as it is
+    return low if low == high else math.sqrt(low * high)  # a single tau stays exact
 
 
 def boundaries(

@@ -39,7 +39,7 @@ class Crossed(NamedTuple):
 
 
 def crossed(runs: Sequence[RunTimescales], criterion: str) -> list[Crossed]:
-    """Runs with their crossings of a criterion that all of them measured."""
+    """Runs that measured a criterion, with their crossings."""
     return [Crossed(run.run_id, run.n, run.W, group_of(run), run.crossings[criterion]) for run in runs]
 
 
@@ -47,18 +47,18 @@ def crossed(runs: Sequence[RunTimescales], criterion: str) -> list[Crossed]:
 class LawFit:
     """A fitted law and the runs behind it.
 
-    What is not known is empty, and `reason` or `interval_note` says why.
+    Unknown values are empty, and `reason` or `interval_note` says why.
 
     Attributes:
         n_values: distinct n with a crossing, ascending.
         n_points: runs with a crossing.
-        censored: ids of those without one.
-        groups: of the runs that crossed; each has an amplitude of its own, in the order of `amplitudes`.
+        censored: ids of the runs without one.
+        groups: the groups of runs that crossed; each has its own amplitude, in the order of `amplitudes`.
         exponent: alpha.
-        prefactor: of tau = c·n, for a law of one group and one W.
+        prefactor: c of tau = c·n, for a law of one group and one W.
         width_exponent: gamma.
-        comparisons: of simpler laws with this one.
-        diagnostics: whether it fits; None without degrees of freedom.
+        comparisons: tests of simpler laws against this one.
+        diagnostics: goodness of fit; None without degrees of freedom.
         reason: why there is no fit; None if there is one.
         interval_note: why there is no interval, or what is left out.
     """
@@ -98,7 +98,7 @@ def responses_of(runs: Sequence[Crossed]) -> Responses:
 
 
 def informative(runs: Sequence[Crossed]) -> list[Crossed]:
-    """Runs of which a crossing or a bound is known."""
+    """Runs with a crossing or a bound."""
     return [run for run in runs if run.crossing.tau is not None or run.crossing.bound is not None]
 
 
@@ -106,7 +106,7 @@ def fit_law(runs: Sequence[Crossed], *, widths: bool, confidence: float) -> LawF
     """Fit ln tau = ln a_group + alpha·ln n [− gamma·ln W] + sigma·error.
 
     Args:
-        runs: measured runs, any number; every group has an amplitude of its own.
+        runs: measured runs, any number; every group has its own amplitude.
         widths: whether gamma is fitted; without it all runs should have one W.
         confidence: of the intervals.
     """
@@ -120,8 +120,7 @@ def fit_law(runs: Sequence[Crossed], *, widths: bool, confidence: float) -> LawF
     )
     if len(law.n_values) < 2:
         return replace(law, reason=_no_fit(law.n_values, runs))
-    # A bound says nothing where the law has no number of its own: of a group, or of W if gamma can't be
-    # fitted.
+    # A bound is useless where the law lacks a parameter: of a group, or of W if gamma cannot be fitted.
     one_W = len(W_values) == 1
     known = [r for r in informative(runs) if r.group in groups and (not one_W or r.W in W_values)]
     design = _design(known, groups, widths and not one_W)
@@ -162,12 +161,12 @@ def _design(runs: Sequence[Crossed], groups: Sequence[str], widths: bool) -> _De
 
 
 def _interpolated(law: LawFit, design: _Design) -> LawFit:
-    """With as many seen runs as coefficients: the law through them, without an interval, if there is one."""
+    """With as many crossings as coefficients: the law through them, if it exists, without an interval."""
     X, responses = design.X[design.responses.seen], design.responses
     if np.linalg.matrix_rank(X) < X.shape[1]:
         return replace(
             law,
-            reason="n and W change together in the runs that crossed; their exponents can't be told apart",
+            reason="n and W change together in the runs that crossed; their exponents cannot be separated",
         )
     beta = np.linalg.lstsq(X, responses.value[responses.seen], rcond=None)[0]
     left_out = " and the censored runs are left out" if not responses.seen.all() else ""
@@ -188,7 +187,7 @@ def _mean_ratio(design: _Design) -> float:
 
 
 def _estimated(law: LawFit, design: _Design, fit: CensoredFit, confidence: float) -> LawFit:
-    """With more seen runs than coefficients: the most likely law, with intervals and tests."""
+    """With more crossings than coefficients: the most likely law, with intervals and tests."""
     X, responses, alpha, gamma = design
     groups = law.groups
 
@@ -219,7 +218,7 @@ def _estimate(value: float, bounds: tuple[float | None, float | None]) -> Estima
 
 
 def _prefactor(design: _Design, confidence: float) -> Estimate:
-    """Of tau = c·n: the amplitude with the exponent held at 1."""
+    """The prefactor c of tau = c·n: the amplitude with the exponent fixed at 1."""
     X, responses = design.X[:, :1], design.responses.shifted(design.X[:, design.alpha])
     fit = fit_censored(X, responses)
     low, high = profile_interval(X, responses, fit, 0, confidence)
@@ -235,7 +234,7 @@ def _held_at(design: _Design, fit: CensoredFit, column: int, value: float, hypot
 
 
 def _own_exponents(design: _Design, fit: CensoredFit, groups: Sequence[str]) -> Comparison | None:
-    """One exponent for all groups against one for each; None where a group has too few runs for its own."""
+    """Test of one exponent for all groups against one for each; None if a group has too few runs."""
     X, alpha = design.X, design.alpha
     each = X[:, : len(groups)] * X[:, [alpha]]
     fuller = np.hstack([np.delete(X, alpha, axis=1), each])

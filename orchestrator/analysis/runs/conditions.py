@@ -1,7 +1,7 @@
-"""What divides the runs of a sweep into conditions: of one width each, named by the settings that differ.
+"""Divides the runs of a sweep into conditions: one width each, named by the settings that differ.
 
-Called by the resolver, the figures and the report with the runs that have data; knows settings, not what was
-measured.
+Called by the resolver, the figures and the report with the runs that have data; knows settings, but no
+measurements.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tausweep.orchestrator.analysis.runs.curves import Condition, RunCurves
 
 _REPLICATES = frozenset({"n", "seed", "subset"})
 _WIDTHS = frozenset({"W", "psi_p"})
-# Not the sampler (ddim_steps, eta): the same weights have another f_mem by another one.
+# Not the sampler (ddim_steps, eta): it changes f_mem of the same weights.
 _MEASURING = frozenset(
     {
         "steps",
@@ -37,10 +37,10 @@ _MEASURING = frozenset(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MeasuredRuns:
-    """The runs of a sweep that have a measurement, divided into conditions.
+    """The measured runs of a sweep, divided into conditions.
 
     Attributes:
-        curves: by run id.
+        curves: the curves by run id.
         of_run: the condition of each run id.
         pooled: names of settings that change with n.
     """
@@ -53,10 +53,10 @@ class MeasuredRuns:
 def divided(runs: Sequence[RunCurves]) -> MeasuredRuns:
     """Divide runs into conditions.
 
-    A setting that differs between runs of one width, optimizer, batch and n divides them, unless what divides
-    them already says its value too: `beta_start` belongs to an objective, a learning rate may have been
-    chosen for each. One that changes only together with n cannot divide, or no fit over n would be left: it
-    is named instead.
+    A setting that differs between runs of the same width, optimizer, batch and n divides them, unless other
+    dividing settings already determine its value: `beta_start` belongs to an objective, a learning rate may
+    be chosen for each. A setting that changes only together with n must not divide, or no fit over n would
+    remain; it is named instead.
     """
     groups: dict[tuple[str, str], list[RunCurves]] = defaultdict(list)
     for run in runs:
@@ -86,7 +86,7 @@ def divided(runs: Sequence[RunCurves]) -> MeasuredRuns:
 def _names(runs: Iterable[RunCurves]) -> list[str]:
     """Settings that may divide runs: kinds first, then words, then numbers.
 
-    Of two that say the same the first is kept.
+    Of two that divide alike the first is kept.
     """
     kinds, words = kind_names(), set()
     for run in runs:
@@ -105,7 +105,7 @@ def _dividing(runs: Sequence[RunCurves], names: Sequence[str]) -> Iterator[str]:
 
 
 def _parts(runs: Iterable[RunCurves], names: Sequence[str]) -> int:
-    """Into how many parts settings divide runs."""
+    """The number of parts into which settings divide runs."""
     return len({tuple(json.dumps(run.settings.get(name)) for name in names) for run in runs})
 
 

@@ -1,7 +1,7 @@
-"""Tables of the store as one value per run: what it was, and its curves over tau.
+"""Tables of the store as one value per run: its settings, and its curves over tau.
 
-The resolver and the figures read their tables through this and so agree on what was measured. What a run did
-not measure is None here; it knows neither criteria nor fits.
+The resolver and the figures both read their tables through this module, so they agree. What a run did not
+measure is None. Knows neither criteria nor fits.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Histories(NamedTuple):
         tau: (T,) int64 ascending.
         d1, d2: (T, S) float64 distances.
         sample: (S,) number of each sample in the run.
-        whole: no evaluation was left out.
+        whole: whether no evaluation was left out.
     """
 
     tau: NDArray[np.int64]
@@ -58,14 +58,14 @@ class Histories(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Condition:
-    """Runs that differ in n, seed and subset only; one fit is made for each.
+    """A condition: runs that differ only in n, seed and subset. Each has one fit.
 
     Attributes:
-        W: base width; p of runs that have none.
-        optimizer: its kind.
+        W: base width; p for runs without W.
+        optimizer: the kind of optimizer.
         batch: the batch policy as written, such as `min(512, n)`.
         settings: other settings that divide the runs, (name, value as JSON) pairs.
-        width_axis: which of the two W is.
+        width_axis: whether W holds W or p.
     """
 
     W: int
@@ -80,10 +80,10 @@ class RunCurves:
     """One run with data.
 
     Attributes:
-        settings: its flat settings, without those it has not.
+        settings: its flat settings, without absent ones.
         p: parameters of its network.
-        k: threshold of the gap ratio where a criterion has none of its own.
-        histories: of its generated samples; None if no neighbours were measured.
+        k: threshold of the gap ratio for criteria without their own.
+        histories: histories of its generated samples; None if no neighbours were measured.
         metrics: curves by (metric, t).
     """
 
@@ -102,12 +102,12 @@ class RunCurves:
 
     @property
     def width_axis(self) -> WidthAxis:
-        """What its width is measured by: the base width W of a network that has one, else the parameters p."""
+        """The measure of its width: the base width W of a network that has one, else p."""
         return "W" if "W" in self.settings else "p"
 
     @property
     def width(self) -> int:
-        """W, or p of a run that has none."""
+        """W, or p for a run without W."""
         return int(self.settings.get("W", self.p))
 
     @property
@@ -126,10 +126,7 @@ class RunCurves:
 
     @cached_property
     def classes(self) -> dict[int, int]:
-        """Training images of each class that f_mem was measured of, ascending.
-
-        None if it was not measured by class.
-        """
+        """Training images of each class with a measured f_mem, ascending; None if not measured per class."""
         counts = {
             label: int(curve.value[-1])
             for (name, _), curve in self.metrics.items()
@@ -138,13 +135,10 @@ class RunCurves:
         return dict(sorted(counts.items()))
 
     def memorised(self, criterion: Criterion) -> NDArray[np.bool_] | None:
-        """(T, S) which samples are memorised at each tau, those that a criterion of f_mem counts.
+        """(T, S) which of a criterion's samples are memorised at each tau; None if unknown.
 
-        None if not known.
-
-        Samples of a conditional run have a class of their own, see
-        `jobs.diffusion.guidance.classes_of_samples`; those of others change theirs along tau, and only the
-        fraction is known.
+        Samples of a conditional run have a fixed class, see `jobs.diffusion.guidance.classes_of_samples`;
+        those of others change theirs along tau, and only the fraction is known.
         """
         if self.histories is None or not isinstance(criterion, OfSamples):
             return None
@@ -163,19 +157,19 @@ class RunCurves:
         return Curve(self.histories.tau, self.histories.memorised(k).mean(axis=1))
 
     def curve_of(self, criterion: Criterion) -> Curve | None:
-        """The curve a criterion looks at."""
+        """The curve that a criterion reads."""
         if isinstance(criterion, OfSamples):
             flags = self.memorised(criterion)
             if flags is not None and self.histories is not None:
                 return Curve(self.histories.tau, flags.mean(axis=1))
             if criterion.label is None or not math.isclose(criterion.k or self.k, GAP_THRESHOLD):
-                return None  # the metric was taken at that threshold
+                return None  # the metric was measured at that threshold
             return self.metrics.get((of_class(F_MEM, criterion.label), None))
         return self.curve(criterion.measure, criterion.t)
 
 
 def read_curves(runs: pa.Table, metrics: pa.Table, neighbours: pa.Table, *, k: float) -> list[RunCurves]:
-    """Every run that has any measurement, by run id.
+    """All runs with a measurement, by run id.
 
     Args:
         runs: one row per run, settings as columns.
@@ -229,8 +223,7 @@ def _metrics(rows: pa.Table) -> dict[tuple[str, float | None], Curve]:
 
 
 def _histories(rows: pa.Table) -> Histories:
-    # An evaluation that lacks samples the run has elsewhere (a lost part) is left out: resampling needs whole
-    # rows.
+    # An evaluation that lacks samples (a lost part) is left out: resampling needs complete rows.
     taus, at_tau = np.unique(rows["tau"].to_numpy(), return_inverse=True)
     samples, at_sample = np.unique(rows["sample"].to_numpy(), return_inverse=True)
     present = np.zeros((len(taus), len(samples)), dtype=bool)

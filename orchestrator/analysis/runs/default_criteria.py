@@ -1,4 +1,4 @@
-"""Which criteria a sweep is resolved by, if none is given."""
+"""The default criteria of a sweep."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def criteria_for(runs: Sequence[RunCurves]) -> tuple[Criterion, ...]:
     """The criteria that a sweep is resolved with by default.
 
     f_mem = 0.1 at the study's k and at `THRESHOLDS`; half of f_mem's maximum; loss gap and lowest test loss
-    at the middle timestep that all runs measured; the plateau of every distance to held-out images that a run
-    measured. Runs that generate no samples have no f_mem: then half of the loss gap's maximum, the error of
-    the score and the spectrum.
+    at the middle timestep that all runs measured; the plateau of every measured distance to held-out images.
+    Runs without samples have no f_mem; for them half of the loss gap's maximum, the error of the score and
+    the spectrum.
     """
     at = [
         {t for name, t in run.metrics if name == TEST_LOSS and t is not None} for run in runs if run.metrics

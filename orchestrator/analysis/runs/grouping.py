@@ -1,6 +1,6 @@
-"""Runs of one condition, and runs of one condition but for its width: what laws and boundaries are fitted to.
+"""Groups of runs for laws and boundaries: one condition, or conditions that differ only in width.
 
-Called by the resolver, the figures and the report; knows results only.
+Called by the resolver, the figures and the report; knows only results.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OfCondition = (
 
 
 class ConditionFields(TypedDict):
-    """The fields of a condition in a result, so that type checkers see what `**` hands to its constructor."""
+    """The fields of a condition in a result, typed so that type checkers see what `**` passes on."""
 
     W: int
     width_axis: WidthAxis
@@ -40,7 +40,7 @@ class ConditionFields(TypedDict):
 
 
 def condition_of(value: OfCondition) -> Condition:
-    """The condition that a result belongs to; conditions are ordered and may be keys."""
+    """The condition of a result; conditions are ordered and hashable."""
     settings = tuple(sorted(value.settings.items()))
     return Condition(
         W=value.W,
@@ -52,7 +52,7 @@ def condition_of(value: OfCondition) -> Condition:
 
 
 def condition_fields(condition: Condition, p: int) -> ConditionFields:
-    """The fields of a condition in a result; p are the parameters of its network."""
+    """The fields of a condition in a result; p is the parameter count of its network."""
     return ConditionFields(
         W=condition.W,
         width_axis=condition.width_axis,
@@ -76,7 +76,7 @@ def described(run: RunTimescales | Timescale) -> ConditionFields:
 
 
 def group_of(value: OfCondition | Competition) -> str:
-    """What runs of all widths have in common, in words."""
+    """The common part of conditions of all widths, as text."""
     if isinstance(value, Competition):
         settings = tuple(sorted(value.settings.items()))
         W = value.W_values[0]
@@ -87,7 +87,7 @@ def group_of(value: OfCondition | Competition) -> str:
 
 
 def group_words(condition: Condition) -> list[str]:
-    """What names a condition besides its width: what divides the runs, the optimizer and the batch policy."""
+    """The name of a condition apart from its width: the dividing settings, optimizer and batch policy."""
     batch = [f"batch {condition.batch}"] if condition.batch else []
     return [*filter(None, [condition.optimizer]), *batch, *setting_words(condition)]
 
@@ -98,12 +98,12 @@ def setting_words(condition: Condition) -> list[str]:
 
 
 def width_words(of: Condition | OfCondition) -> str:
-    """Such as `W = 16`; `p = 4,321` of runs without a base width."""
+    """Such as `W = 16`; `p = 4,321` for runs without W."""
     return f"W = {of.W}" if of.width_axis == "W" else f"p = {of.W:,}"
 
 
 def width_axis(of: Iterable[Condition | OfCondition]) -> str:
-    """What the widths of these are measured by: W, p, or W or p."""
+    """The measure of these widths: W, p, or "W or p"."""
     return " or ".join(sorted({one.width_axis for one in of})) or "W"
 
 
@@ -116,7 +116,7 @@ def _plain(name: str, value: Any) -> str:
 
 
 def by_condition(runs: Sequence[RunTimescales], criterion: str) -> list[list[RunTimescales]]:
-    """Runs that measured a criterion, a list per condition, in the order of conditions."""
+    """Runs that measured a criterion, one list per condition, in the order of conditions."""
     groups: dict[Condition, list[RunTimescales]] = defaultdict(list)
     for run in runs:
         if criterion in run.crossings:

@@ -1,4 +1,4 @@
-"""How a sweep is resolved: one value, checked when it is made and handed through the whole resolver.
+"""The options of the resolver: one value, checked at construction and passed through the whole resolver.
 
 Made by the command line, the Python interface and `refine`.
 """
@@ -22,12 +22,12 @@ class ResolverOptions:
     """How a sweep is resolved.
 
     Attributes:
-        k: threshold of the gap ratio where a criterion has none, 0 < k ≤ 1; f_mem is computed anew from the
+        k: threshold of the gap ratio for criteria without their own, 0 < k ≤ 1; f_mem is recomputed from the
             neighbours.
-        criteria: by which curves become times; empty for the usual ones, see `for_runs`.
-        smoothing: "isotonic" replaces f_mem and the loss gap by their nearest rising curves first.
+        criteria: the criteria; empty for the default ones, see `for_runs`.
+        smoothing: "isotonic" first replaces f_mem and the loss gap by their nearest non-decreasing curves.
         draws: bootstrap resamples, at least 1.
-        seed: of the bootstrap; the same tables and options give the same result.
+        seed: seed of the bootstrap; the same tables and options give the same result.
 
     Raises:
         InputError: a value is out of its range, a criterion is given twice, or there is no such smoothing.
@@ -40,7 +40,7 @@ class ResolverOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check what a caller may have got wrong."""
+        """Check the values."""
         require_threshold(self.k, f"{self.k:g}")
         if self.smoothing not in get_args(Smoothing):
             raise InputError(
@@ -53,15 +53,15 @@ class ResolverOptions:
             raise InputError(f"draws = {self.draws}: at least one bootstrap resample is needed")
 
     def for_runs(self, runs: Sequence[RunCurves]) -> ResolverOptions:
-        """The same with the usual criteria of some runs in place of none."""
+        """The same options, with the default criteria of these runs if none are given."""
         return self if self.criteria else replace(self, criteria=criteria_for(runs))
 
 
 def parse_options(k: str, criteria: Sequence[str] | None, *, isotonic: bool) -> ResolverOptions:
-    """Options from the words of the command line.
+    """Options from the arguments of the command line.
 
     Raises:
-        InputError: a word is wrong, or a criterion is given twice.
+        InputError: an argument is wrong, or a criterion is given twice.
     """
     parsed = tuple(parse_criterion(name) for name in criteria or ())
     smoothing: Smoothing = "isotonic" if isotonic else "none"

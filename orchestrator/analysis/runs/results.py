@@ -1,10 +1,9 @@
-"""What the resolver says about a sweep, as values that go to JSON and back.
+"""The result of the resolver, as values that convert to JSON and back.
 
 The schema is docs/fit-result.schema.json.
 
-Made by the resolver, read by figures, report and whoever builds on it; holds no logic. A number that is not
-known is None: NaN and infinity are refused. Every estimate stands beside its interval and the number of
-censored runs.
+The resolver makes it; figures, report and other programs read it. Contains no logic. An unknown number is
+None; NaN and infinity are refused. Every estimate has its interval and the number of censored runs beside it.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class _Value(BaseModel):
 
 
 class Estimate(_Value):
-    """A number with its interval; None where there is none, or on a side where the interval is open."""
+    """A number with its interval; None if unknown, or on a side where the interval is open."""
 
     estimate: float | None = None
     low: float | None = None
@@ -47,13 +46,13 @@ class _OfCondition(_OfSettings):
 
 
 class Comparison(_Value):
-    """A simpler law against the fitted one.
+    """A test of a simpler law against the fitted one.
 
     Attributes:
-        hypothesis: of the simpler law, such as `exponent = 1`.
-        p_value: of its likelihood-ratio test, an F test where no run is censored.
+        hypothesis: the simpler law, such as `exponent = 1`.
+        p_value: p of its likelihood-ratio test, an F test where no run is censored.
         delta_aicc: its corrected Akaike criterion minus that of the fitted law, in nats·2; negative favours
-            the simpler law. None where there are too few runs for the correction.
+            the simpler law. None with too few runs for the correction.
     """
 
     hypothesis: str
@@ -62,13 +61,13 @@ class Comparison(_Value):
 
 
 class Diagnostics(_Value):
-    """Whether a law fits its runs.
+    """How well a law fits its runs.
 
     Attributes:
         sigma: standard deviation of ln tau about the law.
-        largest_residual: of the runs seen to cross, in units of sigma.
-        curvature_p_value: of the test that ln tau is straight in ln n; None with fewer than four degrees of
-            freedom or three n. Small: the exponent depends on n.
+        largest_residual: largest residual of the runs that crossed, in units of sigma.
+        curvature_p_value: p of the test that ln tau is straight in ln n; None with fewer than four degrees of
+            freedom or three n. A small value means that the exponent depends on n.
     """
 
     sigma: float
@@ -94,8 +93,8 @@ class Fit(_OfCondition, _Counted):
 
     Maximum likelihood of log-normal tau in which runs that did not cross count as censored at their bound,
     with profile-likelihood intervals (`orchestrator.analysis.statistics.censored_regression`). The interval
-    holds the spread between seeds and what the law itself does not describe; it needs two runs more than the
-    law has coefficients.
+    covers the spread between seeds and the misfit of the law. It needs two runs more than the law has
+    coefficients.
 
     Attributes:
         criterion: name of the criterion; the exponent means nothing without it.
@@ -104,7 +103,7 @@ class Fit(_OfCondition, _Counted):
         n_points: runs with a crossing, all seeds.
         n_censored: runs measured but without a crossing; `censored` has their ids.
         reason: why there is no fit; None if there is one.
-        interval_note: why there is no interval, or what is left out; None if there is nothing to say.
+        interval_note: why there is no interval, or what is left out; None if there is nothing to note.
     """
 
     exponent: Estimate
@@ -113,10 +112,10 @@ class Fit(_OfCondition, _Counted):
 
 
 class Law(_Counted):
-    """The law tau = amplitude · n^exponent · W^−width_exponent over all widths, of one optimizer or of all of them.
+    """The law tau = amplitude · n^exponent · W^−width_exponent over all widths, for one optimizer or all.
 
     Attributes:
-        groups: what has an amplitude of its own; one for a law of one optimizer.
+        groups: the groups with their own amplitudes; one group for a law of one optimizer.
         amplitudes: of these groups, in their order; tau at n = W = 1.
         width_exponent: gamma; empty where only one W crossed.
         others: as in `Fit`.
@@ -130,14 +129,14 @@ class Law(_Counted):
 
 
 class Collapse(_OfCondition):
-    """How well the curves f_mem(tau) of all n become one curve of tau / n^exponent.
+    """How well the curves f_mem(tau) of all n collapse onto one curve of tau / n^exponent.
 
     Attributes:
         score: fraction of the variance of f_mem that one rising curve of tau / n explains, 0…1; None with one
             n.
         unscaled: the same with tau itself.
-        exponent: with which the score is largest, with an interval by resampling the seeds of each n.
-        best: the score there.
+        exponent: the exponent with the largest score, with an interval by resampling the seeds of each n.
+        best: the score at this exponent.
     """
 
     k: float
@@ -150,13 +149,13 @@ class Collapse(_OfCondition):
 
 
 class Timescale(_OfCondition):
-    """The median over the runs of one condition and n; censored ones may lie anywhere beyond their bounds.
+    """The median over the runs of one condition and n; censored runs may lie anywhere beyond their bounds.
 
     Attributes:
-        tau: median, with an interval by resampling runs and their samples, in which censored ones are the
-            latest (or earliest); the median is None if it moves with where the censored runs lie.
-        bound: the median lies at or above it ("right") or at or below it ("left"); None if it is known, or
-            anywhere.
+        tau: median, with an interval by resampling runs and their samples, in which censored runs are the
+            latest (or earliest); None if the median depends on where the censored runs lie.
+        bound: the median lies at or above it ("right") or at or below it ("left"); None if the median is
+            known or unbounded.
         n_points, n_censored: runs with a crossing, and without.
     """
 
@@ -175,7 +174,7 @@ class ClassTimescale(Timescale):
 
     Attributes:
         label: the class.
-        images: training images of it, the mean over the runs.
+        images: its number of training images, the mean over the runs.
         others: as in `Timescale`.
     """
 
@@ -186,11 +185,11 @@ class ClassTimescale(Timescale):
 class ClassRegime(_OfCondition):
     """Which classes the runs of one condition and n memorise within their budget.
 
-    A mixed regime if only some.
+    If only some, the regime is mixed.
 
     Attributes:
         memorised: classes whose median timescale was reached.
-        not_yet: classes whose median lies beyond the budget. A class of which neither is known is in neither
+        not_yet: classes whose median lies beyond the budget. A class for which neither is known is in neither
             list.
     """
 
@@ -204,15 +203,15 @@ class PhasePoint(_OfCondition):
     """What the runs of one condition and n do within a budget.
 
     `memorises`: at least half of the runs reach the first criterion of tau_mem. `generalises`: fewer do, but
-    at least half reach tau_gen. `not yet good`: neither. None: what would decide was not measured. Runs that
-    ended before the budget without a crossing say nothing about it and are left out.
+    at least half reach tau_gen. `not yet good`: neither. None: the deciding metric was not measured. Runs
+    that ended before the budget without a crossing are not informative and are left out.
 
     Attributes:
         tau_mem: geometric median over the runs that cross; low if others are censored; None if none does.
         tau_gen: the same for tau_gen.
         budget: tau up to which runs count.
-        n_runs: runs that say whether they memorise within it.
-        n_crossed: runs that memorise, those left-censored included.
+        n_runs: runs that are informative about this budget.
+        n_crossed: runs that memorise, including left-censored ones.
     """
 
     n: int
@@ -229,9 +228,9 @@ class Boundary(_OfCondition):
 
     Attributes:
         n_star: median and interval of the posterior of a logistic fit in ln n; None where the median lies
-            outside the n that were measured, open on a side where the interval does.
+            outside the measured n, open on a side where the interval does.
         budget: tau.
-        n_runs: runs that say something about this budget; n_memorising of them memorise.
+        n_runs: runs that are informative about this budget; n_memorising of them memorise.
         reason: why there is no estimate.
     """
 
@@ -251,7 +250,7 @@ class CompetingFit(_Value):
         has_line: whether tau is infinite from some n on.
         parameters: by name, with profile-likelihood intervals; open on a side where no value is rejected.
         sigma: standard deviation of ln tau about the law.
-        log_likelihood: at the maximum, in nats; of ln tau, so that the laws compare.
+        log_likelihood: at the maximum, in nats, for ln tau, so that laws can be compared.
         aicc: corrected Akaike criterion.
         delta_aicc: above the smallest of these laws.
         rejected: whether delta_aicc is above 6, a likelihood of less than 1/20 of that of the best.
@@ -270,10 +269,10 @@ class CompetingFit(_Value):
 
 
 class Competition(_OfSettings):
-    """Laws of tau_mem that compete for the same runs: of one condition, or of all widths of it with parameters in common.
+    """Competing laws of tau_mem for the runs of one condition, or of all its widths with joint parameters.
 
     Attributes:
-        W_values, p_values: of the runs; several for a joint law.
+        W_values, p_values: the values of the runs; several for a joint law.
         n_points, n_censored: runs with a crossing, and without.
         laws: best first, those that could not be fitted last.
         verdict: in a sentence, which law describes the runs and which are rejected.
@@ -290,15 +289,15 @@ class Competition(_OfSettings):
 
 
 class ArchitecturalLine(_OfCondition):
-    """n*(p) without end of training: the limit of n*(p; tau), from tau_mem = tau_0 + c·n/(1 − n/n_star).
+    """n*(p) for infinite training: the limit of n*(p; tau), from tau_mem = tau_0 + c·n/(1 − n/n_star).
 
     Attributes:
         n_star: with profile-likelihood interval; no estimate and no `high` where a law without a line is not
-            rejected, so that n* may lie anywhere above `low`.
+            rejected, since n* may then lie anywhere above `low`.
         converged: whether every law without a line is rejected, n beyond the interval were trained, and the
             boundary no longer moves.
         growth: d ln n*(tau) / d ln tau over the last factor of four in the budget, 1/alpha for a power law
-            without a line and 0 for a boundary that no longer moves; None where n* is not known at both ends.
+            without a line and 0 for a boundary that no longer moves; None unless n* is known at both ends.
         verdict: in words.
     """
 
@@ -312,7 +311,7 @@ class ArchitecturalLine(_OfCondition):
 
 
 class RunTimescales(_OfCondition):
-    """One run's crossings by the name of the criterion; a criterion whose curve was not measured has none."""
+    """One run's crossings by name of criterion; a criterion whose curve was not measured has none."""
 
     run_id: str
     state: str
@@ -324,21 +323,21 @@ class RunTimescales(_OfCondition):
 
 
 class FitResult(_Value):
-    """All that the resolver knows of a sweep.
+    """The complete result of the resolver for a sweep.
 
     Attributes:
-        k: threshold of the gap ratio for criteria that name none.
-        smoothing: of rising curves before they are crossed.
-        confidence: of all intervals.
-        draws, seed: of the bootstrap.
-        criteria: by name, the first decides what memorises in the phase diagram.
-        phase_diagram: at the largest tau that was measured.
-        boundaries: at every budget of `budgets`.
-        sampler: by which generated samples were drawn, in words; None if none were.
+        k: threshold of the gap ratio for criteria without their own.
+        smoothing: smoothing of rising curves before crossings are read.
+        confidence: confidence level of all intervals.
+        draws, seed: resamples and seed of the bootstrap.
+        criteria: names of the criteria; the first decides what memorises in the phase diagram.
+        phase_diagram: the phase diagram at the largest measured tau.
+        boundaries: the boundaries at every budget of `budgets`.
+        sampler: the sampler of the generated samples, as text; None without samples.
         conclusions: what a person would say of it, at most eight sentences.
-        competitions: of the criteria of tau_mem, by condition, and over the widths where there are several.
+        competitions: the competing laws for the criteria of tau_mem, per condition, and over several widths.
         by_class: the first criterion of f_mem for each class, and `regimes` of these; empty where f_mem was
-            not measured by class.
+            not measured per class.
     """
 
     fit_version: int = FIT_VERSION

@@ -1,4 +1,4 @@
-"""The crossings of runs by criteria, with intervals by resampling their generated samples.
+"""The crossings of runs, with intervals from resampling their generated samples.
 
 Called by the resolver, for the criteria of the whole sweep and for those of each class; knows neither laws
 nor tables.
@@ -47,8 +47,8 @@ def crossings_of(
     """A run's crossings with their intervals over its samples, and the resampled ln tau behind these.
 
     Args:
-        run: with its curves.
-        options: whose criteria are crossed; those whose curve was not measured are left out.
+        run: the run with its curves.
+        options: the options with the criteria; those whose curve was not measured are left out.
         rng: source of the resamples.
 
     Returns:
@@ -63,7 +63,7 @@ def crossings_of(
         seen = crossing(criterion, curve.tau, _value(curve, criterion, options))
         memorised = run.memorised(criterion)
         if memorised is not None and whole is not None:
-            # The same resamples for all criteria of all samples; those of one class have their own.
+            # All criteria on all samples share resamples; those of one class have their own.
             of_all = memorised.shape[1] == whole.shape[1]
             counts = whole if of_all else resample_counts(memorised.shape[1], options.draws, rng)
             values = fractions(memorised, counts)  # (B, T)

@@ -1,4 +1,4 @@
-"""By which sampler a run's samples were drawn, in words: it is a part of every time that is read from samples.
+"""The name of the sampler of a run, which belongs to every time that is read from samples.
 
 Called by the resolver with a run's flat settings.
 """
@@ -14,10 +14,10 @@ _NAMES = {"ancestral": "ancestral", "euler": "Euler", "heun": "Heun", "sde": "SD
 def sampler_name(settings: Mapping[str, Any]) -> str | None:
     """Such as "DDIM, 50 steps, eta 1" or "ancestral, 1,000 steps".
 
-    None if the settings name no number of steps.
+    None if the settings have no number of steps.
 
     Args:
-        settings: of one run, those that are None left out.
+        settings: those of one run, without those that are None.
     """
     steps = settings.get("ddim_steps")
     if steps is None:

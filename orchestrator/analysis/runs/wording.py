@@ -1,4 +1,4 @@
-"""Words for laws, medians, regimes and intervals, shared by the terminal, the report and the figures."""
+"""Laws, medians, regimes and intervals as text, for the terminal, the report and the figures."""
 
 from __future__ import annotations
 

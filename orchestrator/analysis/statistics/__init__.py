@@ -1,1 +1,1 @@
-"""Statistics without a word about runs: bootstrap, censored regression, posteriors."""
+"""Statistics, independent of runs: bootstrap, censored regression, posteriors."""

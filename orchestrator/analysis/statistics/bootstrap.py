@@ -1,7 +1,7 @@
 """Bootstrap of a run's generated samples and of a sweep's seeds, for intervals of timescales.
 
-Called by the resolver; knows neither tables nor laws. A crossing that a resample does not show is ±∞, so that
-quantiles keep their order and an interval that reaches out of what was evaluated is open on that side.
+Called by the resolver; knows neither tables nor laws. A crossing outside the evaluated range is ±∞, so that
+quantiles keep their order and an interval that leaves this range is open on that side.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def fractions(memorised: NDArray[np.bool_], counts: NDArray[np.integer]) -> Floa
 
     A sample keeps its seed along tau, so the resampled unit is its whole history.
     """
-    # Whole numbers up to the division, so that a resample that sits on a level is not rounded below it.
+    # Integers up to the division, so that a resample exactly at a level is not rounded below it.
     weights = counts.astype(np.float64)
     result: Floats = (weights @ memorised.T.astype(np.float64)) / weights.sum(axis=1, keepdims=True)
     return result
@@ -40,7 +40,7 @@ def resample_seeds(log_tau: Floats, rng: np.random.Generator) -> Floats:
         (R, B) ln tau of the R runs of B resampled studies.
     """
     runs, draws = log_tau.shape
-    # A run that is drawn twice gets two independent resamples of its samples.
+    # A run drawn twice gets two independent resamples of its samples.
     picked: Floats = log_tau[rng.integers(runs, size=(runs, draws)), rng.integers(draws, size=(runs, draws))]
     return picked
 
@@ -49,7 +49,7 @@ def median(log_tau: Floats) -> Floats:
     """Median over the first axis of values that may be ±∞; +∞ where half or more are."""
     ordered = np.sort(log_tau, axis=0)
     low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
-    # −∞ and +∞ in the middle: half are known to be early and half late, and nothing is known of the middle.
+    # −∞ and +∞ in the middle: half are early and half late, and nothing is known about the middle.
     with np.errstate(invalid="ignore"):
         middle: Floats = np.where(np.isneginf(low) & np.isposinf(high), np.nan, (low + high) / 2)
     return middle

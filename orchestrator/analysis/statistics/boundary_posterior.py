@@ -1,8 +1,8 @@
 """n*(p; tau): the training-set size at which half of the runs of one width memorise within a budget.
 
-Called by the resolver and by `refine`. A logistic curve in ln n whose middle and steepness are not known:
-with few runs that separate cleanly the most likely steepness is infinite and says nothing, so both are kept
-as a posterior on a grid. Its quantiles are the estimate, and how much it would shrink tells which run to do
+Called by the resolver and by `refine`. The model is a logistic curve in ln n with unknown middle and
+steepness. With few, cleanly separated runs the most likely steepness is infinite and meaningless, so both
+have a posterior on a grid. Its quantiles are the estimate, and the expected shrinkage tells which run to do
 next.
 """
 
@@ -21,18 +21,18 @@ from tausweep.orchestrator.analysis.criteria.first_crossing import Floats
 _MIDDLES = 600
 _STEEPNESS = np.geomspace(1.5, 60, 24)
 """Of the logistic curve in ln n: from 10 to 90 % within a factor e^{4.4/s} in n, 19 to 1.08. Log-uniform beforehand."""
-_BEYOND = np.log(4)  # n* is looked for up to a factor of 4 outside of the n that were measured, flat in ln n
+_BEYOND = np.log(4)  # the prior of n* is flat in ln n, up to a factor of 4 outside the measured n
 
 
 class DecidedRun(NamedTuple):
-    """A run that was trained long enough to say whether it memorises within a budget."""
+    """A run that was trained long enough to tell whether it memorises within a budget."""
 
     n: int
     memorises: bool
 
 
 def decide(n: int, crossing: Crossing, budget: float) -> DecidedRun | None:
-    """What a run says about a budget; None if it ended before without a crossing."""
+    """Whether a run memorises within a budget; None if it ended before without a crossing."""
     if crossing.tau is not None:
         return DecidedRun(n, crossing.tau <= budget)
     if crossing.bound is None:
@@ -44,12 +44,12 @@ def decide(n: int, crossing: Crossing, budget: float) -> DecidedRun | None:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BoundaryPosterior:
-    """What is known of ln n* and of the steepness.
+    """The posterior of ln n* and the steepness.
 
     Attributes:
         log_n: (M,) grid of ln n*.
         weights: (M, S) posterior, sums to 1; S grid values of the steepness.
-        measured: smallest and largest n that was measured.
+        measured: smallest and largest measured n.
     """
 
     log_n: Floats
@@ -63,7 +63,7 @@ class BoundaryPosterior:
         P(memorises | n) = 1/(1 + exp(s (ln n − ln n*))), flat in ln n* and ln s.
 
         Args:
-            decided: at least one; n* is looked for up to a factor of 4 around their n.
+            decided: at least one run; n* ranges up to a factor of 4 around their n.
         """
         n = [run.n for run in decided]
         measured = low, high = float(min(n)), float(max(n))
@@ -85,12 +85,12 @@ class BoundaryPosterior:
     def interval(self, confidence: float) -> tuple[float | None, float | None, float | None]:
         """Median, low and high of n*.
 
-        None outside of the n that were measured, where the prior would speak.
+        None outside the measured n, where only the prior counts.
         """
         outer = (1 - confidence) / 2
         smallest, largest = self.measured
         middle, low, high = (self.quantile(fraction) for fraction in (0.5, outer, 1 - outer))
-        # Open on a side: what is measured there only says that n* is not far inside.
+        # Open on a side: the measurements there only tell that n* is not far inside.
         return (
             middle if smallest <= middle <= largest else None,
             min(low, largest) if low >= smallest else None,
@@ -107,7 +107,7 @@ class BoundaryPosterior:
         return float((self.weights * probability(self.log_n, n)).sum())
 
     def after(self, n: float, memorises: bool) -> BoundaryPosterior:
-        """The posterior if a further run of this n ended so."""
+        """The posterior if a further run of this n ended like this."""
         p = probability(self.log_n, n)
         weights = self.weights * (p if memorises else 1 - p)
         measured = min(self.measured[0], n), max(self.measured[1], n)
@@ -134,10 +134,7 @@ def information(weights: Floats, p: Floats) -> Floats:
 
 
 def probability(log_n: Floats, n: float) -> Floats:
-    """(M, S) probability that a run of size n memorises, on the grid of ln n* and steepness.
-
-    Kept off 0 and 1.
-    """
+    """(M, S) probability that a run of size n memorises, on the grid of ln n* and steepness; never 0 or 1."""
     p: Floats = expit(-_STEEPNESS[None, :] * (np.log(n) - log_n[:, None]))
     return np.clip(p, 1e-9, 1 - 1e-9)
 

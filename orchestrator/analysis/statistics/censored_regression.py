@@ -1,14 +1,14 @@
-"""Censored linear regression with normal errors (Tobit), by maximum likelihood, with profile-likelihood intervals.
+"""Censored linear regression (Tobit) by maximum likelihood, with profile-likelihood intervals.
 
-Called by the laws with ln tau; knows neither tau nor n. A response that was seen enters with its density, one
-that is only known to lie above or below a bound with the probability of that (Tobin 1958,
+Called by the laws with ln tau; knows neither tau nor n. Errors are normal. An uncensored response enters with
+its density, a censored one with the probability of lying above or below its bound (Tobin 1958,
 doi:10.2307/1907382; in ln tau this is the log-normal accelerated-failure-time model). In Olsen's parameters
 delta = beta/sigma, theta = 1/sigma the log-likelihood is concave (Olsen 1978, doi:10.2307/1913082), so
-Newton's method finds the one maximum.
+Newton's method finds its only maximum.
 
 Intervals keep the values that a likelihood-ratio test does not reject, with a threshold that makes it
-Student's t test where nothing is censored: N·ln(1 + t²/nu) with N seen responses and nu = N − rank degrees of
-freedom. With few runs the usual threshold, chi-squared's, would be far too narrow.
+Student's t test where nothing is censored: N·ln(1 + t²/nu) with N uncensored responses and nu = N − rank
+degrees of freedom. With few runs the usual threshold, that of chi-squared, would be far too narrow.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from scipy.special import log_ndtr
 from tausweep.orchestrator.analysis.criteria.first_crossing import LEFT, RIGHT, Floats
 
 _TOLERANCE, _ITERATIONS = 1e-10, 200
-_FARTHEST = 1e4  # standard errors, beyond which an interval is called open
+_FARTHEST = 1e4  # an interval beyond this many standard errors counts as open
 
 
 class Responses(NamedTuple):
-    """What is known of N responses.
+    """N responses, censored or not.
 
     Attributes:
         value: (N,) the response, or the bound of a censored one.
@@ -42,12 +42,12 @@ class Responses(NamedTuple):
 
     @property
     def seen(self) -> NDArray[np.bool_]:
-        """(N,) which responses are no bounds."""
+        """(N,) which responses are not censored."""
         seen: NDArray[np.bool_] = self.censored == 0
         return seen
 
     def shifted(self, by: Floats) -> Responses:
-        """The same with something taken off each response."""
+        """The same, with a value subtracted from each response."""
         return Responses(self.value - by, self.censored)
 
 
@@ -69,7 +69,7 @@ class CensoredFit:
 
 
 def is_determined(X: Floats, responses: Responses) -> bool:
-    """Whether the likelihood has a maximum with sigma > 0: the seen responses have full rank and one more to spare."""
+    """Whether the likelihood has a maximum with sigma > 0: full rank and one uncensored value to spare."""
     seen = X[responses.seen]
     return len(seen) > X.shape[1] and bool(np.linalg.matrix_rank(seen) == X.shape[1])
 
@@ -147,7 +147,7 @@ def threshold(responses: Responses, rank: int, confidence: float) -> float:
 
 
 def p_value(fall: float, responses: Responses, rank: int, restrictions: int = 1) -> float:
-    """Of a likelihood-ratio test: ln L falls by `fall` under so many restrictions.
+    """The p-value of a likelihood-ratio test in which ln L falls by `fall` under this many restrictions.
 
     The F test where nothing is censored.
     """
@@ -158,7 +158,7 @@ def p_value(fall: float, responses: Responses, rank: int, restrictions: int = 1)
 
 
 def held(X: Floats, responses: Responses, column: int, value: float) -> CensoredFit:
-    """The best fit with one coefficient held at a value."""
+    """The best fit with one coefficient fixed at a value."""
     return fit_censored(np.delete(X, column, axis=1), responses.shifted(value * X[:, column]))
 
 
@@ -169,7 +169,7 @@ def profile_interval(
 
     Args:
         X: (N, K) design of the fit.
-        responses: of the fit.
+        responses: the responses of the fit.
         fit: the maximum.
         column: which coefficient.
         confidence: such as 0.95.
@@ -190,9 +190,7 @@ def _root(excess: Callable[[float], float], centre: float, step: float) -> float
     while reach < _FARTHEST:
         if excess(centre + reach * step) > 0:
             if excess(centre) >= 0:
-                return (
-                    centre  # by rounding: where responses lie on the plane, the likelihood is all but a step
-                )
+                return centre  # rounding: where responses lie on the plane, the likelihood is almost a step
             return float(brentq(excess, centre, centre + reach * step, xtol=1e-5 * abs(step)))
         reach *= 2
     return None

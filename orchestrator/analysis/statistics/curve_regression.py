@@ -1,10 +1,9 @@
-"""Censored regression on a curve: normal errors about a mean that is any smooth function of its parameters, by maximum likelihood.
+"""Censored regression on a smooth curve with normal errors, by maximum likelihood.
 
 Called by the competing laws with ln tau; knows neither tau nor n. The likelihood is that of
-`orchestrator.analysis.statistics.censored_regression`, in which a response that was not seen enters with the
+`orchestrator.analysis.statistics.censored_regression`, in which a censored response enters with the
 probability of lying beyond its bound. The maximum is found by Levenberg and Marquardt's method on (theta, ln
-sigma) from several starts. Intervals are of the profile likelihood, with the threshold of the linear
-regression.
+sigma) from several starts. Intervals use the profile likelihood with the threshold of the linear regression.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from tausweep.orchestrator.analysis.statistics.censored_regression import Respon
 
 _LEAST_SIGMA = 1e-7
 _ITERATIONS = 100
-_GAIN = 1e-7  # of ln L, below which the search ends
-_STARTS = 2  # of those that are given, the most likely are followed
+_GAIN = 1e-7  # gain of ln L below which the search ends
+_STARTS = 2  # only the most likely of the given starts are followed
 
 
 class Mean(NamedTuple):
@@ -65,10 +64,10 @@ def fit_curve(curve: Curve, starts: Sequence[Floats], level: Floats, responses: 
 
     Args:
         curve: the mean and its derivatives.
-        starts: (K,) parameters each, one at least.
-        level: (K,) along which parameters move the whole curve; the responses set how far each start is
-            moved.
-        responses: more than K of them seen.
+        starts: (K,) parameters each, at least one.
+        level: (K,) direction of the parameters that shifts the whole curve; the responses set the shift of
+            each start.
+        responses: more than K of them uncensored.
     """
     seen = responses.seen
     levelled = []
@@ -104,12 +103,12 @@ def profile_of(
     None on a side where no value up to the limit is rejected.
 
     Args:
-        curve: of the fit.
+        curve: the curve of the fit.
         fit: the maximum.
         responses: of the fit.
         place: which parameter.
         allowed: how far ln L may fall.
-        limits: beyond which the curve no longer changes.
+        limits: values beyond which the curve no longer changes.
     """
     low, high = (_end(curve, fit, responses, place, allowed, limit) for limit in limits)
     return low, high
@@ -124,7 +123,7 @@ def _end(
     profile = _Profile(curve, fit, responses, place)
 
     def excess(value: float) -> float:
-        # The root of the fall is nearly straight in the parameter, so that few steps find where it ends.
+        # The root of the fall is nearly linear in the parameter, so few steps find the end.
         return float(np.sqrt(max(fit.log_likelihood - profile.at(value), 0.0)) - np.sqrt(allowed))
 
     step = max(1.1 * np.sqrt(2 * allowed) * float(fit.errors[place]), 1e-6 * (1 + abs(centre)))
@@ -133,9 +132,7 @@ def _end(
         outside = centre + side * min(reach, abs(limit - centre))
         if excess(outside) > 0:
             if excess(inside) >= 0:
-                return (
-                    inside  # by rounding: where responses lie on the curve, the likelihood is all but a step
-                )
+                return inside  # rounding: where responses lie on the curve, the likelihood is almost a step
             return float(brentq(excess, inside, outside, xtol=2e-3 * step))
         if reach >= abs(limit - centre):
             return None
@@ -143,7 +140,10 @@ def _end(
 
 
 class _Profile:
-    """The largest ln L at values of one parameter; each search begins where those before it point to."""
+    """The largest ln L at values of one parameter.
+
+    Each search starts from an extrapolation of earlier ones.
+    """
 
     def __init__(self, curve: Curve, fit: CurveFit, responses: Responses, place: int) -> None:
         self._curve, self._responses, self._place = curve, responses, place
@@ -161,7 +161,7 @@ class _Profile:
         return self._maxima[value][1]
 
     def _starts(self, value: float) -> list[Floats]:
-        """The nearest maximum moved to the value, and the straight line through the two nearest."""
+        """The nearest maximum moved to the value, and the linear extrapolation of the two nearest."""
         near, *others = sorted(self._maxima, key=lambda known: abs(known - value))
         start = self._maxima[near][0].copy()
         start[self._place] = value
@@ -177,14 +177,14 @@ class _Profile:
 def _climb(
     curve: Curve, start: Floats, free: NDArray[np.bool_], responses: Responses
 ) -> tuple[Floats, float, Floats]:
-    """The maximum near (theta, ln sigma) over those of them that are free: where, ln L, and the information there."""
+    """The maximum near (theta, ln sigma) over the free parameters: its place, ln L and the information."""
     at, damping = start, 1e-3
     value, gradient, information = _derivatives(curve, at, responses)
     moved = np.eye(len(at))[free]
     for _ in range(_ITERATIONS):
         inner = moved @ information @ moved.T
         scale = inner.diagonal()
-        # A parameter that nothing depends on, such as a floor far below, stays where it is.
+        # A parameter without effect, such as a floor far below, stays where it is.
         damped = inner + np.diag(damping * scale + 1e-9 * (scale.max() + 1e-9))
         step = np.linalg.solve(damped, gradient[free]) @ moved
         step *= min(1.0, 2 / max(float(np.abs(step).max()), 1e-300))

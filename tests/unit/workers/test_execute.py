@@ -270,4 +270,4 @@ def test_parts_that_can_not_be_merged_stay_and_the_worker_goes_on(
     runs = [prepare(layout, seed=seed) for seed in range(2)]
     assert work(runs, StopFlag(), OPTIONS, CPU)
     assert all(run.parts("metrics") for run in runs)
-    assert f"not merged: {foreign}" in capsys.readouterr().out
+    assert f"could not merge the parts of finished runs: {foreign}" in capsys.readouterr().out

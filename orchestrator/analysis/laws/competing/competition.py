@@ -1,4 +1,4 @@
-"""Which law describes the runs: all laws by the same likelihood on the same runs, compared by AICc.
+"""The competition of laws: all are fitted by the same likelihood to the same runs and compared by AICc.
 
 Called by the resolver with the runs of one condition, or of all widths of an optimizer. A law is rejected
 where its likelihood relative to the best one, exp(−ΔAICc/2), is below 1/20: ΔAICc > 6 (Burnham & Anderson
@@ -44,11 +44,11 @@ def compete(
     """Fit all laws to runs that measured a criterion.
 
     Args:
-        runs: of one condition, or of several widths of conditions that differ in nothing else.
+        runs: those of one condition, or of conditions that differ only in width.
         criterion: of tau_mem.
-        tau_gen: name of the criterion that says when samples are good.
+        tau_gen: name of the criterion of good samples.
         confidence: of the intervals.
-        only: the parameter that is wanted; None for all. Simulations need no others.
+        only: the one wanted parameter, for simulations; None for all.
     """
     known = [run for run in runs if run.crossings[criterion].tau or run.crossings[criterion].bound]
     observed = _observed(known, criterion, tau_gen)
@@ -83,7 +83,7 @@ def _observed(runs: Sequence[RunTimescales], criterion: str, tau_gen: str) -> Ob
 
 
 def _fitted(law: CompetingLaw, runs: Observed, confidence: float, only: str | None) -> CompetingFit:
-    """A law without its place among the others."""
+    """A fitted law, before the comparison with the others."""
     formula, count = law.formula(runs), len(runs.seen_n)
     reason = law.missing(runs) if count else "no run was seen to cross"
     if reason is not None:
@@ -117,7 +117,7 @@ def _estimated(
     confidence: float,
     only: str | None = None,
 ) -> tuple[CurveFit, dict[str, Estimate]]:
-    """The most likely parameters, from a start if there is one, and the intervals of all of them or of one."""
+    """The most likely parameters, from an optional start, with the intervals of all or of one."""
     curve, level = partial(law.mean, runs=runs), law.level(runs)
     starts = law.starts(runs) if start is None else [start]
     fit = fit_curve(curve, starts, level, runs.responses)
@@ -140,7 +140,7 @@ def _star_at(law: Line, runs: Observed, fit: CurveFit, p: float, confidence: flo
 
 
 def _estimate(parameter: Parameter, value: float, ends: tuple[float | None, float | None]) -> Estimate:
-    """As it is read. A value at its limit, where the law no longer changes, is not known."""
+    """A parameter as an estimate. A value at its limit, where the law no longer changes, is unknown."""
     low, high = (end if end is None or not parameter.logarithm else float(np.exp(end)) for end in ends)
     own = float(np.exp(value)) if parameter.logarithm else value
     if low is None:
@@ -151,7 +151,7 @@ def _estimate(parameter: Parameter, value: float, ends: tuple[float | None, floa
 
 
 def _compared(entries: Sequence[CompetingFit]) -> list[CompetingFit]:
-    """The laws with their distance from the best, best first and those without a fit last."""
+    """The laws with their distance from the best, best first, those without a fit last."""
     best = min((entry.aicc for entry in entries if entry.aicc is not None), default=None)
     placed = []
     for entry in entries:

@@ -1,6 +1,6 @@
 """The law with a floor: tau_0 + c·n, and tau_0 + c·n·W^−gamma over widths.
 
-Before a network can draw anything it cannot copy, so small n are memorised no sooner than after some tau_0.
+A network that cannot draw anything yet cannot copy, so even small n are memorised only after some tau_0.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tausweep.orchestrator.analysis.statistics.curve_regression import Mean
 
 
 def floor_of(runs: Observed) -> Parameter:
-    """The parameter tau_0: from a floor that no run feels to one above all of them."""
+    """The parameter tau_0: from a floor without effect on any run to one above all runs."""
     low, high = float(runs.seen_log_tau.min()), float(runs.seen_log_tau.max())
     return Parameter(name="tau_0", limits=(low - float(np.log(NOTHING)), high + 5), open_low=0.0)
 
@@ -70,7 +70,7 @@ class Floor:
         if runs.several_widths:
             grows = grows - theta[2] * runs.log_width
         value = np.logaddexp(theta[1], grows)
-        share = np.exp(grows - value)  # of what grows with n
+        share = np.exp(grows - value)  # fraction of tau that grows with n
         columns = [share, 1 - share]
         if runs.several_widths:
             columns.append(-share * runs.log_width)

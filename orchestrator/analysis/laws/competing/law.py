@@ -1,7 +1,7 @@
-"""What a competing law is: a curve of ln tau over n and the width, with parameters that can be read.
+"""The interface of a competing law: a curve of ln tau over n and the width, with named parameters.
 
 A new one is a file of this folder and one line in `orchestrator.analysis.laws.competing.competition`. Laws
-know the runs as arrays only, neither crossings nor results.
+know runs only as arrays, and neither crossings nor results.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ EXPONENTS = (-20.0, 20.0)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Observed:
-    """Runs of which a crossing or a bound is known.
+    """Runs with a crossing or a bound.
 
     Attributes:
         n: (N,) training-set sizes.
-        width: (N,) W, or p of runs that have none.
+        width: (N,) W, or p for runs without W.
         p: (N,) parameters.
-        tau_gen: (N,) of each run; NaN where it is not known.
+        tau_gen: (N,) tau_gen of each run; NaN where unknown.
         responses: ln tau_mem, or the logarithm of its bound.
     """
 
@@ -45,18 +45,18 @@ class Observed:
 
     @cached_property
     def several_widths(self) -> bool:
-        """Whether runs of more than one width were seen to cross."""
+        """Whether runs of more than one width crossed."""
         return len(set(self.width[self.responses.seen])) > 1
 
     @cached_property
     def seen_n(self) -> Floats:
-        """The n of the runs that were seen to cross."""
+        """The n of the runs that crossed."""
         sizes: Floats = self.n[self.responses.seen]
         return sizes
 
     @cached_property
     def seen_log_tau(self) -> Floats:
-        """Ln tau of these."""
+        """The ln tau of these."""
         values: Floats = self.responses.value[self.responses.seen]
         return values
 
@@ -81,13 +81,13 @@ class Observed:
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """One parameter of a law, as the fit has it and as it is read.
+    """One parameter of a law, in the fit and as an estimate.
 
     Attributes:
         name: such as `n_star`.
-        limits: in the fit, beyond which the law no longer changes.
-        logarithm: whether the fit has its logarithm.
-        open_low: what stands for a lower end that is open, such as 0 of a floor; None for nothing.
+        limits: values in the fit beyond which the law no longer changes.
+        logarithm: whether the fit uses its logarithm.
+        open_low: the value of an open lower end, such as 0 for a floor; None if there is none.
     """
 
     name: str
@@ -110,19 +110,19 @@ class CompetingLaw(Protocol):
         """What these runs lack for the law; None if it can be fitted."""
 
     def parameters(self, runs: Observed) -> list[Parameter]:
-        """In the order of the fit."""
+        """Its parameters, in the order of the fit."""
 
     def starts(self, runs: Observed) -> Sequence[Floats]:
-        """Where to look for the maximum, each up to how high the whole curve lies."""
+        """Starting points of the search, each up to the height of the whole curve."""
 
     def level(self, runs: Observed) -> Floats:
-        """(K,) along which parameters move the whole curve."""
+        """(K,) direction of the parameters that shifts the whole curve."""
 
     def mean(self, theta: Floats, runs: Observed) -> Mean:
         """Ln tau of each run and its derivatives."""
 
 
 def needs_sizes(runs: Observed, count: int) -> str | None:
-    """A sentence if crossings were seen at fewer n than that."""
+    """A sentence if there are crossings at fewer n than that, else None."""
     sizes = len(set(runs.seen_n))
     return None if sizes >= count else f"crossings at {sizes} n; {count} are needed"

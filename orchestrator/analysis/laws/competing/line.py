@@ -1,7 +1,8 @@
-"""The law with an architectural line: c·n/(1 − n/n*), with or without a floor, one c for all widths and n* = a·p^b.
+"""The law with an architectural line, c·n/(1 − n/n*), with or without a floor.
 
 Bonnaire et al. (arXiv:2505.17638) find that for n above some n*(p) a network of p parameters generalises for
-good. This is the simplest approach to it with a limit; n* = ∞ is tau = c·n, or the law with a floor.
+good. This is the simplest form with such a limit; n* = ∞ is tau = c·n, or the law with a floor. Over widths
+there is one c, and n* = a·p^b.
 """
 
 from __future__ import annotations
@@ -24,8 +25,14 @@ from tausweep.orchestrator.analysis.laws.competing.law import (
 )
 from tausweep.orchestrator.analysis.statistics.curve_regression import Mean
 
-_NEAR = 1 - 1e-6  # n/n* up to which the law is taken as it is
-_BEYOND = (0.02, 0.1, 0.5, 1.5, 5.0)  # ln of how far beyond the n that were seen n* is looked for first
+_NEAR = 1 - 1e-6  # the law is exact up to this n/n*
+_BEYOND = (
+    0.02,
+    0.1,
+    0.5,
+    1.5,
+    5.0,
+)  # ln of the factors beyond the crossed n at which the search for n* starts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +43,7 @@ class Line:
 
     Attributes:
         floor: whether there is a tau_0.
-        at_p: over widths, the p at which the fit has ln n* in place of ln a.
+        at_p: over widths, the p at which the fit uses ln n* in place of ln a.
     """
 
     floor: bool
@@ -73,7 +80,7 @@ class Line:
         powers = (1.0, 2.0, 0.0) if runs.several_widths else (None,)
         thetas = []
         for floor, b, beyond in itertools.product(floors, powers, _BEYOND):
-            # n* must lie beyond every n that was seen at its width.
+            # n* must lie beyond every n that crossed at its width.
             nearest = float((runs.log_n - (b or 0) * self._log_p(runs))[seen].max())
             known = [0.0, floor, nearest + beyond, b]
             thetas.append(np.array([value for value in known if value is not None]))
@@ -91,7 +98,7 @@ class Line:
             log_star = log_star + theta[place + 1] * self._log_p(runs)
         share = np.exp(np.minimum(runs.log_n - log_star, 50))  # n/n*
         inside = np.minimum(share, _NEAR)
-        # From there on it goes up as steeply as it can: no run comes that late, and the search finds its way
+        # Beyond that it rises as steeply as it can: no run comes that late, and the search finds its way
         # back.
         grows = theta[0] + runs.log_n - np.log1p(-inside) + (share - inside) / (1 - _NEAR)
         by_star = -share / (1 - inside)  # d of −ln(1 − n/n*) by ln n*

@@ -15,11 +15,11 @@ from tausweep.orchestrator.analysis.statistics.curve_regression import Mean
 
 @dataclass(frozen=True, kw_only=True)
 class PowerLaw:
-    """tau = a·n^alpha [·W^−gamma], optionally counted from tau_gen of each run on.
+    """tau = a·n^alpha [·W^−gamma], optionally counted from each run's tau_gen.
 
     Attributes:
-        after_tau_gen: tau = tau_gen + a·n^alpha [·W^−gamma]; the errors stay those of ln tau, so that it
-            competes with the others.
+        after_tau_gen: tau = tau_gen + a·n^alpha [·W^−gamma]; the errors stay those of ln tau, so the law can
+            compete with the others.
     """
 
     after_tau_gen: bool = False
