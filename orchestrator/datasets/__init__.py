@@ -1,1 +1,1 @@
-"""From images as somebody has them to the arrays that runs train on."""
+"""From original images to the arrays that runs train on."""

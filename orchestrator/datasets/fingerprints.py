@@ -1,4 +1,4 @@
-"""Fingerprints of image sets: what a run's id holds of its images."""
+"""Fingerprints of image sets, which represent the images in a run's id."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def fingerprint_digits() -> str:
 def fingerprint_folder(folder: Path, files: Sequence[Path], size: int, color: Color) -> str:
     """Content hash of a prepared folder: names within it, contents, size and color.
 
-    Where it lies does not matter.
+    Its location does not matter.
     """
 
     def parts() -> Iterator[bytes]:
@@ -38,15 +38,15 @@ def fingerprint_folder(folder: Path, files: Sequence[Path], size: int, color: Co
 
 
 def fingerprint_source(digest: str, size: int, color: Color) -> str:
-    """Content hash of a prepared image source, whose originals have this digest."""
+    """Content hash of a prepared image source, from the digest of its originals."""
     return _hash([b"source", str(size).encode(), color.encode(), digest.encode()])
 
 
 def listing_key(folder: Path, files: Sequence[Path], size: int, color: Color) -> str:
-    """Key from the folder's path, names, sizes and dates, under which a fingerprint can be kept: reads no file."""
+    """Key for caching a fingerprint, from the folder's path, names, sizes and dates; reads no file."""
 
     def parts() -> Iterator[bytes]:
-        # The folder too: another one may hold files of the same names, sizes and dates.
+        # Include the folder: another one may have files with the same names, sizes and dates.
         yield from (b"listing", str(folder.resolve()).encode(), str(size).encode(), color.encode())
         for file in files:
             stat = file.stat()
@@ -59,6 +59,6 @@ def listing_key(folder: Path, files: Sequence[Path], size: int, color: Color) ->
 def _hash(parts: Iterable[bytes]) -> str:
     digest = hashlib.sha256(f"preparation {PREPARATION_VERSION}".encode())
     for part in parts:
-        digest.update(len(part).to_bytes(8, "big"))  # so that where a part ends is hashed too
+        digest.update(len(part).to_bytes(8, "big"))  # so that the boundaries between parts are hashed too
         digest.update(part)
     return digest.hexdigest()[:_HEX_DIGITS]

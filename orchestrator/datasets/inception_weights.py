@@ -1,7 +1,7 @@
-"""The weights of the Inception network that FID is defined by: brought to the store once, by hand, from a file.
+"""The weights of the Inception network that defines FID, put into the store once from a file.
 
 Called by `tausweep data fid-weights`, and by the plan, which writes their digest into the specs of runs.
-Workers read them from the store, so that compute nodes need no network.
+Workers read them from the store, so compute nodes need no network.
 """
 
 from __future__ import annotations
@@ -27,18 +27,19 @@ _DIGEST = re.compile(r"[0-9a-f]{8,64}")
 
 
 def stage_weights(source: Path, layout: StoreLayout, digest: str = KNOWN_DIGEST) -> str:
-    """Copy Inception weights into the store; sweeps that are made from now on use them.
+    """Copy Inception weights into the store; new sweeps use them.
 
     Args:
         source: file of weights in torch-fidelity's format.
         layout: the store.
-        digest: beginning of the sha256 that the file must have, in hex, eight digits at least.
+        digest: beginning of the file's required sha256, in hex, at least eight digits.
 
     Returns:
-        The whole sha256 in hex.
+        The complete sha256 in hex.
 
     Raises:
-        DataError: no such file, another digest, or no weights of that network; nothing has been changed.
+        DataError: the file does not exist, has another digest, or does not hold weights of this network;
+            nothing has changed.
     """
     if not _DIGEST.fullmatch(digest):
         raise DataError(f"--digest {digest}: the first 8 to 64 hex digits of a sha256 are needed")
@@ -47,8 +48,8 @@ def stage_weights(source: Path, layout: StoreLayout, digest: str = KNOWN_DIGEST)
     found = _sha256(source)
     if not found.startswith(digest):
         raise DataError(
-            f"--from {source}: its sha256 is {found}, and {digest}… is needed; fetch the file again, or say with "
-            "--digest which weights it holds"
+            f"--from {source}: its sha256 is {found}, but {digest}… is needed; download the file again, or use "
+            "--digest to accept other weights"
         )
     if not found.startswith(KNOWN_DIGEST):
         from tausweep.jobs.quality.extractors import require_inception
@@ -62,10 +63,10 @@ def stage_weights(source: Path, layout: StoreLayout, digest: str = KNOWN_DIGEST)
 
 
 def staged_digest(layout: StoreLayout) -> str | None:
-    """Digest of the weights that new sweeps use; None in a store that has none.
+    """Digest of the weights that new sweeps use; None in a store without weights.
 
     Raises:
-        CorruptFileError: the store names weights that are not there.
+        CorruptFileError: the store names weights that are missing.
     """
     try:
         digest: str = read_record(layout.inception, "digest")["digest"]
@@ -73,24 +74,22 @@ def staged_digest(layout: StoreLayout) -> str | None:
         return None
     if not layout.inception_weights(digest).exists():
         raise CorruptFileError(
-            f"{layout.inception}: the weights {digest} are not there; stage them again with "
+            f"{layout.inception}: the weights {digest} are missing; stage them again with "
             "`tausweep data fid-weights --from FILE`"
         )
     return digest
 
 
 def with_weights(specs: list[RunSpec], layout: StoreLayout) -> list[RunSpec]:
-    """Runs that ask for Inception features, with the digest of the weights that the store has for them.
-
-    Others as they are.
+    """Add the digest of the store's weights to runs that use Inception features; others stay unchanged.
 
     Raises:
-        InputError: a run asks for an extractor, and torch-fidelity is not installed.
-        CorruptFileError: the store names weights that are not there.
+        InputError: a run uses an extractor, but torch-fidelity is not installed.
+        CorruptFileError: the store names weights that are missing.
     """
     if any(spec.evaluation.extractor for spec in specs) and find_spec("torch_fidelity") is None:
         raise InputError(
-            "extractor: needs packages that are not installed: pip install 'tausweep[fid]'; also where runs are executed"
+            "extractor: needs packages that are not installed: pip install 'tausweep[fid]', here and where runs are executed"
         )
     asking = [spec.evaluation.extractor == INCEPTION for spec in specs]
     if not any(asking) or (digest := staged_digest(layout)) is None:
@@ -111,4 +110,4 @@ def _sha256(path: Path) -> str:
 def _copy(source: Path, target: Path, digest: str) -> None:
     shutil.copyfile(source, target)
     if _sha256(target) != digest:
-        raise DataError(f"--from {source}: the file has changed while it was copied; try again")
+        raise DataError(f"--from {source}: the file changed while it was copied; try again")

@@ -1,7 +1,7 @@
-"""Image sets that are prepared in the store under a name, once, from files that the compute nodes need not see.
+"""Named image sets, prepared once in the store, from files that compute nodes need not see.
 
 Called by `tausweep data`, and by the plan, which looks a set up by its name. A set is an array, its labels if
-it has classes, and a record, which is published last: what has no record is not there.
+it has classes, and a record. The record is published last: a set without a record does not exist.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ CELEBA = "celeba"
 
 @dataclass(frozen=True, kw_only=True)
 class NamedSet:
-    """What is known of a prepared image set.
+    """The record of a prepared image set.
 
     Attributes:
-        name, size, color: under which a sweep file finds it.
-        fingerprint: names the array in the store, enters the id of runs.
-        digest: sha256 over names, contents and labels of the originals, in their order.
+        name, size, color: the key by which a sweep file finds it.
+        fingerprint: name of the array in the store, and part of the id of runs.
+        digest: sha256 over names, contents and labels of the originals, in order.
         count: images in the array.
         skipped: originals that could not be read and were left out, with the reason.
         classes: names of the classes 0, 1, …; empty if there are none.
-        form: what it was prepared from: folder, zip, arrow or parquet.
-        versions: of what decoded the images.
+        form: the form of the originals: folder, zip, arrow or parquet.
+        versions: versions of the packages that decoded the images.
     """
 
     name: str
@@ -58,7 +58,7 @@ class NamedSet:
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """What the user says of a source, beforehand; None: nothing."""
+    """What the user expects of a source; None for no expectation."""
 
     count: int | None = None
     digest: str | None = None
@@ -72,10 +72,10 @@ def open_source(
     label: str | None = None,
     class_folders: bool = False,
 ) -> Source:
-    """Images of whatever is at a path: a folder, a ZIP file, Parquet, or what `datasets` has saved.
+    """Open the images at a path: a folder, a ZIP file, Parquet, or a folder saved by `datasets`.
 
     Raises:
-        DataError, InputError: there is none, or an option does not fit it.
+        DataError, InputError: there are no images, or an option does not apply.
     """
     table = table_files(place, split)
     if table and class_folders:
@@ -92,7 +92,7 @@ def find_set(layout: StoreLayout, name: str, size: int, color: str) -> NamedSet:
     """Look up a prepared set.
 
     Raises:
-        DataError: it is not in the store; says by which command it gets there.
+        DataError: it is not in the store; the message has the command that prepares it.
     """
     path = layout.image_set(name, size, color)
     found = _read(path) if path.exists() else None
@@ -109,11 +109,11 @@ def require_name(name: str) -> None:
     """Check the name of a set to import.
 
     Raises:
-        InputError: it is none, or that of another command.
+        InputError: it is not valid, or belongs to another command.
     """
     if not re.fullmatch(SET_NAME, name):
         raise InputError(
-            f"{name}: a name has letters, digits, '.', '_' and '-', at most 100, no sign at its beginning"
+            f"{name}: a name has at most 100 letters, digits, '.', '_' and '-', and begins with a letter or digit"
         )
     if name == CELEBA:
         raise InputError(f"{name}: use `tausweep data celeba`, which checks the number of images")
@@ -122,17 +122,17 @@ def require_name(name: str) -> None:
 def check_source(
     source: Source, expected: Expected, *, skip_corrupt: bool = False, progress: Progress | None = None
 ) -> str:
-    """Read the originals through, and compare them with what was expected.
+    """Read all originals and compare them with what is expected.
 
     Returns:
         Their digest.
 
     Raises:
-        DataError: they are others, or one can't be read.
+        DataError: they differ, or one cannot be read.
     """
     if expected.count is not None and len(source) != expected.count:
         raise DataError(
-            f"{source.place}: {len(source):,} images, but {expected.count:,} were expected; the copy is not whole, or give "
+            f"{source.place}: {len(source):,} images, but {expected.count:,} were expected; the copy is incomplete, or give "
             f"--expect-count {len(source)}"
         )
     digest = content_digest(source, skip_unreadable=skip_corrupt, progress=progress)
@@ -155,23 +155,21 @@ def prepare_set(
     replace: bool = False,
     progress: Progress | None = None,
 ) -> NamedSet:
-    """Prepare an image set in the store, or find that it is there.
-
-    Safe when two processes do it at the same time.
+    """Prepare an image set in the store unless it exists. Two processes may do so at the same time.
 
     Args:
         source: the originals.
         digest: see `check_source`.
-        name: under which sweep files find it, together with size and color.
+        name: its name in sweep files, together with size and color.
         size: height and width in pixels.
         color: grey or rgb.
         layout: the store.
-        skip_corrupt: leave images out that can't be read.
-        replace: let the name mean these images from now on, if it means others.
+        skip_corrupt: leave out images that cannot be read.
+        replace: give the name to these images if it belongs to others.
         progress: called with (images done, images in all).
 
     Raises:
-        DataError: an image can't be read, or the name means another set. Nothing has been written then.
+        DataError: an image cannot be read, or the name belongs to another set; nothing has been written.
     """
     fingerprint = fingerprint_source(digest, size, color)
     path = layout.image_set(name, size, color)

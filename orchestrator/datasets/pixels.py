@@ -1,4 +1,4 @@
-"""From encoded images to the array that runs read: one image to pixels, and a whole source to one .npy file.
+"""From encoded images to the array that runs read: one image to pixels, a source to one .npy file.
 
 Called when data is prepared; images are read one at a time. numpy and Pillow, no torch.
 """
@@ -25,12 +25,12 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """What came of a source.
+    """The result of preparing a source.
 
     Attributes:
         count: images in the array.
         labels: class of each, (count,) int64 in 0…C−1; None if the source has no classes.
-        class_names: what the classes are called, in their order.
+        class_names: names of the classes, in order.
         skipped: unreadable images that were left out, each with its reason.
     """
 
@@ -55,17 +55,17 @@ def prepare_images(
         source: images, in the order of the array.
         size: height and width in pixels.
         color: grey (C = 1) or rgb (C = 3).
-        out: file to write; the caller publishes it once it is whole.
+        out: file to write; the caller publishes it once it is complete.
         skip_unreadable: leave damaged images out instead of stopping at the first.
         progress: called with (images done, images in all) after each.
 
     Raises:
-        UnreadableImageError: an image is damaged; names it.
-        DataError: an image has more than 8 bits a channel, or no image is left.
+        UnreadableImageError: an image is damaged; the message names it.
+        DataError: an image has more than 8 bits per channel, or no image is left.
     """
     classes: list[Class | None] = []
     skipped: list[str] = []
-    with out.open("wb") as file:  # no memory map: on a full disk that ends the process by a signal
+    with out.open("wb") as file:  # no memory map: on a full disk it would end the process by a signal
         write_header(file, len(source), size, color)
         for done, item in enumerate(source, start=1):
             try:
@@ -87,15 +87,15 @@ def prepare_images(
 
 
 def prepare_image(content: bytes, name: str, size: int, color: Color) -> Bytes:
-    """One image as pixels, as the paper prepares CelebA: shorter side to `size`, central square, then grey.
+    """Prepare one image as the paper does for CelebA: shorter side to `size`, central square, then grey.
 
     The same as torchvision's Resize(size), CenterCrop(size), Grayscale: bilinear with antialiasing, ITU-R 601
-    luma. Before that the image is turned as its EXIF orientation says and laid over black where it is
+    luma. Before that the image is rotated by its EXIF orientation and laid over black where it is
     transparent.
 
     Args:
         content: the encoded image.
-        name: what to call it in errors.
+        name: its name in errors.
         size: height and width in pixels.
         color: grey or rgb.
 
@@ -104,7 +104,7 @@ def prepare_image(content: bytes, name: str, size: int, color: Color) -> Bytes:
 
     Raises:
         UnreadableImageError: it is damaged.
-        DataError: it has more than 8 bits a channel.
+        DataError: it has more than 8 bits per channel.
     """
     image = decode(io.BytesIO(content), name)
     short = min(image.size)
@@ -119,21 +119,21 @@ def decode(file: BinaryIO | Path, name: str) -> Image.Image:
     """Read an image as 8-bit RGB, upright and without transparency.
 
     Raises:
-        UnreadableImageError: it is damaged; names it.
-        DataError: it has more than 8 bits a channel.
+        UnreadableImageError: it is damaged; the message names it.
+        DataError: it has more than 8 bits per channel.
     """
     try:
         with Image.open(file) as opened:
             deep = any(";16" in str(tile.args) for tile in opened.tile)  # Pillow would drop the low byte
             if deep or opened.mode.startswith(("I", "F")):  # and clip these at 255
-                raise DataError(f"{name}: more than 8 bits a channel; save it with 8 bits")
+                raise DataError(f"{name}: more than 8 bits per channel; save it with 8 bits")
             image = ImageOps.exif_transpose(opened)
             if "A" in image.getbands() or "transparency" in image.info:
                 layer = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer)
             return image.convert("RGB")
     except UnidentifiedImageError as error:
-        raise UnreadableImageError(f"{name}: not a readable image (of no known format)") from error
+        raise UnreadableImageError(f"{name}: not a readable image (unknown format)") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UnreadableImageError(f"{name}: not a readable image ({error})") from error
 
@@ -145,9 +145,9 @@ def to_pixels(image: Image.Image) -> Bytes:
 
 
 def write_header(file: BinaryIO, count: int, size: int, color: Color) -> None:
-    """Write what a .npy file of uint8 (count, C, size, size) begins with; the pixels follow.
+    """Write the header of a .npy file of uint8 (count, C, size, size); the pixels follow.
 
-    The header is as long for any count: numpy pads it so that the first axis can grow.
+    The header has the same length for any count: numpy pads it so that the first axis can grow.
     """
     shape = (count, 1 if color == "grey" else 3, size, size)
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
@@ -155,7 +155,7 @@ def write_header(file: BinaryIO, count: int, size: int, color: Color) -> None:
 
 
 def _labels(classes: Sequence[Class | None], names: Sequence[str] | None) -> tuple[Labels | None, list[str]]:
-    """Labels 0…C−1 of the classes that occur, in their order, and what they are called."""
+    """Labels 0…C−1 of the classes that occur, in order, and their names."""
     if classes[0] is None:
         return None, []
     found, labels = np.unique(np.array(classes), return_inverse=True)

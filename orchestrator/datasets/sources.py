@@ -1,9 +1,6 @@
-"""Where the images of a set come from: a folder, a ZIP file, Arrow or Parquet files.
+"""Sources of images: folders, ZIP files, Arrow or Parquet files, each as a list of items.
 
-All seen as a list of items.
-
-Called when an image set is prepared. Opens what it is given and reads one image at a time; knows nothing of
-stores.
+Called when an image set is prepared. Reads one image at a time; knows nothing about stores.
 """
 
 from __future__ import annotations
@@ -31,22 +28,22 @@ class Item(Protocol):
 
     @property
     def name(self) -> str:
-        """Where it is, relative to the source."""
+        """Its path relative to the source."""
 
     @property
     def label(self) -> Class | None:
-        """Its class as the source writes it; None if it has none."""
+        """Its class as written in the source; None if it has none."""
 
     def read(self) -> bytes:
         """The encoded image.
 
         Raises:
-            UnreadableImageError: it can't be read; names it.
+            UnreadableImageError: it cannot be read; the message names it.
         """
 
 
 class Source(Protocol):
-    """Images in a fixed order; either all have a class or none has."""
+    """Images in a fixed order; either all have a class or none does."""
 
     @property
     def place(self) -> Path:
@@ -54,11 +51,11 @@ class Source(Protocol):
 
     @property
     def form(self) -> str:
-        """What it is: folder, zip, arrow or parquet."""
+        """Its form: folder, zip, arrow or parquet."""
 
     @property
     def class_names(self) -> Sequence[str] | None:
-        """Names of the labels 0, 1, …, where the source has them."""
+        """Names of the labels 0, 1, …, if the source has names."""
 
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[Item]: ...
@@ -66,14 +63,13 @@ class Source(Protocol):
 
 def natural(name: PurePath) -> tuple[list[str | int], str]:
     """Sort key by which numbers compare as numbers: `img2` before `img10`."""
-    # Splitting on digits alternates text and numbers, so that like is compared with like; `1` and `01` by
-    # name.
+    # Splitting on digits alternates text and numbers, so types match; `1` and `01` are compared by name.
     text = name.as_posix()
     return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", text)], text
 
 
 def is_image(name: PurePath) -> bool:
-    """Whether a name is that of a PNG or JPEG file which is not hidden, nor in a hidden folder."""
+    """Whether a name is that of a PNG or JPEG file that is neither hidden nor in a hidden folder."""
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.parts)
     return name.suffix.lower() in SUFFIXES and not hidden
 
@@ -88,7 +84,7 @@ class _File:
         try:
             return self.path.read_bytes()
         except OSError as error:
-            raise UnreadableImageError(f"{self.path}: can't be read ({error.strerror})") from error
+            raise UnreadableImageError(f"{self.path}: cannot be read ({error.strerror})") from error
 
 
 @dataclass(frozen=True)
@@ -101,16 +97,16 @@ class _Member:
     def read(self) -> bytes:
         try:
             return self.file.read(self.member)
-        # A wrong checksum, damaged data of one of the methods, a password or a method that Python lacks.
+        # A wrong checksum, damaged compressed data, a password, or a method that Python lacks.
         except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError) as error:
             raise UnreadableImageError(
-                f"{self.file.filename}: {self.member}: can't be unpacked ({error})"
+                f"{self.file.filename}: {self.member}: cannot be unpacked ({error})"
             ) from error
 
 
 @dataclass(frozen=True)
 class _Files:
-    """Image files of a folder or ZIP file: their full names there, and the labels of all or of none."""
+    """Image files of a folder or ZIP file: their full names, and labels for all or none."""
 
     place: Path
     form: str
@@ -137,11 +133,10 @@ def open_files(place: Path, *, class_folders: bool = False) -> Source:
 
     Args:
         place: path of the folder or file.
-        class_folders: whether the folder that an image lies in, below the one that all have in common, is its
-            class.
+        class_folders: whether the folder of an image, below the common one, is its class.
 
     Raises:
-        DataError: it is neither, no image is in it, or an image lies in no folder of a class.
+        DataError: it is neither, contains no image, or an image lies in no class folder.
     """
     if place.is_dir():
         form = "folder"
@@ -154,15 +149,15 @@ def open_files(place: Path, *, class_folders: bool = False) -> Source:
         except FileNotFoundError as error:
             raise DataError(f"{place}: no such file or folder") from error
         except zipfile.BadZipFile as error:
-            raise DataError(f"{place}: neither a folder nor a whole ZIP file ({error})") from error
+            raise DataError(f"{place}: neither a folder nor a complete ZIP file ({error})") from error
     images = sorted(filter(is_image, map(PurePosixPath, names)), key=natural)
     if not images:
-        raise DataError(f"{place}: no image in it; looked for {', '.join(SUFFIXES)}, also in subfolders")
+        raise DataError(f"{place}: no image in it; looked for {', '.join(SUFFIXES)}, including subfolders")
     return _Files(place, form, images, _labels(place, images, class_folders=class_folders))
 
 
 def _short(names: Sequence[PurePosixPath]) -> list[str]:
-    """Names without the folders that all have in common: a ZIP file and the folder it was made from are alike."""
+    """Names without their common folders, so a ZIP file equals the folder it was made from."""
     common = len(PurePosixPath(os.path.commonpath([name.parent for name in names])).parts)
     return ["/".join(name.parts[common:]) for name in names]
 
@@ -174,7 +169,7 @@ def _labels(place: Path, names: Sequence[PurePosixPath], *, class_folders: bool)
     for part in parts:
         if len(part) < 2:
             raise DataError(
-                f"{place}: {part[0]} lies in no folder of a class; give each class a folder, or leave out --class-folders"
+                f"{place}: {part[0]} lies in no class folder; give each class a folder, or leave out --class-folders"
             )
     return [part[0] for part in parts]
 
@@ -182,18 +177,17 @@ def _labels(place: Path, names: Sequence[PurePosixPath], *, class_folders: bool)
 def content_digest(
     source: Source, *, skip_unreadable: bool = False, progress: Callable[[int, int], None] | None = None
 ) -> str:
-    """sha256 in hex over the names, contents and labels of a source's images, in their order.
+    """sha256 in hex over the names, contents and labels of a source's images, in order.
 
-    Names count from the folder that all have in common, so that a folder and a ZIP file of it have one
-    digest.
+    Names are relative to the common folder, so a folder and a ZIP file of it have the same digest.
 
     Args:
         source: the images.
-        skip_unreadable: go on where an image can't be read; the digest is another one then.
+        skip_unreadable: go on where an image cannot be read, which changes the digest.
         progress: called with (images done, images in all) after each.
 
     Raises:
-        UnreadableImageError: an image can't be read, and is not to be skipped.
+        UnreadableImageError: an image cannot be read and must not be skipped.
     """
     digest = hashlib.sha256()
     for done, item in enumerate(source, start=1):

@@ -1,8 +1,7 @@
-"""Images before a sweep starts: their fingerprint, whether there are enough, and the prepared array in the store.
+"""Images before a sweep starts: their fingerprint, their number, and the prepared array in the store.
 
-A data set is prepared once a store, on the machine that submits, so that compute nodes need neither the
-original folder nor a network. Sets that have a name were prepared beforehand (see
-`orchestrator.datasets.named_sets`).
+A data set is prepared once per store, on the submitting machine, so compute nodes need neither the original
+folder nor a network. Named sets were prepared beforehand (see `orchestrator.datasets.named_sets`).
 """
 
 from __future__ import annotations
@@ -32,15 +31,15 @@ from tausweep.workers.inputs import open_labels
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSet:
-    """Images as a sweep file names them.
+    """The images that a sweep file names.
 
     Attributes:
         fingerprint: content hash, part of the run's identity.
-        count: how many images there are.
-        labels: class of each, (count,) int64; None where there are no classes.
-        prepare: writes the array into a file, telling its progress; None of sets that were prepared
+        count: number of images.
+        labels: class of each, (count,) int64; None without classes.
+        prepare: writes the array into a file and reports progress; None for sets that were prepared
             beforehand.
-        key: under which the store remembers the fingerprint of a folder; None for other images.
+        key: key under which the store caches the fingerprint of a folder; None for other images.
     """
 
     fingerprint: str
@@ -53,21 +52,21 @@ class ImageSet:
 def identify(
     specs: list[RunSpec], folder: Path | None, layout: StoreLayout
 ) -> tuple[list[RunSpec], list[ImageSet]]:
-    """Fill in the fingerprints of the images that runs train on, and digests of Inception weights.
+    """Fill in the fingerprints of the training images, and digests of Inception weights.
 
     Writes nothing.
 
     Args:
         specs: runs whose fingerprint is not known yet.
         folder: the sweep's folder of images, for runs with data = folder.
-        layout: the store, which may remember the fingerprint of a folder it has seen.
+        layout: the store, which may have cached the fingerprint of a folder.
 
     Returns:
         The runs with their fingerprints, and the distinct image sets.
 
     Raises:
-        DataError: no images, or too few for a run.
-        SettingError: the set has other classes than the sweep says.
+        DataError: there are no images, or too few for a run.
+        SettingError: the classes of the set differ from those in the sweep file.
     """
     sets: dict[tuple[Any, ...], ImageSet] = {}
     filled = []
@@ -140,10 +139,10 @@ def _require_classes(data: Imported, named: NamedSet) -> None:
 
 
 def stage(images: ImageSet, layout: StoreLayout, progress: Progress | None = None) -> None:
-    """Prepare an image set in the store, once; safe when two processes do it at the same time.
+    """Prepare an image set in the store, once. Two processes may do so at the same time.
 
     Raises:
-        DataError: an image can't be read; names the file, and nothing is left behind.
+        DataError: an image cannot be read; the message names it, and nothing is left behind.
     """
     target, prepare = layout.images(images.fingerprint), images.prepare
     if prepare is not None and not target.exists():

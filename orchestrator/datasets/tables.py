@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from tausweep.orchestrator.datasets.sources import Class, Source, natural
 from tausweep.storage.errors import DataError, InputError, UnreadableImageError, nearest
 
-_ROWS = 64  # images a batch: one batch is in memory
+_ROWS = 64  # images per batch: one batch is in memory
 _SHARD = re.compile(r"(?P<split>.+)-[0-9]{5}-of-[0-9]{5}\.parquet")
 
 
@@ -31,7 +31,7 @@ class _Row:
 
     def read(self) -> bytes:
         if self.content is None:
-            raise UnreadableImageError(f"{self.name}: holds no image, only the path of one or nothing")
+            raise UnreadableImageError(f"{self.name}: holds no image, only a path or nothing")
         return self.content
 
 
@@ -64,15 +64,15 @@ class _Table:
 
 
 def table_files(place: Path, split: str | None) -> list[Path]:
-    """The Arrow or Parquet files of an image set, in their order; none if it is no table.
+    """The Arrow or Parquet files of an image set, in order; none if it is not a table.
 
     Args:
-        place: a Parquet file, a folder of them, or a folder that `save_to_disk` of a Dataset or DatasetDict
-            has made.
-        split: which split, where there are several.
+        place: a Parquet file, a folder of them, or a folder made by `save_to_disk` of a Dataset or
+            DatasetDict.
+        split: the split, if there are several.
 
     Raises:
-        InputError: there are several splits and none was chosen, or there is no such split.
+        InputError: there are several splits and none was chosen, or the split does not exist.
     """
     if place.is_file():
         return [place] if place.suffix == ".parquet" else []
@@ -94,13 +94,13 @@ def open_table(place: Path, files: Sequence[Path], image: str | None, label: str
     """The images of Arrow or Parquet files.
 
     Args:
-        place: what the user named.
+        place: the path that the user named.
         files: see `table_files`.
         image: column of the images; `image` by default.
         label: column of the classes; `label` by default, if there is one.
 
     Raises:
-        InputError: no such column; lists those there are.
+        InputError: no such column; the message lists the existing ones.
         DataError: a file is damaged, or a column holds something else.
     """
     schema = _schema(files[0])
@@ -109,7 +109,7 @@ def open_table(place: Path, files: Sequence[Path], image: str | None, label: str
         label = _column(place, schema, "--label-column", label or "label")
         kind = schema.field(label).type
         if not pa.types.is_integer(kind) and not pa.types.is_string(kind):
-            raise DataError(f"{place}: column {label!r} holds {kind}; classes are whole numbers or words")
+            raise DataError(f"{place}: column {label!r} holds {kind}; classes are integers or words")
     kind = schema.field(image).type
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
         kind = kind.field("bytes").type
@@ -142,7 +142,7 @@ def _column(place: Path, schema: pa.Schema, option: str, name: str) -> str:
 
 
 def _class_names(schema: pa.Schema, label: str | None) -> list[str] | None:
-    """Names that `datasets` keeps in the schema with a column of its type ClassLabel."""
+    """Class names that `datasets` keeps in the schema for a column of type ClassLabel."""
     written = (schema.metadata or {}).get(b"huggingface")
     if written is None or label is None:
         return None
@@ -168,9 +168,9 @@ def _opened(file: Path) -> Any:
             return pq.ParquetFile(file)
         return pa.ipc.open_stream(pa.memory_map(str(file)))
     except FileNotFoundError as error:
-        raise DataError(f"{file}: missing; the data set is not whole") from error
+        raise DataError(f"{file}: missing; the data set is incomplete") from error
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{file}: not a whole Arrow or Parquet file ({error})") from error
+        raise DataError(f"{file}: not a complete Arrow or Parquet file ({error})") from error
 
 
 def _schema(file: Path) -> pa.Schema:

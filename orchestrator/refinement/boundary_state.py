@@ -1,4 +1,4 @@
-"""What is known of the boundary n* at one moment of a refinement.
+"""The state of a refinement: the current knowledge of the boundary n*.
 
 Read from the store by the loop and by the command line.
 """
@@ -21,14 +21,14 @@ from tausweep.storage.layout import StoreLayout
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """What is known of a sweep's boundary.
+    """The current knowledge of a sweep's boundary.
 
     Attributes:
-        runs: with their crossings.
-        criterion: of memorisation.
-        budget: tau at which the boundary is looked for.
-        known: posterior of every condition.
-        taken: (W, n, seed) of all runs, those without a measurement included.
+        runs: the runs with their crossings.
+        criterion: the criterion of memorisation.
+        budget: tau of the boundary.
+        known: the posterior of every condition.
+        taken: (W, n, seed) of all runs, including runs without a measurement.
     """
 
     runs: list[RunTimescales]
@@ -38,7 +38,7 @@ class State:
     taken: frozenset[tuple[int, int, int]]
 
     def open(self, width: float) -> dict[Condition, BoundaryPosterior]:
-        """Conditions whose 95 % interval spans a larger factor than asked for."""
+        """Conditions whose 95 % interval spans more than the wanted factor."""
         return {condition: found for condition, found in self.known.items() if found.width > width}
 
 
@@ -46,7 +46,7 @@ def look(plan: Plan, layout: StoreLayout, options: ResolverOptions, budget: int 
     """Resolve a stored sweep as far as its boundary.
 
     Raises:
-        InputError: nothing measured says anything about the boundary at this budget.
+        InputError: no measurement is informative about the boundary at this budget.
     """
     result = read_tables(plan, layout).fit(plan.sweep, replace(options, draws=1))
     criterion = next((fit.criterion for fit in result.fits if fit.quantity == "tau_mem"), None)
@@ -54,7 +54,7 @@ def look(plan: Plan, layout: StoreLayout, options: ResolverOptions, budget: int 
         raise InputError(f"{result.sweep}: no run has measured memorisation; run the sweep first")
     at, longest = budget or result.budgets[-1], result.budgets[-1]
     if at > longest:
-        raise InputError(f"--tau {at}: no run was trained so long; the longest has {longest} steps")
+        raise InputError(f"--tau {at}: no run was trained that long; the longest has {longest} steps")
     return State(
         runs=result.runs,
         criterion=criterion,

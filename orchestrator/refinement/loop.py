@@ -1,7 +1,7 @@
-"""Carries `refine` out: from a stored sweep to proposed runs in a sweep file, and around again until n* is narrow.
+"""The loop of `refine`: proposes runs, writes them into a sweep file, trains them, until n* is narrow.
 
-Called by the command line, which says where runs are executed. What is proposed is decided by
-`orchestrator.refinement.proposals`.
+Called by the command line, which chooses where runs are executed. `orchestrator.refinement.proposals` makes
+the proposals.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ TARGETS = ("boundary",)
 def next_points(
     state: State, plan: Plan, count: int, width: float, largest_n: int | None
 ) -> tuple[list[Proposal], list[dict[str, Any]]]:
-    """Proposals for the conditions that are not narrow enough, and their points."""
+    """Proposals for the conditions whose intervals are too wide, and their points."""
     proposals = propose(state.open(width), count, taken=state.taken, largest_n=largest_n)
     return proposals, points_of(plan, proposals, state.runs, state.budget)
 
 
 def answered(plan: Plan, layout: StoreLayout, options: ResolverOptions) -> list[str]:
-    """Runs in progress that have crossed the first criterion of tau_mem: more training can't change that."""
+    """Running runs that have crossed the first criterion of tau_mem, which more training cannot change."""
     running = [run for run in plan.runs if run.status.state == "running"]
     if not running:
         return []
@@ -50,16 +50,17 @@ def answered(plan: Plan, layout: StoreLayout, options: ResolverOptions) -> list[
 
 @dataclass(frozen=True, kw_only=True)
 class Loop:
-    """Proposes, executes and looks again, until every n* is narrow.
+    """Proposes, executes and resolves again, until every n* is narrow.
 
     Attributes:
         layout: the store.
-        options: how the sweep is resolved.
-        parent: the sweep file that is refined.
-        out: the sweep file that runs are written into.
-        width: factor within which a 95 % interval of n* is narrow enough.
+        options: the resolver's options.
+        parent: the sweep file to refine.
+        out: the sweep file to write runs into.
+        width: the factor that a narrow enough 95 % interval of n* spans at most.
         largest_n: no run is proposed above it.
-        early_stop: whether runs are cancelled once they memorise; they are censored for all else.
+        early_stop: whether runs are cancelled once they memorise; they are then censored for all other
+            criteria.
         site: where runs are executed.
     """
 
@@ -75,17 +76,17 @@ class Loop:
     def rounds(
         self, plan: Plan, state: State, most: int, batch: int | None
     ) -> Iterator[tuple[State, list[Proposal]]]:
-        """Yield what is known and what is proposed before each round is executed, and what is known at the end.
+        """Yield state and proposals before each round is executed, and the state at the end.
 
         Args:
             plan: the stored sweep.
-            state: of it.
-            most: runs in all.
-            batch: runs per round; by default one for every condition that is not narrow yet.
+            state: the state of this sweep.
+            most: largest total number of runs.
+            batch: runs per round; by default one per condition that is not narrow yet.
 
         Raises:
             TausweepError: a run failed; see the store.
-            KeyboardInterrupt: stopped by a signal; what was written and begun stays.
+            KeyboardInterrupt: stopped by a signal; the written file and the started runs stay.
         """
         done = 0
         while done < most and (left := state.open(self.width)):
@@ -99,7 +100,7 @@ class Loop:
         yield state, []
 
     def _run(self, before: Plan) -> Plan:
-        """Execute what the file has beyond a plan."""
+        """Execute the runs that the file has beyond a plan."""
         plan = self.site.place(make_plan(read_sweep(self.out), self.layout))
         prepare.prepare(plan, self.layout)
         known = {run.run_id for run in before.runs}

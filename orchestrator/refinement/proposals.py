@@ -1,10 +1,10 @@
-"""Which runs to do next so that the boundary n*(p; tau) becomes narrow: by expected information.
+"""Chooses the next runs by their expected information about the boundary n*(p; tau).
 
 Called by the command `refine` with the crossings of a sweep; pure, writes nothing. For every condition the
 boundary is a posterior (`orchestrator.analysis.statistics.boundary_posterior`); the next run is the
-(condition, n) whose end would tell most about ln n*. All runs have the same number of steps, so information a
-run is information a step. Of the runs proposed before, whose ends are not known yet, every possible outcome
-is kept with its probability: a batch is chosen as a whole, not as copies of one run.
+(condition, n) whose outcome would tell most about ln n*. All runs have the same number of steps, so the most
+information per run is the most per step. Earlier proposals without a known outcome keep every possible
+outcome with its probability, so a batch is chosen as a whole, not as copies of one run.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from tausweep.orchestrator.analysis.statistics.boundary_posterior import (
     probability,
 )
 
-_BRANCHES = 32  # outcomes of runs in flight that are kept; the likeliest
+_BRANCHES = 32  # only this many outcomes of runs in flight are kept, the likeliest
 _CANDIDATES = 60
 SMALLEST_N = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A run worth doing.
+    """A proposed run.
 
     Attributes:
         condition: its width, optimizer, batch and settings.
         n: training-set size.
-        seed: the smallest that no run of this W and n has.
+        seed: the smallest seed that no run of this W and n has.
         memorises: probability that it memorises within the budget.
-        information: expected, in nats of ln n*.
+        information: expected information about ln n*, in nats.
         known: median, 2.5 % and 97.5 % quantile of n* before any of the proposed runs.
-        measured: smallest and largest n behind it.
+        measured: smallest and largest measured n.
     """
 
     condition: Condition
@@ -54,7 +54,7 @@ class Proposal:
 
     @property
     def reason(self) -> str:
-        """Why this run, in words."""
+        """The reason for this run, as text."""
         middle, low, high = self.known
         smallest, largest = self.measured
         beyond = ""
@@ -68,16 +68,13 @@ class Proposal:
 
 @dataclass(eq=False)
 class _Branches:
-    """A posterior for every outcome of runs that were proposed, with the probability of that outcome.
-
-    On one grid.
-    """
+    """A posterior for every outcome of the proposed runs, with its probability; all on one grid."""
 
     weights: list[float]
     posteriors: list[BoundaryPosterior]
 
     def information(self, sizes: Sequence[int]) -> list[float]:
-        """For each n, how much a further run of it tells."""
+        """For each n, the information from one more run."""
         joint = np.stack([posterior.weights for posterior in self.posteriors])
         log_n = self.posteriors[0].log_n
         return [float(self.weights @ information(joint, probability(log_n, n))) for n in sizes]
@@ -86,7 +83,7 @@ class _Branches:
         return sum(w * p.memorises(n) for w, p in zip(self.weights, self.posteriors, strict=True))
 
     def propose(self, n: float) -> None:
-        """Split every branch by how a run of this n ends."""
+        """Split every branch by the outcome of a run of this n."""
         split = [
             (weight * chance, posterior.after(n, ends))
             for weight, posterior in zip(self.weights, self.posteriors, strict=True)
@@ -101,7 +98,7 @@ class _Branches:
 def posteriors(
     runs: Sequence[RunTimescales], criterion: str, budget: float
 ) -> dict[Condition, BoundaryPosterior]:
-    """What is known of n* in every condition that measured the criterion and has a run for this budget."""
+    """The posterior of n* for every condition that measured the criterion and has a run for this budget."""
     found = {}
     for group in by_condition(runs, criterion):
         if decided := decided_runs(group, criterion, budget):
@@ -110,7 +107,7 @@ def posteriors(
 
 
 def decided_runs(runs: Sequence[RunTimescales], criterion: str, budget: float) -> list[DecidedRun]:
-    """What runs say of a budget; those that say nothing are left out."""
+    """Outcomes of runs at a budget; runs that are not informative are left out."""
     return [known for run in runs if (known := decide(run.n, run.crossings[criterion], budget))]
 
 
@@ -124,9 +121,9 @@ def propose(
     """The next runs, most informative first.
 
     Args:
-        known: a posterior for every condition that may be refined.
+        known: a posterior for every condition to refine.
         count: how many.
-        taken: (W, n, seed) of the sweep's runs, those without a measurement included; none of them is
+        taken: (W, n, seed) of the sweep's runs, including runs without a measurement; none of them is
             proposed.
         largest_n: no run is proposed above it.
     """
@@ -157,7 +154,7 @@ def propose(
 
 
 def _best(branches: _Branches, known: BoundaryPosterior, largest_n: int | None) -> tuple[int, float]:
-    """The n that tells most, and how much, among whole numbers where n* may be."""
+    """The most informative n and its information, among the integers where n* may lie."""
     low, high = max(SMALLEST_N, known.quantile(0.005)), max(SMALLEST_N, known.quantile(0.995))
     grid = np.unique(np.round(np.geomspace(low, high, _CANDIDATES)).astype(int))
     allowed = [int(n) for n in grid if largest_n is None or n <= largest_n] or [largest_n or SMALLEST_N]

@@ -1,4 +1,4 @@
-"""The points of a refinement as text: sweep files that keep the user's own lines."""
+"""Adds the points of a refinement to the text of a sweep file, keeping the user's own lines."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _FOLDER_LINE = re.compile(r"^folder:.*$", re.MULTILINE)
 
 
 def with_points(text: str, points: Sequence[dict[str, Any]]) -> str:
-    """A sweep file's text with further points, all else as it was.
+    """A sweep file's text with more points and otherwise unchanged.
 
     Raises:
-        InputError: the file has points in a form that can't be added to.
+        InputError: the file has points in a form that cannot be extended.
     """
     lines = [f"  - {_flow(point)}\n" for point in points]
     if not text.endswith("\n"):
@@ -43,7 +43,7 @@ def with_points(text: str, points: Sequence[dict[str, Any]]) -> str:
         if key.value == "points":
             if not isinstance(value, yaml.SequenceNode) or value.flow_style:
                 raise InputError(
-                    "points: write them as a block, one `- {…}` a line, so that more can be added"
+                    "points: write them as a block, one `- {…}` per line, so that more can be added"
                 )
             indent = " " * value.start_mark.column
             at = value.end_mark.index
@@ -52,7 +52,7 @@ def with_points(text: str, points: Sequence[dict[str, Any]]) -> str:
 
 
 def child_text(text: str, name: str, folder: Path | None) -> str:
-    """A sweep file's text under another name; a folder of images is given by its whole path.
+    """A sweep file's text under another name, with the full path of its folder of images.
 
     Args:
         text: of the parent.
@@ -78,13 +78,13 @@ def _flow(point: dict[str, Any]) -> str:
 def points_of(
     plan: Plan, proposals: Sequence[Proposal], runs: Sequence[RunTimescales], budget: int
 ) -> list[dict[str, Any]]:
-    """Proposed runs as points of a sweep file: axes and what else varies as in the nearest run, and n, seed, steps.
+    """Proposed runs as points of a sweep file: n, seed and steps, and the rest as in the nearest run.
 
     Args:
         plan: the sweep.
-        proposals: of its conditions.
-        runs: of the sweep, with data.
-        budget: steps of each.
+        proposals: proposed runs of its conditions.
+        runs: the measured runs of the sweep.
+        budget: steps of each point.
     """
     settings = {run.run_id: run.spec.settings() for run in plan.runs}
     names = {name for one in settings.values() for name in one}
@@ -103,7 +103,7 @@ def parent_file(plan: Plan) -> Path:
     """The sweep file that a stored sweep came from.
 
     Raises:
-        InputError: it is not there any more.
+        InputError: the file no longer exists.
     """
     try:
         path = find_sweep(plan.source)
@@ -111,7 +111,7 @@ def parent_file(plan: Plan) -> Path:
         path = Path(plan.source)
     if not path.is_file():
         raise InputError(
-            f"{plan.sweep}: its sweep file {plan.source} is not there; give the file instead of the name"
+            f"{plan.sweep}: its sweep file {plan.source} does not exist; give the file instead of the name"
         )
     return path
 
@@ -120,20 +120,20 @@ def write_points(layout: StoreLayout, parent: Path, out: Path, points: Sequence[
     """Add points to a sweep file, or to a copy of it under another name, whole or not at all.
 
     Args:
-        layout: the store, which may know the images.
+        layout: the store, which may have the images.
         parent: the sweep file.
         out: the same file, or a child that has the parent's runs and the points.
         points: settings of one run each.
 
     Raises:
-        InputError: the child exists, or the result is no valid sweep or asks for more images than there are.
+        InputError: the child exists, or the result is not a valid sweep or needs more images than exist.
     """
     sweep = read_sweep(parent)
     text = parent.read_text(encoding="utf-8")
     same = out.exists() and out.samefile(parent)
     if out.exists() and not same:
         raise InputError(
-            f"--out {out}: exists; name a new file, or the sweep's own file {parent} to add to it"
+            f"--out {out}: exists; name a new file, or the sweep's own file {parent} to extend it"
         )
     if not same:
         text = child_text(text, out.stem, sweep.folder)
@@ -150,4 +150,4 @@ def write_points(layout: StoreLayout, parent: Path, out: Path, points: Sequence[
     try:
         publish_bytes(out, text.encode())
     except OSError as error:
-        raise InputError(f"--out {out}: can't be written ({error.strerror})") from error
+        raise InputError(f"--out {out}: cannot be written ({error.strerror})") from error

@@ -19,7 +19,7 @@ from tausweep.orchestrator.terminal import console
 
 
 def print_proposals(state: State, proposals: Sequence[Proposal], width: float, *, as_json: bool) -> None:
-    """Show what is known of n* in each condition, and the runs that are proposed with their reasons."""
+    """Print n* in each condition, and the proposed runs with their reasons."""
     if as_json:
         console.print_json(
             {
@@ -54,7 +54,7 @@ def print_proposals(state: State, proposals: Sequence[Proposal], width: float, *
             [p.n, p.condition.W, ", ".join(group_words(p.condition)), p.seed, state.budget, p.reason]
             for p in proposals
         ],
-        title="Runs that tell most, in this order",
+        title="Most informative runs, in this order",
     )
 
 

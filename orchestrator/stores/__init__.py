@@ -1,1 +1,1 @@
-"""Which store, which sweep, which runs a command means, and what failed there."""
+"""Resolves the store, sweep and runs that a command names, and lists failures."""

@@ -11,10 +11,10 @@ from tausweep.storage.layout import StoreLayout
 
 
 def open_store(place: Path) -> StoreLayout:
-    """The store at a place, whether there is anything yet or not.
+    """The store at a path, which may not exist yet.
 
     Raises:
-        InputError: the place is on an object store that can't be reached.
+        InputError: the path is on an object store that cannot be reached.
     """
     if is_object(place):
         require_reachable(place)
@@ -22,23 +22,23 @@ def open_store(place: Path) -> StoreLayout:
 
 
 def require_store(layout: StoreLayout) -> None:
-    """Check that a store is there.
+    """Check that a store exists.
 
     Raises:
-        InputError: no sweep has been run into this folder.
+        InputError: the folder has no sweep.
     """
     if not layout.sweeps.is_dir():
-        raise InputError(f"--store {layout.root}: no sweep has been run into this store; is the path right?")
+        raise InputError(f"--store {layout.root}: this store has no sweep; is the path right?")
 
 
 def require_writable(layout: StoreLayout) -> None:
-    """Check that a store is there or can be made; makes nothing.
+    """Check that a store exists or can be created; creates nothing.
 
     Raises:
-        InputError: it is a file, or this user may not write there.
+        InputError: it is a file, or the user may not write there.
     """
     if is_object(layout.root):
         return
     there = next(path for path in (layout.root, *layout.root.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"--store {layout.root}: {there} is no folder in which this user may write")
+        raise InputError(f"--store {layout.root}: {there} is not a folder in which this user may write")

@@ -1,4 +1,4 @@
-"""What went wrong: failures grouped by class and message (forty runs with one mistake are one group), and logs."""
+"""Failures grouped by class and message (forty runs with one mistake are one group), and logs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tausweep.storage.layout import StoreLayout
 _NUMBERS = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,}\b|\d+(\.\d+)?(e[+-]?\d+)?")
 
 HINTS: dict[Failure, str] = {
-    "error": "a mistake in the code or the settings: the same happens again until it is mended; then `resume --failed`",
-    "not_finite": "the training diverged: lower lr, lengthen warmup or set clip; that makes a new run",
+    "error": "a mistake in the code or the settings: correct it, then `resume --failed`",
+    "not_finite": "the training diverged: lower lr, lengthen warmup or set clip; this makes a new run",
     "out_of_memory": "fewer workers at once, or a smaller model or batch (a new run); then `resume --failed`",
-    "bad_data": "see whether the images are there and readable, `run` the sweep file again; then `resume --failed`",
-    "lost_worker": "killed from outside: look for the kernel's OOM killer (dmesg) or the scheduler's limits, lower "
+    "bad_data": "check that the images exist and are readable, `run` the sweep file again; then `resume --failed`",
+    "lost_worker": "killed from outside: check the kernel's OOM killer (dmesg) and the scheduler's limits, lower "
     "memory or time, or raise resources.max_attempts; then `resume`",
 }
 
@@ -31,7 +31,7 @@ class FailureGroup:
 
     Attributes:
         failure: class of the failure.
-        error: message of the first of them; hint: what can be done.
+        error: message of the first of them; hint: what to do.
         traceback: traceback of the first, empty for workers that vanished.
         run_ids, logs: all of them.
     """
@@ -45,7 +45,7 @@ class FailureGroup:
 
 
 def group_failures(layout: StoreLayout, run_ids: Iterable[str]) -> list[FailureGroup]:
-    """Group the failed among some runs, the largest group first."""
+    """Group the failed runs, largest group first."""
     groups: dict[tuple[str, str], FailureGroup] = {}
     for run_id in run_ids:
         run = layout.run(run_id)
@@ -56,8 +56,7 @@ def group_failures(layout: StoreLayout, run_ids: Iterable[str]) -> list[FailureG
         if record.state == "running":
             record = lost(run, record)
         trace = record.traceback or ""
-        # Numbers differ from run to run (steps, losses, pids, run ids in paths) where the mistake is the same
-        # one.
+        # Numbers (steps, losses, pids, run ids in paths) differ between runs with the same mistake.
         shape = _NUMBERS.sub("#", trace or record.failure or "")
         failure = record.failure or "error"
         new = FailureGroup(failure, status.error or "", HINTS[failure], trace)
@@ -68,7 +67,7 @@ def group_failures(layout: StoreLayout, run_ids: Iterable[str]) -> list[FailureG
 
 
 def job_logs(layout: StoreLayout, job_id: str | None) -> list[Path]:
-    """What a job itself printed, outside of its runs: the worker, and what the scheduler kept.
+    """The output of a job outside its runs: of the worker, and as kept by the scheduler.
 
     Empty files are left out.
     """
@@ -80,7 +79,7 @@ def job_logs(layout: StoreLayout, job_id: str | None) -> list[Path]:
 
 
 def jobs_of(layout: StoreLayout, run_id: str) -> Iterator[str]:
-    """Jobs that were given a run and are not known to have ended."""
+    """Jobs that execute a run and are not known to have ended."""
     for record, runs in jobs_not_ended(layout):
         if run_id in {run.run_id for run in runs}:
             yield record.job_id

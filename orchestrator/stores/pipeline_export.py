@@ -1,7 +1,7 @@
-"""`tausweep export-pipeline`: a checkpoint of a run as a diffusers pipeline in a folder of its own.
+"""`tausweep export-pipeline`: a checkpoint of a run as a diffusers pipeline in its own folder.
 
-Checks all it can before torch is loaded, writes beside the folder and renames: there is a whole folder or
-none.
+Checks everything possible before loading torch. Writes under a temporary name and renames, so the folder is
+complete or absent.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ def export_pipeline(
 
     Args:
         layout: the store.
-        begin: the run's id, or the beginning of it.
+        begin: the run's id, or its first characters.
         tau: the checkpoint's step, or `latest`.
-        folder: a folder that does not exist yet or is empty.
-        tell: called with what is being done.
+        folder: an absent or empty folder.
+        tell: called with progress messages.
 
     Returns:
         The run's id and the step of the checkpoint.
 
     Raises:
-        InputError: no such run or checkpoint, something is in the folder, or diffusers has no pipeline for
-            the run.
+        InputError: no such run or checkpoint, the folder is not empty, or diffusers has no pipeline for the
+            run.
         DataError: the images of the run are not in the store.
         CorruptFileError: the checkpoint is damaged.
     """
@@ -67,7 +67,7 @@ def _require_free(folder: Path) -> None:
 def _step(run: RunDirectory, tau: str) -> int:
     taus = run.checkpoint_taus()
     if not taus:
-        raise InputError(f"run {run.run_id}: no checkpoint is kept; train it, or resume it, first")
+        raise InputError(f"run {run.run_id}: no checkpoint is kept; train or resume it first")
     if tau == "latest":
         return taus[-1]
     if not tau.isdecimal() or int(tau) not in taus:

@@ -1,4 +1,4 @@
-"""Which sweep and which runs a command means: by file, by name, by filter."""
+"""Finds the sweep and the runs that a command names by file, by name or by filter."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tausweep.storage.layout import RunDirectory, StoreLayout
 
 
 def planned(file: str, overrides: Sequence[str] | None, layout: StoreLayout, *, jobs: bool = False) -> Plan:
-    """The plan of a sweep file, or of a shipped sweep by its name.
+    """The plan of a sweep file, or of a shipped sweep by name.
 
     Args:
         file: path of the sweep file, or name of a shipped sweep.
         overrides: settings that replace those of the file.
         layout: the store.
-        jobs: whether schedulers are asked for the sweep's jobs, see `orchestrator.plan.plan.with_jobs`.
+        jobs: whether to ask schedulers for the sweep's jobs, see `orchestrator.plan.plan.with_jobs`.
 
     Raises:
         SweepFileError, DataError, InputError: file or overrides are wrong.
@@ -34,14 +34,14 @@ def planned(file: str, overrides: Sequence[str] | None, layout: StoreLayout, *, 
 def stored(
     sweep: str, layout: StoreLayout, where: Sequence[str] | None = None, *, jobs: bool = False
 ) -> Plan:
-    """The plan of a sweep of the store, by its name or its file, narrowed to the runs that fit a filter.
+    """The plan of a stored sweep, by name or file, restricted to the runs that match a filter.
 
     Args:
         sweep: its name or its file.
         layout: the store.
         where: filters such as `optimizer=adam`; all runs by default.
-        jobs: whether schedulers are asked for the sweep's jobs, see `orchestrator.plan.plan.with_jobs`.
-            Without them no run is `submitted`.
+        jobs: whether to ask schedulers for the sweep's jobs, see `orchestrator.plan.plan.with_jobs`. Without
+            them no run is `submitted`.
 
     Raises:
         InputError: no such store or sweep, or the filter is wrong.
@@ -69,27 +69,27 @@ def run_ids(sweep: str, layout: StoreLayout) -> list[str]:
 
 
 def find_run(begin: str, layout: StoreLayout, otherwise: str = "") -> RunDirectory:
-    """The one run whose id begins so.
+    """The only run whose id begins with the given characters.
 
     Args:
-        begin: the run's id, or the beginning of it.
+        begin: the run's id, or its first characters.
         layout: the store.
-        otherwise: what the error says besides, if there is none.
+        otherwise: what the error adds if there is no such run.
 
     Raises:
-        InputError: no run, or several, begin so.
+        InputError: no run, or several, begin with these characters.
     """
     fitting = [run_id for run_id in layout.run_ids() if run_id.startswith(begin)]
     if not fitting:
-        raise InputError(f"{begin}: no run begins so{otherwise}")
+        raise InputError(f"{begin}: no run id begins like this{otherwise}")
     if len(fitting) > 1:
         first = ", ".join(fitting[:5])
-        raise InputError(f"{begin}: {len(fitting)} runs begin so ({first} …); give more digits")
+        raise InputError(f"{begin}: {len(fitting)} run ids begin like this ({first} …); give more digits")
     return layout.run(fitting[0])
 
 
 def sweep_name(sweep: str, layout: StoreLayout) -> str:
-    """The name of a stored sweep that was given by name or by file.
+    """The name of a stored sweep, given by name or file.
 
     Raises:
         InputError: no such store or sweep.

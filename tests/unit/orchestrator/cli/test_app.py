@@ -196,7 +196,7 @@ def test_the_log_of_an_unknown_run_is_refused(target, study):
 def test_a_store_that_is_a_file_is_refused(file, tmp_path):
     (tmp_path / "store").write_text("x")
     done = run_command("run", file, store=tmp_path / "store")
-    refused(done, "is no folder in which this user may write")
+    refused(done, "is not a folder in which this user may write")
     assert (tmp_path / "store").read_text() == "x"
 
 
@@ -320,7 +320,7 @@ def test_the_log_of_a_run_is_found_by_the_beginning_of_its_id(ask, study):
 
 
 def test_a_beginning_that_several_runs_share_is_refused(study):
-    refused(run_command("logs", "", store=study.root), "8 runs begin so", "more digits")
+    refused(run_command("logs", "", store=study.root), "8 run ids begin like this", "more digits")
 
 
 def test_cancelling_marks_what_is_not_done_and_resuming_counts_it_as_cancelled(ask, study):

@@ -215,7 +215,7 @@ def test_evaluations_go_out_as_one_table_that_can_not_be_imported(study, tmp_pat
 
 def test_import_of_a_folder_that_is_no_store_is_refused(study, tmp_path):
     done = run_command("import", str(tmp_path), store=study.root)
-    assert (done.code, "no sweep has been run into this store" in done.err) == (2, True)
+    assert (done.code, "this store has no sweep" in done.err) == (2, True)
 
 
 def test_a_sweep_without_a_measurement_is_resolved_in_words(store, tmp_path):

@@ -201,7 +201,7 @@ def test_two_that_prepare_at_once_leave_one_whole_set(archive, store):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "no such file or folder"), (b"PK no zip", "neither a folder nor a whole ZIP file")],
+    [(None, "no such file or folder"), (b"PK no zip", "neither a folder nor a complete ZIP file")],
 )
 def test_what_is_no_source_is_refused(store, tmp_path, content, words):
     place = tmp_path / "img_align_celeba.zip"
@@ -241,7 +241,7 @@ def test_an_imported_table_keeps_its_labels_beside_the_images(table, store):
         ("flowers", ["--image-column", "img"], "--image-column img: no such column"),
         ("flowers", ["--class-folders"], "is a table; give --label-column"),
         ("celeba", [], "use `tausweep data celeba`"),
-        ("a/b", [], "a/b: a name has letters"),
+        ("a/b", [], "a/b: a name has at most 100 letters"),
     ],
 )
 def test_wrong_options_are_refused(table, store, name, options, words):

@@ -114,5 +114,5 @@ def test_a_source_without_any_readable_image_is_refused(tmp_path):
 )
 def test_more_than_eight_bits_are_refused_and_not_taken_for_damage(tmp_path, content):
     (tmp_path / "deep.png").write_bytes(content)
-    with pytest.raises(DataError, match=r"deep\.png: more than 8 bits a channel; save it with 8 bits"):
+    with pytest.raises(DataError, match=r"deep\.png: more than 8 bits per channel; save it with 8 bits"):
         prepare_images(open_files(tmp_path), 8, "grey", tmp_path / "out.npy", skip_unreadable=True)

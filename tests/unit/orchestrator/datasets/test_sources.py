@@ -77,7 +77,7 @@ def test_class_folders_are_the_labels_below_what_all_have_in_common(tmp_path):
     assert [(i.name, i.label) for i in open_files(made, class_folders=True)] == [
         ("cat/7.png", "cat"), ("cat/more/8.png", "cat"), ("dog/1.png", "dog"),
     ]  # fmt: skip
-    with pytest.raises(DataError, match=r"stray\.png lies in no folder of a class"):
+    with pytest.raises(DataError, match=r"stray\.png lies in no class folder"):
         open_files(touch(made, "set/stray.png"), class_folders=True)
 
 
@@ -86,7 +86,7 @@ def test_class_folders_are_the_labels_below_what_all_have_in_common(tmp_path):
     [
         (lambda p: p, "no such file or folder"),
         (lambda p: touch(p, "notes.txt"), "no image in it; looked for .jpeg, .jpg, .png"),
-        (lambda p: touch(p, "x.zip") / "x.zip", "neither a folder nor a whole ZIP file"),
+        (lambda p: touch(p, "x.zip") / "x.zip", "neither a folder nor a complete ZIP file"),
     ],
 )
 def test_what_is_no_source_is_told_by_its_path(tmp_path, make, words):
@@ -97,7 +97,7 @@ def test_what_is_no_source_is_told_by_its_path(tmp_path, make, words):
 
 def test_a_zip_file_that_was_cut_off_is_told(archive, tmp_path):
     (tmp_path / "cut.zip").write_bytes(archive.read_bytes()[:-40])
-    with pytest.raises(DataError, match=r"cut\.zip: neither a folder nor a whole ZIP file"):
+    with pytest.raises(DataError, match=r"cut\.zip: neither a folder nor a complete ZIP file"):
         open_files(tmp_path / "cut.zip")
 
 
@@ -114,7 +114,7 @@ def test_a_member_that_does_not_unpack_is_named(tmp_path, method):
     data[start + 12 : start + 30] = bytes(255 - byte for byte in data[start + 12 : start + 30])
     path.write_bytes(data)
     source = open_files(path)
-    with pytest.raises(UnreadableImageError, match=r"bad\.zip: a/2\.jpg: can't be unpacked"):
+    with pytest.raises(UnreadableImageError, match=r"bad\.zip: a/2\.jpg: cannot be unpacked"):
         content_digest(source)
     assert content_digest(source, skip_unreadable=True)
 
@@ -127,7 +127,7 @@ def test_a_member_with_a_password_is_named(tmp_path):
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         data[data.index(signature) + offset] |= 1  # the flag that says so
     path.write_bytes(data)
-    with pytest.raises(UnreadableImageError, match=r"1\.jpg: can't be unpacked \(.*password"):
+    with pytest.raises(UnreadableImageError, match=r"1\.jpg: cannot be unpacked \(.*password"):
         content_digest(open_files(path))
 
 

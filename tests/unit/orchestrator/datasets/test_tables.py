@@ -111,7 +111,7 @@ def test_plain_bytes_and_words_as_classes_are_taken_from_any_column(tmp_path):
         ({"image": ["x.png"]}, "column 'image' holds string; images are bytes"),
         (
             {"image": IMAGES[:1], "label": [0.5]},
-            "column 'label' holds double; classes are whole numbers or words",
+            "column 'label' holds double; classes are integers or words",
         ),
     ],
 )
@@ -154,5 +154,5 @@ def test_a_damaged_file_is_named(saved, tmp_path, form):
 def test_a_shard_that_is_missing_is_named(saved, tmp_path):
     for name in ("state.json", "data-00000-of-00002.arrow"):
         (tmp_path / name).write_bytes((saved / "alone" / name).read_bytes())
-    with pytest.raises(DataError, match=r"data-00001-of-00002\.arrow: missing; the data set is not whole"):
+    with pytest.raises(DataError, match=r"data-00001-of-00002\.arrow: missing; the data set is incomplete"):
         opened(tmp_path)

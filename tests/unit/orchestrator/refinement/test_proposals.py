@@ -219,7 +219,7 @@ def test_refine_adds_to_the_sweeps_own_file(measured, tmp_path):
     ("arguments", "words"),
     [
         (["--target", "boundry"], "did you mean 'boundary'?"),
-        (["--tau", "5000"], "no run was trained so long; the longest has 60 steps"),
+        (["--tau", "5000"], "no run was trained that long; the longest has 60 steps"),
         (["--auto"], "--auto: give --out FILE"),
         (["--batch", "2"], "--batch: only with --auto"),
         (["--early-stop"], "--early-stop: only with --auto"),
@@ -257,7 +257,7 @@ def test_a_sweep_without_a_measurement_has_nothing_to_refine(store, tmp_path):
 def test_a_lost_sweep_file_is_said(measured, tmp_path):
     (tmp_path / "tiny.yaml").unlink()
     done = run_command("refine", "tiny", "-o", tmp_path / "child.yaml", store=measured.root)
-    assert (done.code, "is not there" in done.err) == (2, True)
+    assert (done.code, "does not exist" in done.err) == (2, True)
 
 
 # --- around again ----------------------------------------------------------------------------------------------------
