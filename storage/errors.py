@@ -8,6 +8,7 @@ the field or file, the value, what is allowed and what to do next.
     │   ├── SettingError              one field of a spec
     │   ├── SweepFileError            with file and line
     │   └── DataError                 too few images, nothing to read, wrong digest
+    │       ├── NotPreparedError      images that a command has yet to bring into the store
     │       └── UnreadableImageError  one image that is damaged, and can be skipped on request
     ├── StoreError                    what is on disk is not what it should be
     │   ├── SchemaError               a part or record of another schema, named
@@ -59,6 +60,10 @@ class SweepFileError(InputError):
 
 class DataError(InputError):
     """The requested images are missing, unreadable or too few."""
+
+
+class NotPreparedError(DataError):
+    """The store does not hold these images yet; the message ends with the command that brings them."""
 
 
 class UnreadableImageError(DataError):

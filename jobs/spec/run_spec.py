@@ -138,12 +138,17 @@ class RunSpec(BaseModel):
         Raises:
             IdentityError: the training images have not been read yet, and they are part of the id.
         """
-        if isinstance(self.data, Images) and self.data.fingerprint == UNPREPARED:
+        if self.is_draft:
             raise IdentityError(
                 f"fingerprint = {UNPREPARED}: a run has no id before its images are known; identify them first, "
                 "or distinguish such specs by provisional_id"
             )
         return settings_id(self.settings())
+
+    @property
+    def is_draft(self) -> bool:
+        """Whether the images that it trains on are not known yet; it has no id until they are."""
+        return isinstance(self.data, Images) and self.data.fingerprint == UNPREPARED
 
     @property
     def provisional_id(self) -> str:

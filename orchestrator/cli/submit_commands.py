@@ -61,7 +61,9 @@ def submit(
     options = SiteOptions(profile=profile, dry_run=dry_run, canary=canary, watch=watch, address=address)
     site = site_of(executor, layout, options)
     access.require_writable(layout)
-    plan = site.place(planned(file, overrides, layout, jobs=True))
+    plan = planned(file, overrides, layout, jobs=True)
+    plan.require_complete()
+    plan = site.place(plan)
     if dry_run:
         site.preview(plan)
         return

@@ -45,7 +45,9 @@ def run(file: SweepFile, overrides: Overrides = None, store: Store = DEFAULT_STO
     layout = access.open_store(store)
     access.require_writable(layout)
     site = site_of("local", layout)
-    plan = site.place(planned(file, overrides, layout))
+    plan = planned(file, overrides, layout)
+    plan.require_complete()
+    plan = site.place(plan)
     prepare(plan, layout)
     site.resume(plan)
 

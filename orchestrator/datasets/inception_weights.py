@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
 from tausweep.jobs.spec.extractor import INCEPTION
 from tausweep.jobs.spec.run_spec import RunSpec
-from tausweep.storage.errors import CorruptFileError, DataError, InputError
+from tausweep.storage.errors import CorruptFileError, DataError
 from tausweep.storage.files.atomic import publish_path
 from tausweep.storage.files.records import read_record, write_record
 from tausweep.storage.layout import StoreLayout
@@ -80,17 +81,23 @@ def staged_digest(layout: StoreLayout) -> str | None:
     return digest
 
 
+def missing_packages(specs: Iterable[RunSpec]) -> str | None:
+    """Which extra must be installed for the extractors of runs, with the command that does it; None if none is missing."""
+    extractors = sorted({spec.evaluation.extractor for spec in specs if spec.evaluation.extractor})
+    if not extractors or find_spec("torch_fidelity") is not None:
+        return None
+    return (
+        f"extractor = {', '.join(extractors)}: torch-fidelity is not installed; install it here and where runs are "
+        "executed with: pip install 'tausweep[fid]'"
+    )
+
+
 def with_weights(specs: list[RunSpec], layout: StoreLayout) -> list[RunSpec]:
     """Add the digest of the store's weights to runs that use Inception features; others stay unchanged.
 
     Raises:
-        InputError: a run uses an extractor, but torch-fidelity is not installed.
         CorruptFileError: the store names weights that are missing.
     """
-    if any(spec.evaluation.extractor for spec in specs) and find_spec("torch_fidelity") is None:
-        raise InputError(
-            "extractor: needs packages that are not installed: pip install 'tausweep[fid]', here and where runs are executed"
-        )
     asking = [spec.evaluation.extractor == INCEPTION for spec in specs]
     if not any(asking) or (digest := staged_digest(layout)) is None:
         return specs

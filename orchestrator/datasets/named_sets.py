@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 import re
+import shlex
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +22,7 @@ from tausweep.orchestrator.datasets.fingerprints import fingerprint_source
 from tausweep.orchestrator.datasets.pixels import Prepared, Progress, prepare_images
 from tausweep.orchestrator.datasets.sources import Source, content_digest, open_files
 from tausweep.orchestrator.datasets.tables import open_table, table_files
-from tausweep.storage.errors import DataError, InputError, UnreadableImageError
+from tausweep.storage.errors import DataError, InputError, NotPreparedError, UnreadableImageError
 from tausweep.storage.files.atomic import publish, publish_path
 from tausweep.storage.files.records import read_record, write_record
 from tausweep.storage.layout import StoreLayout
@@ -92,16 +93,16 @@ def find_set(layout: StoreLayout, name: str, size: int, color: str) -> NamedSet:
     """Look up a prepared set.
 
     Raises:
-        DataError: it is not in the store; the message has the command that prepares it.
+        NotPreparedError: it is not in the store; says by which command it gets there.
     """
     path = layout.image_set(name, size, color)
     found = _read(path) if path.exists() else None
     if found is not None and layout.images(found.fingerprint).exists():
         return found
     kind, what = ("celeba", CELEBA) if name == CELEBA else (f"imported, set = {name}", f"import {name}")
-    raise DataError(
+    raise NotPreparedError(
         f"data = {kind}, size = {size}, color = {color}: not prepared in the store {layout.root}; prepare it with: "
-        f"tausweep data {what} --from PATH --size {size} --color {color} --store {layout.root}"
+        f"tausweep data {what} --from PATH --size {size} --color {color} --store {shlex.quote(str(layout.root))}"
     )
 
 

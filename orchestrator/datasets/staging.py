@@ -19,10 +19,10 @@ from tausweep.jobs.spec.data import Celeba, Folder, Images, Imported
 from tausweep.jobs.spec.run_spec import RunSpec
 from tausweep.orchestrator.datasets.fingerprints import fingerprint_digits, fingerprint_folder, listing_key
 from tausweep.orchestrator.datasets.folder import list_images, prepare_folder
-from tausweep.orchestrator.datasets.inception_weights import with_weights
+from tausweep.orchestrator.datasets.inception_weights import missing_packages, with_weights
 from tausweep.orchestrator.datasets.named_sets import NamedSet, find_set
 from tausweep.orchestrator.datasets.pixels import Progress
-from tausweep.storage.errors import DataError, SettingError
+from tausweep.storage.errors import DataError, InputError, NotPreparedError, SettingError
 from tausweep.storage.files.atomic import publish_path
 from tausweep.storage.files.records import read_record, write_record
 from tausweep.storage.layout import StoreLayout
@@ -50,7 +50,7 @@ class ImageSet:
 
 
 def identify(
-    specs: list[RunSpec], folder: Path | None, layout: StoreLayout
+    specs: list[RunSpec], folder: Path | None, layout: StoreLayout, lacking: list[str] | None = None
 ) -> tuple[list[RunSpec], list[ImageSet]]:
     """Fill in the fingerprints of the training images, and digests of Inception weights.
 
@@ -60,15 +60,18 @@ def identify(
         specs: runs whose fingerprint is not known yet.
         folder: the sweep's folder of images, for runs with data = folder.
         layout: the store, which may have cached the fingerprint of a folder.
+        lacking: collects what the store or this machine lacks, each with the command that brings it; runs on images
+            that are not prepared stay drafts then. None: the first of it is an error.
 
     Returns:
         The runs with their fingerprints, and the distinct image sets.
 
     Raises:
         DataError: there are no images, or too few for a run.
+        InputError: a package is not installed.
         SettingError: the classes of the set differ from those in the sweep file.
     """
-    sets: dict[tuple[Any, ...], ImageSet] = {}
+    sets: dict[tuple[Any, ...], ImageSet | None] = {}
     filled = []
     for spec in specs:
         data = spec.data
@@ -77,12 +80,25 @@ def identify(
             continue
         kind = (data.data, *(getattr(data, name, None) for name in ("set", "size", "color", "label_classes")))
         if kind not in sets:
-            sets[kind] = ORIGINALS[data.data](data, folder, layout)
+            try:
+                sets[kind] = ORIGINALS[data.data](data, folder, layout)
+            except NotPreparedError as error:
+                if lacking is None:
+                    raise
+                sets[kind] = None
+                lacking.append(str(error))
         images = sets[kind]
+        if images is None:
+            filled.append(spec)
+            continue
         training_places(images.count, data, images.labels)
         known = data.model_copy(update={"fingerprint": images.fingerprint})
         filled.append(spec.model_copy(update={"data": known}))
-    return with_weights(filled, layout), list(sets.values())
+    if (packages := missing_packages(specs)) is not None:
+        if lacking is None:
+            raise InputError(packages)
+        lacking.append(packages)
+    return with_weights(filled, layout), [images for images in sets.values() if images is not None]
 
 
 def _digits(data: Images, folder: Path | None, layout: StoreLayout) -> ImageSet:  # noqa: ARG001 - as all originals

@@ -44,10 +44,12 @@ def parameter_counts(specs: Iterable[RunSpec], layout: StoreLayout) -> dict[str,
     wanted: set[str] = set()
     for spec in specs:
         key = network_key(spec)
-        stored = layout.run(spec.run_id).spec
-        if key not in counts and stored.exists():
-            counts[key] = read_record(stored, "p")["p"]
         wanted.add(key)
+        if key in counts or spec.is_draft:
+            continue
+        stored = layout.run(spec.run_id).spec
+        if stored.exists():
+            counts[key] = read_record(stored, "p")["p"]
     for key in wanted - counts.keys():
         if (p := _remembered(key)) is not None:
             counts[key] = p

@@ -18,6 +18,7 @@ from tausweep.orchestrator.sweep.file import Sweep
 from tausweep.orchestrator.sweep.resources import Resources
 from tausweep.storage.attempts.records import RunState
 from tausweep.storage.attempts.status import RunStatus, run_status
+from tausweep.storage.errors import InputError
 from tausweep.storage.files.object_store import each
 from tausweep.storage.files.records import read_record
 from tausweep.storage.layout import StoreLayout
@@ -26,7 +27,10 @@ from tausweep.workers.inputs import open_spec
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRun:
-    """One run of a plan: its spec, its parameter count p and what the store says of it."""
+    """One run of a plan: its spec, its parameter count p and what the store says of it.
+
+    The run_id of a draft, whose images are not in the store yet, is empty.
+    """
 
     spec: RunSpec
     run_id: str
@@ -42,6 +46,11 @@ class PlannedRun:
     def cost(self) -> float:
         """Relative cost of the whole run: images through the network times its size."""
         return float(self.spec.training.steps) * self.spec.batch_size * self.p
+
+    @property
+    def steps_left(self) -> int:
+        """Optimiser updates still to do."""
+        return 0 if self.status.state == "succeeded" else max(0, self.spec.training.steps - self.status.tau)
 
     @property
     def cost_left(self) -> float:
@@ -63,6 +72,7 @@ class Plan:
         resources: what it may use.
         source: path of the sweep file.
         executor: to which it was handed last, or is now.
+        lacking: what must be brought before it can be executed, each with the command that brings it.
     """
 
     sweep: str
@@ -72,6 +82,16 @@ class Plan:
     resources: Resources
     source: str
     executor: str = "local"
+    lacking: tuple[str, ...] = ()
+
+    def require_complete(self) -> None:
+        """Check that nothing is lacking.
+
+        Raises:
+            InputError: images are not prepared, or a package is not installed; says which commands bring them.
+        """
+        if self.lacking:
+            raise InputError("\n".join(self.lacking))
 
     def count(self, *states: RunState) -> int:
         """How many runs are in one of these states."""
@@ -80,11 +100,12 @@ class Plan:
     @property
     def steps_left(self) -> int:
         """Optimiser updates still to do."""
-        return sum(
-            max(0, run.spec.training.steps - run.status.tau)
-            for run in self.runs
-            if run.status.state != "succeeded"
-        )
+        return sum(run.steps_left for run in self.runs)
+
+    @property
+    def images_left(self) -> int:
+        """Training images still to go through the networks, an image as often as it does."""
+        return sum(run.steps_left * run.spec.batch_size for run in self.runs)
 
     @property
     def remarks(self) -> list[str]:
@@ -95,10 +116,13 @@ class Plan:
 def make_plan(sweep: Sweep, layout: StoreLayout) -> Plan:
     """Expand a sweep and look up what the store has of it.
 
+    Images that are not prepared and packages that are not installed are named in `Plan.lacking`.
+
     Raises:
         SweepFileError, DataError: the sweep can't be run as it is written.
     """
-    specs, images = identify(expand(sweep), sweep.folder, layout)
+    lacking: list[str] = []
+    specs, images = identify(expand(sweep), sweep.folder, layout, lacking)
     return Plan(
         sweep=sweep.name,
         axes=sweep.axes,
@@ -106,6 +130,7 @@ def make_plan(sweep: Sweep, layout: StoreLayout) -> Plan:
         images=images,
         resources=sweep.resources,
         source=sweep.source.name,
+        lacking=tuple(lacking),
     )
 
 
@@ -119,7 +144,7 @@ def stored_plan(name: str, layout: StoreLayout) -> Plan:
     specs = list(each(layout.root, lambda run_id: open_spec(layout.run(run_id)), record["run_ids"]))
     return Plan(
         sweep=name,
-        axes=record["axes"],
+        axes=record["axes"] or _differing(specs),  # records of points without a grid once had no axes
         runs=_planned(specs, layout),
         images=[],
         resources=Resources.parse(record["resources"]),
@@ -128,10 +153,21 @@ def stored_plan(name: str, layout: StoreLayout) -> Plan:
     )
 
 
+def _differing(specs: Sequence[RunSpec]) -> list[str]:
+    """Settings that differ between runs."""
+    settings = [spec.settings() for spec in specs]
+    names = dict.fromkeys(name for one in settings for name in one)
+    return [name for name in names if len({repr(one.get(name)) for one in settings}) > 1]
+
+
 def _planned(specs: Sequence[RunSpec], layout: StoreLayout) -> list[PlannedRun]:
     counts = parameter_counts(specs, layout)
-    run_ids = [spec.run_id for spec in specs]
-    states = each(layout.root, lambda run_id: run_status(layout.run(run_id)), run_ids)
+    run_ids = ["" if spec.is_draft else spec.run_id for spec in specs]
+
+    def look(run_id: str) -> RunStatus:
+        return run_status(layout.run(run_id)) if run_id else RunStatus(run_id="", state="pending")
+
+    states = each(layout.root, look, run_ids)
     return [
         PlannedRun(spec=spec, run_id=run_id, p=counts[network_key(spec)], status=state)
         for spec, run_id, state in zip(specs, run_ids, states, strict=True)

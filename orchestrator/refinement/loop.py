@@ -101,7 +101,9 @@ class Loop:
 
     def _run(self, before: Plan) -> Plan:
         """Execute the runs that the file has beyond a plan."""
-        plan = self.site.place(make_plan(read_sweep(self.out), self.layout))
+        plan = make_plan(read_sweep(self.out), self.layout)
+        plan.require_complete()
+        plan = self.site.place(plan)
         prepare.prepare(plan, self.layout)
         known = {run.run_id for run in before.runs}
         new = replace(plan, runs=[run for run in plan.runs if run.run_id not in known])

@@ -56,8 +56,8 @@ class Sweep:
 
     @property
     def axes(self) -> list[str]:
-        """Names of the axes, in the order of the file."""
-        return list(self.grid)
+        """Names of the axes in the order of the file: those of the grid, then settings that single points give."""
+        return list(dict.fromkeys([*self.grid, *(key for point in self.points for key in point)]))
 
 
 def shipped_sweeps() -> dict[str, Path]:

@@ -45,6 +45,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
     _console(max(needed, console.width)).print(table, crop=False, soft_wrap=True)
 
 
+def print_text(text: str) -> None:
+    """Print a sentence: lines end between words on a terminal, and where the sentence ends elsewhere."""
+    console.print(text, soft_wrap=not console.is_terminal)
+
+
 def print_left_out(bad: Iterable[StoreError] | None) -> None:
     """List on stderr the files that a reader left out, if it was asked to."""
     for error in bad or ():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tausweep.orchestrator.plan.plan import Plan, PlannedRun
-from tausweep.orchestrator.terminal.console import console, print_json, print_table
+from tausweep.orchestrator.terminal.console import console, print_json, print_table, print_text
 from tausweep.storage.attempts.records import STATES
 from tausweep.storage.layout import StoreLayout
 
@@ -29,19 +29,26 @@ def print_plan(plan: Plan, layout: StoreLayout, *, as_json: bool) -> None:
     if as_json:
         print_json({"store": str(layout.root), **_json(plan)})
         return
-    columns = ["run", *plan.axes, "p", "batch", "steps", "state"]
-    print_table(columns, [_planned_row(plan, run) for run in plan.runs[:_SHOWN]])
+    drafts = any(not run.run_id for run in plan.runs)  # have no id before their images are there
+    columns = [*([] if drafts else ["run"]), *plan.axes]
+    columns += [name for name in ("p", "batch", "steps", "state") if name not in plan.axes]
+    print_table(columns, [_planned_row(run, columns) for run in plan.runs[:_SHOWN]])
     _print_rest(plan)
     sizes = dict.fromkeys((getattr(run.spec.model, "W", 0), run.p) for run in plan.runs)
-    console.print("\n" + ", ".join(f"W={W}: p={p:,}" if W else f"p={p:,}" for W, p in sorted(sizes)))
+    print_text("\n" + ", ".join(f"W={W}: p={p:,}" if W else f"p={p:,}" for W, p in sorted(sizes)))
     print_remarks(plan)
-    console.print(f"{summary(plan)}; {plan.steps_left:,} steps to do. Nothing was written.")
+    for lack in plan.lacking:
+        console.print(f"lacking: {lack}", soft_wrap=True)
+    print_text(
+        f"{summary(plan)}; {plan.steps_left:,} steps and {plan.images_left:,} training images to do. "
+        "Nothing was written."
+    )
 
 
 def print_remarks(plan: Plan) -> None:
     """Say what of the plan's runs may not be as expected."""
     for remark in plan.remarks:
-        console.print(remark, soft_wrap=True)
+        print_text(remark)
 
 
 def print_sweeps(plans: Sequence[Plan], layout: StoreLayout, *, as_json: bool) -> None:
@@ -85,14 +92,18 @@ def _json(plan: Plan) -> dict[str, Any]:
         "sweep": plan.sweep,
         "counts": {"runs": len(plan.runs), **counts(plan)},
         "steps_left": plan.steps_left,
-        "runs": [{**run.settings, **run.status.model_dump(mode="json")} for run in plan.runs],
+        "images_left": plan.images_left,
+        "lacking": list(plan.lacking),
+        "runs": [
+            {**run.settings, **run.status.model_dump(mode="json"), "run_id": run.run_id or None}
+            for run in plan.runs
+        ],
     }
 
 
-def _planned_row(plan: Plan, run: PlannedRun) -> list[Any]:
-    settings = run.settings
-    axes = [settings.get(axis) for axis in plan.axes]
-    return [run.run_id, *axes, run.p, settings["batch"], settings["steps"], run.status.state]
+def _planned_row(run: PlannedRun, columns: Sequence[str]) -> list[Any]:
+    shown = {**run.settings, "run": run.run_id}
+    return [shown.get(name) for name in columns]
 
 
 def _status_row(plan: Plan, run: PlannedRun) -> list[Any]:

@@ -12,6 +12,7 @@ import subprocess
 import pytest
 from PIL import Image
 
+from tausweep.storage.files.records import read_record, write_record
 from tausweep.storage.layout import StoreLayout
 from tests.unit.orchestrator.finished_store import (
     ENVIRONMENT,
@@ -287,6 +288,24 @@ def test_a_plan_shows_each_run_and_says_that_nothing_was_written(ask, file):
     assert lines[0].split() == ["run", "n", "W", "optimizer", "seed", "p", "batch", "steps", "state"]
     assert lines[1].split()[1:] == ["4", "4", "adam", "0", "4480", "min(512,", "n)", "60", "succeeded"]
     assert lines[-1].endswith("Nothing was written.")
+
+
+def test_a_sweep_of_single_points_shows_the_settings_that_they_give(tmp_path, store):
+    text = SWEEP.partition("grid:")[0] + "  lr: 1e-3\npoints:\n  - {n: 4, W: 4}\n  - {n: 8, W: 8, seed: 1}\n"
+    text = text.replace("  samples: 24", "  seed: 0\n  samples: 24")
+    plan = prepared(write_sweep(tmp_path, text), store)
+    shown = run_command("plan", tmp_path / "tiny.yaml", store=store.root).out.splitlines()
+    assert shown[0].split() == ["run", "n", "W", "seed", "p", "batch", "steps", "state"]
+    assert [line.split()[1:4] for line in shown[1:3]] == [["4", "4", "0"], ["8", "8", "1"]]
+    assert (
+        run_command("status", "tiny", store=store.root).out.splitlines()[0].split()[:4]
+        == shown[0].split()[:4]
+    )
+    # A record of before points were axes: what differs between the runs is shown.
+    write_record(store.sweep("tiny"), read_record(store.sweep("tiny")) | {"axes": []})
+    columns = run_command("status", "tiny", store=store.root).out.splitlines()[0].split()
+    assert {"n", "W", "seed"} <= set(columns)
+    assert len(plan.runs) == 2
 
 
 def test_filters_narrow_what_is_shown(ask):

@@ -260,7 +260,7 @@ def test_options_of_tables_are_refused_for_folders(originals, store):
 
 
 def test_a_set_that_is_not_prepared_is_told_with_the_command(store):
-    command = rf"tausweep data celeba --from PATH --size 16 --color grey --store {store.root}"
+    command = rf"tausweep data celeba --from PATH --size 16 --color grey --store '{store.root}'"
     with pytest.raises(
         DataError, match=f"data = celeba, size = 16, color = grey: not prepared in .*{command}"
     ):

@@ -7,10 +7,9 @@ import json
 import pytest
 
 from tausweep.orchestrator.datasets import inception_weights
-from tausweep.storage.errors import InputError
 from tausweep.storage.files.atomic import publish
 from tausweep.storage.files.records import write_record
-from tests.unit.orchestrator.finished_store import SWEEP, run_command, write_specs, write_sweep
+from tests.unit.orchestrator.finished_store import SWEEP, refused, run_command, write_specs, write_sweep
 
 DIGEST = "6726825d" + "0" * 56
 ASKING = SWEEP.replace("  frechet_dims: 4", "  frechet_dims: 4\n  extractor: inception")
@@ -28,7 +27,8 @@ def stage(store):
 
 
 def plan(file, store, *options):
-    write_specs(file, store)
+    if not store.root.exists():
+        write_specs(file, store)
     done = run_command("plan", file, *options, store=store.root)
     assert (done.code, done.err) == (0, "")
     return done.out
@@ -76,7 +76,10 @@ def test_an_unknown_extractor_is_refused_with_line_and_nearest_name(tmp_path, st
     assert not store.root.exists()
 
 
-def test_packages_that_are_missing_are_named(file, store, monkeypatch):
+def test_packages_that_are_missing_are_named_and_run_refuses(file, store, monkeypatch):
+    write_specs(file, store)
     monkeypatch.setattr(inception_weights, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"tausweep\[fid\]"):
-        write_specs(file, store)
+    assert "pip install 'tausweep[fid]'" in plan(file, store)
+    refused(
+        run_command("run", file, store=store.root), "extractor = inception", "pip install 'tausweep[fid]'"
+    )
