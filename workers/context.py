@@ -52,8 +52,8 @@ class AttemptContext:
         """Load the newest checkpoint and record from which tau the attempt goes on."""
         state, damaged = load_checkpoint(self.run)
         self.tau = self._saved_tau = int(state["tau"]) if state is not None else 0
-        found = {"resumed_from_tau": self.tau, "damaged_checkpoints": tuple(damaged)}
-        self.record = self.record.model_copy(update=found)
+        resumed = {"resumed_from_tau": self.tau, "damaged_checkpoints": tuple(damaged)}
+        self.record = self.record.model_copy(update=resumed)
         require_ownership(self.run, self.record.attempt)
         write_attempt(self.run, self.record)
         # Again: if it passes, any attempt that takes over later has read where this one resumed.

@@ -28,9 +28,9 @@ _GLOO = "/gloo/"
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out: in Python, numpy, or torch on a device or the CPU."""
-    told = str(error)
+    message = str(error)
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
-        words in told for words in _NO_MEMORY_ON_THE_CPU
+        words in message for words in _NO_MEMORY_ON_THE_CPU
     )
 
 

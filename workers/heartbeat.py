@@ -78,5 +78,5 @@ class Heartbeat:
         elapsed = time.monotonic() - since
         speed = (self.tau - tau) / elapsed if self.tau > tau and elapsed > 0 else None
         self._beats += 1
-        told = {"beats": self._beats, "tau": self.tau, "steps_per_second": speed}
-        beat(self.run, self.claim.model_copy(update=told))
+        progress = {"beats": self._beats, "tau": self.tau, "steps_per_second": speed}
+        beat(self.run, self.claim.model_copy(update=progress))

@@ -65,13 +65,13 @@ def open_features(run: RunDirectory, spec: RunSpec) -> FeatureInputs | None:
     try:
         weights = local_copy(path)
         with weights.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+            actual = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError as error:
         raise DataError(
             f"{path}: the Inception weights are missing; put them there with `tausweep data fid-weights --from FILE`"
         ) from error
-    if found != digest:
-        raise CorruptFileError(f"{weights}: its sha256 is {found}; remove it and stage the weights again")
+    if actual != digest:
+        raise CorruptFileError(f"{weights}: its sha256 is {actual}; remove it and stage the weights again")
     return FeatureInputs(weights=weights, statistics=statistics)
 
 

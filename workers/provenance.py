@@ -20,9 +20,9 @@ _DIFF_CHARACTERS = 200_000
 @cache
 def provenance(device: torch.device) -> dict[str, Any]:
     """Code version, packages and hardware, as flat JSON values."""
-    found: dict[str, Any] = {f"{name}_version": version(name) for name in _PACKAGES}
-    found |= _git()
-    found |= {
+    record: dict[str, Any] = {f"{name}_version": version(name) for name in _PACKAGES}
+    record |= _git()
+    record |= {
         "python_version": platform.python_version(),
         "platform": platform.platform(),
         "device": device.type if device.type == "cpu" else torch.cuda.get_device_name(device),
@@ -30,7 +30,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "command": sys.argv[0],
     }
-    return found
+    return record
 
 
 def _git() -> dict[str, Any]:

@@ -43,25 +43,26 @@ class StoredStatistics:
         path = self._layout.statistics(key)
         try:
             with np.load(io.BytesIO(read(path)), allow_pickle=False) as file:
-                found = Gaussian(mean=file["mean"], factor=file["factor"])
+                gaussian = Gaussian(mean=file["mean"], factor=file["factor"])
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise CorruptFileError(
                 f"{path}: not readable as statistics ({error}); remove it, and it will be recomputed"
             ) from error
-        _remember(key, found)
-        return found
+        _remember(key, gaussian)
+        return gaussian
 
-    def save(self, key: str, found: Gaussian) -> None:
+    def save(self, key: str, gaussian: Gaussian) -> None:
         """Store the statistics; another process may do the same at the same time."""
         publish(
-            self._layout.statistics(key), lambda file: np.savez(file, mean=found.mean, factor=found.factor)
+            self._layout.statistics(key),
+            lambda file: np.savez(file, mean=gaussian.mean, factor=gaussian.factor),
         )
-        _remember(key, found)
+        _remember(key, gaussian)
 
 
-def _remember(key: str, found: Gaussian) -> None:
-    _recent[key] = found
+def _remember(key: str, gaussian: Gaussian) -> None:
+    _recent[key] = gaussian
     if len(_recent) > _KEPT:
         _recent.popitem(last=False)

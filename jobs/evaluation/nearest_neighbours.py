@@ -75,15 +75,15 @@ def _candidates(samples: Tensor, train: Tensor, chunk: int) -> tuple[Tensor, Ten
     squared, indices, floors = [], [], []
     for block in torch.split(samples, chunk):
         rows = block.double()  # (m, d)
-        scores, found = _top(rows, train, norms, keep, chunk)
-        exact, found = _rank(_squared_distances(rows, train, found), found)
+        scores, places = _top(rows, train, norms, keep, chunk)
+        exact, places = _rank(_squared_distances(rows, train, places), places)
         # |error| ≤ γ (‖s‖ + ‖x‖)², γ = (d + 2) u (Higham 2002, section 3.1); twice that and more for safety.
         bound = (
             4 * (rows.shape[1] + 4) * torch.finfo(torch.float64).eps * (rows.square().sum(1) + norms.max())
         )
         floors.append(scores[:, -1] - bound if keep < len(train) else torch.full_like(bound, torch.inf))
         squared.append(exact[:, :2])
-        indices.append(found[:, :2])
+        indices.append(places[:, :2])
     return torch.cat(squared), torch.cat(indices), torch.cat(floors)
 
 

@@ -142,12 +142,12 @@ def _registered(name: str) -> str:
 def _own_class(name: str) -> type[FeatureExtractorBase]:
     module, _, attribute = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        loaded = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise SettingError("extractor", name, f"cannot be loaded: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, FeatureExtractorBase)):
+    if not (isinstance(loaded, type) and issubclass(loaded, FeatureExtractorBase)):
         raise SettingError("extractor", name, "is not a subclass of torch-fidelity's FeatureExtractorBase")
-    return found
+    return loaded
 
 
 def weights_digest(network: nn.Module) -> str:

@@ -27,7 +27,7 @@ class StatisticsStore(Protocol):
     def load(self, key: str) -> Gaussian | None:
         """The statistics under a key, None if there are none."""
 
-    def save(self, key: str, found: Gaussian) -> None:
+    def save(self, key: str, gaussian: Gaussian) -> None:
         """Store the statistics; another process may do the same at the same time."""
 
 
@@ -38,7 +38,7 @@ class KeepNothing:
         """Nothing."""
         return None
 
-    def save(self, key: str, found: Gaussian) -> None:
+    def save(self, key: str, gaussian: Gaussian) -> None:
         """Forget it."""
 
 
@@ -83,15 +83,15 @@ def reference_statistics(
     kept = ranks.broadcast(kept)
     if kept:
         return Gaussian(**{name: array.cpu().numpy() for name, array in kept.items()})
-    found = Gaussian.of(extract(images, extractor, device, ranks))
+    gaussian = Gaussian.of(extract(images, extractor, device, ranks))
     if ranks.rank == 0:
-        store.save(key, found)
-    return found
+        store.save(key, gaussian)
+    return gaussian
 
 
 def extract(images: Bytes, extractor: Extractor, device: torch.device, ranks: Ranks) -> NDArray[np.float32]:
     """Features of images (N, C, H, W), (N, d): each rank extracts its share, and finally has all."""
     # A rank without a share still extracts one image, to know the number of features.
     mine = ranks.share(len(images))
-    found = extractor(images[mine] if mine.stop > mine.start else images[:1], device)
-    return ranks.gather(found[: mine.stop - mine.start], len(images)).numpy()
+    features = extractor(images[mine] if mine.stop > mine.start else images[:1], device)
+    return ranks.gather(features[: mine.stop - mine.start], len(images)).numpy()

@@ -77,14 +77,14 @@ class FeatureSpectrum:
     @property
     def delta_mass(self) -> float:
         """Fraction of eigenvalues that equal s²: 1 − rank(U − s²)/p, the ranks of W and Ω counted."""
-        made = self.ensemble
-        d_part = 1.0 if made.b2 > 0 or made.c2 > 0 else 0.0  # directions that W spans, in units of d
-        if made.b2 == 0 and made.v2 == 0:
-            d_part = min(1.0, made.psi_n)
-        n_part = made.psi_n if made.v2 > 0 else 0.0
-        if made.b2 == 0 and made.v2 > 0:
+        ensemble = self.ensemble
+        d_part = 1.0 if ensemble.b2 > 0 or ensemble.c2 > 0 else 0.0  # directions that W spans, in units of d
+        if ensemble.b2 == 0 and ensemble.v2 == 0:
+            d_part = min(1.0, ensemble.psi_n)
+        n_part = ensemble.psi_n if ensemble.v2 > 0 else 0.0
+        if ensemble.b2 == 0 and ensemble.v2 > 0:
             d_part = 0.0  # W X' adds nothing to the n columns of Ω
-        return max(0.0, 1 - (d_part + n_part) / made.psi_p)
+        return max(0.0, 1 - (d_part + n_part) / ensemble.psi_p)
 
     def density(self, eigenvalues: ArrayLike) -> Floats:
         """ρ(λ) without the delta mass; 0 for λ ≤ s².
@@ -122,14 +122,16 @@ class FeatureSpectrum:
             for y, mass, first in self._integrals
         ]
         delta = self.delta_mass
-        total = delta + sum(found.mass for found in intervals)
+        total = delta + sum(interval.mass for interval in intervals)
         if abs(total - 1) > _TOLERANCE:
             raise TheoryError(f"the masses of the spectrum add up to {total:.5f}, not to 1; {self.ensemble}")
         parts = []
         if delta > 0:
             parts.append(_part("delta", [Interval(low=s2, high=s2, mass=delta, mean=s2)]))
         upper = min(1.0, 1 / self.ensemble.psi_p)
-        above = 1 - delta - np.cumsum([0.0] + [found.mass for found in intervals])  # mass above each gap
+        above = (
+            1 - delta - np.cumsum([0.0] + [interval.mass for interval in intervals])
+        )  # mass above each gap
         begin = int(np.argmin(abs(above - upper)))
         if abs(above[begin] - upper) > _TOLERANCE * max(upper, 0.1):
             return (*parts, _part("bulks 1 and 2", intervals))
@@ -149,10 +151,12 @@ class FeatureSpectrum:
     @cached_property
     def _edges(self) -> tuple[Floats, Floats]:
         """Lower and upper ends y of the intervals of the support, each (I,) ascending."""
-        made = self.ensemble
-        wishart = (1 + math.sqrt(made.psi_p)) ** 2
-        covariance = made.c2 * made.sigma.max() * wishart + made.v2
-        top = 1.2 * (made.b2 * wishart + covariance * (1 + math.sqrt(made.psi_p / made.psi_n)) ** 2)
+        ensemble = self.ensemble
+        wishart = (1 + math.sqrt(ensemble.psi_p)) ** 2
+        covariance = ensemble.c2 * ensemble.sigma.max() * wishart + ensemble.v2
+        top = 1.2 * (
+            ensemble.b2 * wishart + covariance * (1 + math.sqrt(ensemble.psi_p / ensemble.psi_n)) ** 2
+        )
         y = np.geomspace(top * 10.0**-_DECADES, top, _GRID)
         full = self._full(y)
         change = np.flatnonzero(np.diff(full))
@@ -189,15 +193,15 @@ class FeatureSpectrum:
             phi = np.linspace(0, math.pi, count)
             half = math.log(high / low) / 2
             nodes.append((math.sqrt(low * high) * np.exp(-half * np.cos(phi)), half * np.sin(phi), phi))
-        found = []
+        integrals = []
         rho = solve(self.ensemble, np.concatenate([y for y, _, _ in nodes])).q.imag / math.pi
         for y, slope, phi in nodes:
             own, rho = rho[: len(y)], rho[len(y) :]
             integrand = own * y * slope  # of dφ
             steps = (integrand[1:] + integrand[:-1]) / 2 * np.diff(phi)
             first = float(((y * integrand)[1:] + (y * integrand)[:-1]) @ np.diff(phi) / 2)
-            found.append((y, np.concatenate([[0.0], np.cumsum(steps)]), first))
-        return found
+            integrals.append((y, np.concatenate([[0.0], np.cumsum(steps)]), first))
+        return integrals
 
 
 def feature_spectrum(
@@ -243,6 +247,6 @@ def feature_spectrum(
 
 
 def _part(name: str, intervals: list[Interval]) -> Part:
-    mass = sum(found.mass for found in intervals)
-    mean = sum(found.mass * found.mean for found in intervals) / mass
+    mass = sum(interval.mass for interval in intervals)
+    mean = sum(interval.mass * interval.mean for interval in intervals) / mass
     return Part(name=name, mass=mass, mean=mean, intervals=tuple(intervals))

@@ -95,10 +95,10 @@ def solve(ensemble: Ensemble, y: Floats) -> Resolvent:
     if len(coarse) == len(y):
         return known
     near = [np.interp(np.log(y), np.log(coarse), np.log(values)) for values in known]
-    found, good = _newton(ensemble, y * np.exp(1j * ANGLE), Resolvent(*np.exp(near)))
+    solved, good = _newton(ensemble, y * np.exp(1j * ANGLE), Resolvent(*np.exp(near)))
     if not good.all():
-        found.q[~good], found.h[~good] = _rotate(ensemble, y[~good])
-    return found
+        solved.q[~good], solved.h[~good] = _rotate(ensemble, y[~good])
+    return solved
 
 
 def _rotate(ensemble: Ensemble, y: Floats) -> Resolvent:
@@ -138,9 +138,9 @@ def _first(ensemble: Ensemble, z: Complexes) -> Resolvent:
             shared = ensemble.psi_p / ensemble.psi_n * q * (ensemble.v2 + ensemble.c2 * mean_su)
             q = 1 / (ensemble.v2 * h + ensemble.b2 * mean_u + ensemble.c2 * h * mean_su - z)
             h = 1 / (1 + shared)
-        found, good = _newton(ensemble, z, Resolvent(q, h))
+        solved, good = _newton(ensemble, z, Resolvent(q, h))
         if good.all():
-            return found
+            return solved
     raise TheoryError(f"the self-consistent equations could not be solved at z = {z[~good][0]:.6g}")
 
 

@@ -184,10 +184,10 @@ def stored_spec(run_id: str, settings: dict[str, Any]) -> RunSpec:
         IdentityError: the settings do not hash to the run id, or this version reads them as another run.
         SettingError: the settings are not valid.
     """
-    found = settings_id(settings)
-    if found != run_id:
+    actual = settings_id(settings)
+    if actual != run_id:
         raise IdentityError(
-            f"run {run_id}: the settings in its spec.json hash to {found}; the file was changed"
+            f"run {run_id}: the settings in its spec.json hash to {actual}; the file was changed"
         )
     spec = RunSpec.from_settings(settings)
     if spec.run_id != run_id:
@@ -282,10 +282,10 @@ def _unknown(name: str, nested: dict[str, Any]) -> str:
 
 def _literals(annotation: Any) -> list[object]:
     """The values of a Literal, or of one that may be None."""
-    found: list[object] = []
+    values: list[object] = []
     for argument in get_args(annotation):
-        found += get_args(argument) or ([argument] if argument is not NoneType else [])
-    return found
+        values += get_args(argument) or ([argument] if argument is not NoneType else [])
+    return values
 
 
 def _group_of(name: str, nested: dict[str, Any]) -> type[BaseModel]:

@@ -46,21 +46,21 @@ def stage_weights(source: Path, layout: StoreLayout, digest: str = KNOWN_DIGEST)
         raise DataError(f"--digest {digest}: the first 8 to 64 hex digits of a sha256 are needed")
     if not source.is_file():
         raise DataError(f"--from {source}: no such file; give the path of Inception's weights")
-    found = _sha256(source)
-    if not found.startswith(digest):
+    actual = _sha256(source)
+    if not actual.startswith(digest):
         raise DataError(
-            f"--from {source}: its sha256 is {found}, but {digest}… is needed; download the file again, or use "
+            f"--from {source}: its sha256 is {actual}, but {digest}… is needed; download the file again, or use "
             "--digest to accept other weights"
         )
-    if not found.startswith(KNOWN_DIGEST):
+    if not actual.startswith(KNOWN_DIGEST):
         from tausweep.jobs.quality.extractors import require_inception
 
         require_inception(source)
-    target = layout.inception_weights(found)
+    target = layout.inception_weights(actual)
     if not target.exists():
-        publish_path(target, lambda path: _copy(source, path, found))
-    write_record(layout.inception, {"digest": found, "file": source.name})
-    return found
+        publish_path(target, lambda path: _copy(source, path, actual))
+    write_record(layout.inception, {"digest": actual, "file": source.name})
+    return actual
 
 
 def staged_digest(layout: StoreLayout) -> str | None:

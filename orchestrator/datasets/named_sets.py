@@ -96,9 +96,9 @@ def find_set(layout: StoreLayout, name: str, size: int, color: str) -> NamedSet:
         NotPreparedError: it is not in the store; says by which command it gets there.
     """
     path = layout.image_set(name, size, color)
-    found = _read(path) if path.exists() else None
-    if found is not None and layout.images(found.fingerprint).exists():
-        return found
+    named = _read(path) if path.exists() else None
+    if named is not None and layout.images(named.fingerprint).exists():
+        return named
     kind, what = ("celeba", CELEBA) if name == CELEBA else (f"imported, set = {name}", f"import {name}")
     raise NotPreparedError(
         f"data = {kind}, size = {size}, color = {color}: not prepared in the store {layout.root}; prepare it with: "
@@ -184,21 +184,23 @@ def prepare_set(
         if there.skipped and not skip_corrupt:
             raise UnreadableImageError(there.skipped[0])
         return there
-    made = _publish(source, fingerprint, size, color, layout, skip_corrupt=skip_corrupt, progress=progress)
-    found = NamedSet(
+    prepared = _publish(
+        source, fingerprint, size, color, layout, skip_corrupt=skip_corrupt, progress=progress
+    )
+    named = NamedSet(
         name=name,
         size=size,
         color=color,
         fingerprint=fingerprint,
         digest=digest,
-        count=made.count,
+        count=prepared.count,
         form=source.form,
-        skipped=made.skipped,
-        classes=made.class_names,
+        skipped=prepared.skipped,
+        classes=prepared.class_names,
         versions={"python": platform.python_version()} | {p: version(p) for p in ("pillow", "numpy")},
     )
-    write_record(path, asdict(found))
-    return found
+    write_record(path, asdict(named))
+    return named
 
 
 def _publish(
@@ -211,18 +213,18 @@ def _publish(
     skip_corrupt: bool,
     progress: Progress | None,
 ) -> Prepared:
-    made: list[Prepared] = []
+    results: list[Prepared] = []
 
     def write(path: Path) -> None:
-        made.append(
+        results.append(
             prepare_images(source, size, color, path, skip_unreadable=skip_corrupt, progress=progress)
         )
 
     publish_path(layout.images(fingerprint), write)
-    labels = made[0].labels
+    labels = results[0].labels
     if labels is not None:
         publish(layout.labels(fingerprint), lambda file: np.save(file, labels))
-    return made[0]
+    return results[0]
 
 
 def all_sets(layout: StoreLayout) -> list[NamedSet]:

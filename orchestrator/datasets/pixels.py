@@ -158,5 +158,5 @@ def _labels(classes: Sequence[Class | None], names: Sequence[str] | None) -> tup
     """Labels 0…C−1 of the classes that occur, in order, and their names."""
     if classes[0] is None:
         return None, []
-    found, labels = np.unique(np.array(classes), return_inverse=True)
-    return labels.astype(np.int64), [names[c] if names else str(c) for c in found.tolist()]
+    present, labels = np.unique(np.array(classes), return_inverse=True)
+    return labels.astype(np.int64), [names[c] if names else str(c) for c in present.tolist()]

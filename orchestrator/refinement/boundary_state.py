@@ -39,7 +39,9 @@ class State:
 
     def open(self, width: float) -> dict[Condition, BoundaryPosterior]:
         """Conditions whose 95 % interval spans more than the wanted factor."""
-        return {condition: found for condition, found in self.known.items() if found.width > width}
+        return {
+            condition: posterior for condition, posterior in self.known.items() if posterior.width > width
+        }
 
 
 def look(plan: Plan, layout: StoreLayout, options: ResolverOptions, budget: int | None) -> State:

@@ -99,11 +99,11 @@ def posteriors(
     runs: Sequence[RunTimescales], criterion: str, budget: float
 ) -> dict[Condition, BoundaryPosterior]:
     """The posterior of n* for every condition that measured the criterion and has a run for this budget."""
-    found = {}
+    known = {}
     for group in by_condition(runs, criterion):
         if decided := decided_runs(group, criterion, budget):
-            found[condition_of(group[0])] = BoundaryPosterior.of(decided)
-    return found
+            known[condition_of(group[0])] = BoundaryPosterior.of(decided)
+    return known
 
 
 def decided_runs(runs: Sequence[RunTimescales], criterion: str, budget: float) -> list[DecidedRun]:
@@ -130,14 +130,14 @@ def propose(
     branches = {condition: _Branches([1.0], [posterior]) for condition, posterior in known.items()}
     used = set(taken)
     best = {condition: _best(branches[condition], known[condition], largest_n) for condition in known}
-    found: list[Proposal] = []
-    while len(found) < count and best:
+    proposals: list[Proposal] = []
+    while len(proposals) < count and best:
         condition = max(best, key=lambda candidate: best[candidate][1])
         n, information = best[condition]
         seed = next(s for s in range(len(used) + 1) if (condition.W, n, s) not in used)
         used.add((condition.W, n, seed))
         posterior = known[condition]
-        found.append(
+        proposals.append(
             Proposal(
                 condition=condition,
                 n=n,
@@ -150,7 +150,7 @@ def propose(
         )
         branches[condition].propose(n)
         best[condition] = _best(branches[condition], posterior, largest_n)
-    return found
+    return proposals
 
 
 def _best(branches: _Branches, known: BoundaryPosterior, largest_n: int | None) -> tuple[int, float]:
@@ -158,6 +158,6 @@ def _best(branches: _Branches, known: BoundaryPosterior, largest_n: int | None) 
     low, high = max(SMALLEST_N, known.quantile(0.005)), max(SMALLEST_N, known.quantile(0.995))
     grid = np.unique(np.round(np.geomspace(low, high, _CANDIDATES)).astype(int))
     allowed = [int(n) for n in grid if largest_n is None or n <= largest_n] or [largest_n or SMALLEST_N]
-    told = branches.information(allowed)
-    place = int(np.argmax(told))
-    return allowed[place], told[place]
+    information = branches.information(allowed)
+    place = int(np.argmax(information))
+    return allowed[place], information[place]

@@ -89,14 +89,14 @@ def points_of(
     settings = {run.run_id: run.spec.settings() for run in plan.runs}
     names = {name for one in settings.values() for name in one}
     varying = {name for name in names if len({repr(one.get(name)) for one in settings.values()}) > 1}
-    found = []
+    points = []
     for proposal in proposals:
         own = [run for run in runs if condition_of(run) == proposal.condition]
         like = settings[min(own, key=lambda run: abs(run.n / proposal.n - 1)).run_id]
         wanted = sorted(varying.union(plan.axes) - {"n", "seed", "steps"})
         fixed = {name: like[name] for name in wanted if name in like}
-        found.append({"n": proposal.n, **fixed, "steps": budget, "seed": proposal.seed})
-    return found
+        points.append({"n": proposal.n, **fixed, "steps": budget, "seed": proposal.seed})
+    return points
 
 
 def parent_file(plan: Plan) -> Path:

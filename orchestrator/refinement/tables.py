@@ -59,8 +59,8 @@ def print_proposals(state: State, proposals: Sequence[Proposal], width: float, *
 
 
 def _known(state: State, condition: Condition) -> dict[str, Any]:
-    found = state.known[condition]
-    middle, low, high = found.interval(CONFIDENCE)
+    posterior = state.known[condition]
+    middle, low, high = posterior.interval(CONFIDENCE)
     return {
         "W": condition.W,
         "optimizer": condition.optimizer,
@@ -69,7 +69,7 @@ def _known(state: State, condition: Condition) -> dict[str, Any]:
         "n_star": middle,
         "low": low,
         "high": high,
-        "factor": found.width,
+        "factor": posterior.width,
     }
 
 

@@ -46,23 +46,23 @@ class Place:
             InputError: some of them are set and others are not, or one is not a number.
         """
         names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-        found = {name: environment[name] for name in names if environment.get(name)}
-        if found.get("WORLD_SIZE", "1") == "1":
+        variables = {name: environment[name] for name in names if environment.get(name)}
+        if variables.get("WORLD_SIZE", "1") == "1":
             return None
-        if missing := [name for name in names if name not in found]:
+        if missing := [name for name in names if name not in variables]:
             raise InputError(
-                f"WORLD_SIZE = {found['WORLD_SIZE']!r}: {', '.join(missing)} must be set in the environment too, "
+                f"WORLD_SIZE = {variables['WORLD_SIZE']!r}: {', '.join(missing)} must be set in the environment too, "
                 "as torchrun does"
             )
         for name in names:
-            if name != "MASTER_ADDR" and not found[name].isdecimal():
-                raise InputError(f"{name} = {found[name]!r}: an integer is needed in the environment")
+            if name != "MASTER_ADDR" and not variables[name].isdecimal():
+                raise InputError(f"{name} = {variables[name]!r}: an integer is needed in the environment")
         return cls(
-            rank=int(found["RANK"]),
-            size=int(found["WORLD_SIZE"]),
-            local_rank=int(found["LOCAL_RANK"]),
-            address=found["MASTER_ADDR"],
-            port=int(found["MASTER_PORT"]),
+            rank=int(variables["RANK"]),
+            size=int(variables["WORLD_SIZE"]),
+            local_rank=int(variables["LOCAL_RANK"]),
+            address=variables["MASTER_ADDR"],
+            port=int(variables["MASTER_PORT"]),
         )
 
     def environment(self) -> dict[str, str]:

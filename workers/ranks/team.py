@@ -178,10 +178,10 @@ class Leader(Team):
             self._in_step = True
             return ending
         first = report(self._group, ending)
-        told = json.loads(self._group.store.get(failure_key(first)))
-        if told["failure"] != "lost_worker":
+        reported = json.loads(self._group.store.get(failure_key(first)))
+        if reported["failure"] != "lost_worker":
             prefix = f"{self._name(first)}: " if first else ""
-            return {**told, "error": prefix + told["error"]}
+            return {**reported, "error": prefix + reported["error"]}
         silent = self._silent(self._group.store)
         if not silent:
             return ending

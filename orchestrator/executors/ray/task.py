@@ -150,14 +150,14 @@ def train(
     with _handlers_kept():
         # Do not wait: Ray interrupts a cancelled task that waits for an object after a second, and its ranks
         # too.
-        asked = _fit(trainer.fit, sign.ask.remote)
-    return EXIT_REQUEUE if asked else 0
+        stopped = _fit(trainer.fit, sign.ask.remote)
+    return EXIT_REQUEUE if stopped else 0
 
 
 def _fit(fit: Callable[[], object], ask: Callable[[], object]) -> bool:
     """Wait for Ray Train outside the main thread, where its own SIGINT handler would kill the ranks."""
     failed: list[BaseException] = []
-    asked = threading.Event()
+    stop_requested = threading.Event()
 
     def run() -> None:
         try:
@@ -166,7 +166,7 @@ def _fit(fit: Callable[[], object], ask: Callable[[], object]) -> bool:
             failed.append(error)
 
     def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the handler's signature
-        asked.set()
+        stop_requested.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, note)
@@ -175,7 +175,7 @@ def _fit(fit: Callable[[], object], ask: Callable[[], object]) -> bool:
     passed_on = False
     while thread.is_alive():
         thread.join(_LOOK_SECONDS)
-        if asked.is_set() and not passed_on:
+        if stop_requested.is_set() and not passed_on:
             passed_on = True
             ask()
     if failed:

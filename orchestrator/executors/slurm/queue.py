@@ -102,10 +102,10 @@ class Queue:
         answer = self._ask(user)
         if answer is None:
             return None
-        asked, jobs = answer
+        asked_at, jobs = answer
         if job in jobs:
             return jobs[job].alive
-        return None if asked < submitted + _CLOCKS_DIFFER_SECONDS else False
+        return None if asked_at < submitted + _CLOCKS_DIFFER_SECONDS else False
 
     def forget(self) -> None:
         """Discard the cached answer, because jobs were submitted or cancelled."""
