@@ -52,7 +52,7 @@ def test_the_table_says_when_there_is_no_second_timescale():
     ("arguments", "words"),
     [
         (("--psi-p", "0"), "psi_p = 0.0: a number above 0"),
-        (("--psi-p", "1.001"), "psi_p = 1.001: p = psi_p·d must be a whole number"),
+        (("--psi-p", "1.001"), "psi_p = 1.001: p = psi_p·d must be an integer number"),
         (("--psi-n", "-2"), "psi_n = -2.0"),
         (("--psi-n", "1.001"), "psi_n = 1.001: n = psi_n·d must be a whole number"),
         (("--t", "0"), "t = 0.0: a number above 0"),

@@ -39,7 +39,7 @@ def test_what_is_missing_of_the_environment_is_named(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT"])
 def test_what_is_no_number_is_named_with_its_value(name: str) -> None:
-    with pytest.raises(InputError, match=rf"{name} = 'x1': a whole number"):
+    with pytest.raises(InputError, match=rf"{name} = 'x1': an integer"):
         Place.from_environment(PLACE.environment() | {name: "x1"})
 
 
