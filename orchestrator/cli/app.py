@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -21,10 +22,12 @@ from tausweep.orchestrator.cli import (
     submit_commands,
     sweep_commands,
 )
+from tausweep.orchestrator.cli.help_pages import GroupedCommands
 from tausweep.storage.errors import TausweepError
 from tausweep.storage.files.object_store import io_errors
 
 app = typer.Typer(
+    cls=GroupedCommands,
     help="Sweeps of diffusion-model trainings, from one file to the scaling law of memorisation.",
     no_args_is_help=True,
     invoke_without_command=True,
@@ -36,7 +39,7 @@ app = typer.Typer(
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
         from importlib.metadata import version as version_of
@@ -45,26 +48,38 @@ def _options(
         raise typer.Exit
 
 
-app.command()(sweep_commands.plan)
-app.command()(sweep_commands.run)
-app.command()(submit_commands.submit)
-app.command(hidden=True)(sweep_commands.execute)
-app.command()(submit_commands.resume)
-app.command()(sweep_commands.status)
-app.command()(sweep_commands.logs)
-app.command()(submit_commands.cancel)
-app.command()(store_commands.query)
-app.command()(store_commands.compact)
-app.command()(store_commands.export)
-app.command("export-pipeline")(store_commands.export_pipeline)
-app.command("import")(store_commands.import_store)
-app.add_typer(store_commands.store_app, name="store")
-app.add_typer(data_commands.data_app, name="data")
-app.command()(result_commands.resolve)
-app.command()(result_commands.figures)
-app.command()(result_commands.report)
-app.command()(refine_command.refine)
-app.command()(spectrum_command.spectrum)
+_GROUPS: dict[str, dict[str, Callable[..., None]]] = {
+    "Run": {
+        "plan": sweep_commands.plan,
+        "run": sweep_commands.run,
+        "submit": submit_commands.submit,
+        "resume": submit_commands.resume,
+        "cancel": submit_commands.cancel,
+    },
+    "Watch": {"status": sweep_commands.status, "logs": sweep_commands.logs},
+    "Results": {
+        "resolve": result_commands.resolve,
+        "figures": result_commands.figures,
+        "report": result_commands.report,
+        "refine": refine_command.refine,
+        "query": store_commands.query,
+        "spectrum": spectrum_command.spectrum,
+    },
+    "Store": {
+        "compact": store_commands.compact,
+        "export": store_commands.export,
+        "export-pipeline": store_commands.export_pipeline,
+        "import": store_commands.import_store,
+    },
+}
+"""Heading of the help page → its commands."""
+
+for _heading, _commands in _GROUPS.items():
+    for _name, _command in _commands.items():
+        app.command(_name, rich_help_panel=_heading)(_command)
+app.add_typer(store_commands.store_app, name="store", rich_help_panel="Store")
+app.add_typer(data_commands.data_app, name="data", rich_help_panel="Data")
+app.command("execute", hidden=True)(sweep_commands.execute)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tausweep.orchestrator.datasets.sources import Source
 
 data_app = typer.Typer(
-    help="Bring data into a store, once, for runs anywhere.", no_args_is_help=True, rich_markup_mode=None
+    help="Prepare image sets and Inception weights in a store.", no_args_is_help=True, rich_markup_mode=None
 )
 
 From = Annotated[
@@ -37,18 +37,19 @@ SkipCorrupt = Annotated[
     bool, typer.Option("--skip-corrupt", help="Leave out images that can't be read, and count them.")
 ]
 ExpectDigest = Annotated[
-    str | None, typer.Option("--expect-digest", metavar="SHA256", help="Refuse other originals than these.")
+    str | None,
+    typer.Option("--expect-digest", metavar="SHA256", help="Refuse originals with another digest."),
 ]
-Replace = Annotated[
-    bool, typer.Option("--replace", help="Let the name mean these images, if it means others.")
-]
-Split = Annotated[str | None, typer.Option("--split", help="Which split of a table that has several.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace the set that has this name.")]
+Split = Annotated[str | None, typer.Option("--split", help="Split of a table that has several.")]
 ImageColumn = Annotated[
-    str | None, typer.Option("--image-column", help="Column of the images in a table; image by default.")
+    str | None, typer.Option("--image-column", help="Column with the images of a table (default: image).")
 ]
 LabelColumn = Annotated[
     str | None,
-    typer.Option("--label-column", help="Column of the classes; label by default, if there is one."),
+    typer.Option(
+        "--label-column", help="Column with the classes of a table (default: label, if there is one)."
+    ),
 ]
 
 
@@ -66,7 +67,7 @@ def celeba(
     as_json: AsJson = False,
     store: Store = DEFAULT_STORE,
 ) -> None:
-    """Prepare the aligned CelebA for sweeps with data: celeba.
+    """Prepare the aligned CelebA, for data: celeba.
 
     From img_align_celeba.zip, which is not unpacked, or from the folder in it.
     """
@@ -88,7 +89,7 @@ def import_images(
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
     class_folders: Annotated[
-        bool, typer.Option("--class-folders", help="The folder of an image is its class.")
+        bool, typer.Option("--class-folders", help="Take the folder of an image as its class.")
     ] = False,
     skip_corrupt: SkipCorrupt = False,
     expect_count: Annotated[
@@ -99,7 +100,7 @@ def import_images(
     as_json: AsJson = False,
     store: Store = DEFAULT_STORE,
 ) -> None:
-    """Prepare any image set under a name, for sweeps with data: imported."""
+    """Prepare any image set under a name, for data: imported."""
     from tausweep.orchestrator.datasets import named_sets
 
     named_sets.require_name(name)
@@ -138,11 +139,14 @@ def fid_weights(
     ],
     digest: Annotated[
         str | None,
-        typer.Option(help="Take weights whose sha256 begins so, instead of torch-fidelity's own."),
+        typer.Option(help="Accept weights whose sha256 begins with this, instead of torch-fidelity's."),
     ] = None,
     store: Store = DEFAULT_STORE,
 ) -> None:
-    """Copy the Inception weights that FID needs into a store, so that compute nodes need no network."""
+    """Copy the Inception weights that FID needs into a store.
+
+    Compute nodes then need no network.
+    """
     from tausweep.orchestrator.datasets.inception_weights import KNOWN_DIGEST, stage_weights
     from tausweep.orchestrator.stores import access
     from tausweep.orchestrator.terminal import console
@@ -151,7 +155,7 @@ def fid_weights(
     access.require_writable(layout)
     weights = stage_weights(source, layout, digest or KNOWN_DIGEST)
     console.console.print(
-        f"{layout.root}: sweeps made from now on measure fid with the Inception weights {weights}",
+        f"{layout.root}: new sweeps measure fid with the Inception weights {weights}",
         soft_wrap=True,
     )
 
@@ -184,7 +188,7 @@ def _prepare(
                 skip_corrupt=skip_corrupt, replace=replace, progress=progress,
             )  # fmt: skip
     except UnreadableImageError as error:
-        raise DataError(f"{error}; mend it, or leave it out with --skip-corrupt") from error
+        raise DataError(f"{error}; repair it, or leave it out with --skip-corrupt") from error
     array = layout.images(prepared.fingerprint)
     if as_json:
         console.print_json({**asdict(prepared), "array": str(array)})

@@ -28,7 +28,7 @@ Store = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="List damaged and foreign files on stderr, and go on without them.")
+    bool, typer.Option("--skip-bad", help="Skip damaged and foreign files, and list them on stderr.")
 ]
 SweepFile = Annotated[
     str, typer.Argument(metavar="SWEEP.yaml", help="Sweep file, or the name of a shipped sweep.")
@@ -37,7 +37,9 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[key=value …]", help="Override settings: n=8,16 lr=1e-3 name=try."),
 ]
-SweepName = Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep of the store, or its file.")]
+SweepName = Annotated[
+    str, typer.Argument(metavar="SWEEP", help="A sweep of the store, by its name or its file.")
+]
 Where = Annotated[
     list[str] | None,
     typer.Argument(metavar="[key=value …]", help="Only runs with these settings: n=32 optimizer=adam."),
@@ -47,25 +49,23 @@ Criteria = Annotated[
     list[str] | None,
     typer.Option(
         "--criterion",
-        help="Instead of the usual ones, may be given several times: f_mem=0.1, f_mem=0.1@k1/2, f_mem=half_max, "
-        "loss_gap=0.1@t150, test_loss=min@t150, 'frechet_pca<=1.25*min'. The first of tau_mem decides on memorisation.",
+        help="Replaces the default criteria; may be repeated: f_mem=0.1, f_mem=0.1@k1/2, f_mem=half_max, "
+        "loss_gap=0.1@t150, test_loss=min@t150, 'frechet_pca<=1.25*min'. The first for tau_mem decides on memorisation.",
     ),
 ]
 Isotonic = Annotated[
     bool,
-    typer.Option(
-        "--isotonic", help="Make f_mem and loss gaps rise (isotonic regression) before crossing them."
-    ),
+    typer.Option("--isotonic", help="Make f_mem and loss gaps monotonic first, by isotonic regression."),
 ]
 ProfileName = Annotated[
     str | None,
-    typer.Option("--profile", metavar="NAME|FILE.yaml", help="What jobs ask of this site's SLURM."),
+    typer.Option("--profile", metavar="NAME|FILE.yaml", help="Profile of the SLURM site, by name or file."),
 ]
 DEFAULT_STORE = Path("runs")
 
 
 def planned(file: str, overrides: Sequence[str] | None, layout: StoreLayout, *, jobs: bool = False) -> Plan:
-    """The plan of a sweep file, with a word on the terminal: a model of a new size is counted in a process of its own.
+    """The plan of a sweep file, with a spinner on the terminal: counting the parameters of a new model takes seconds.
 
     Arguments as of `orchestrator.stores.selection.planned`.
 

@@ -40,33 +40,33 @@ Batch = Annotated[
 EarlyStop = Annotated[
     bool,
     typer.Option(
-        "--early-stop", help="With --auto: cancel runs once they memorise; censors all else of them."
+        "--early-stop", help="With --auto: cancel runs once they memorise; other criteria are censored."
     ),
 ]
 
 
 RefineExecutor = Annotated[
     str | None,
-    typer.Option(
-        "--executor", help="With --auto: local, slurm or ray; by default the one that has the sweep."
-    ),
+    typer.Option("--executor", help="With --auto: local, slurm or ray (default: where the sweep ran last)."),
 ]
 
 
 def refine(
     sweep: SweepName,
     where: Where = None,
-    target: Annotated[str, typer.Option("--target", help="What is to become narrow: boundary.")] = "boundary",
+    target: Annotated[str, typer.Option("--target", help="What to narrow: boundary.")] = "boundary",
     runs: Annotated[
-        int, typer.Option("--runs", min=1, max=10_000, help="Runs to propose; with --auto, at most.")
+        int, typer.Option("--runs", min=1, max=10_000, help="Runs to propose; with --auto, the most to run.")
     ] = 12,
     tau: Annotated[
         int | None,
-        typer.Option("--tau", min=1, help="Training budget; the largest by default.", show_default=False),
+        typer.Option("--tau", min=1, help="Training budget (default: the largest).", show_default=False),
     ] = None,
     width: Annotated[
         float,
-        typer.Option("--width", min=1.001, help="A 95 % interval of n* within this factor is narrow enough."),
+        typer.Option(
+            "--width", min=1.001, help="Stop where the 95 % interval of n* spans less than this factor."
+        ),
     ] = 1.5,
     largest_n: Annotated[
         int | None, typer.Option("--largest-n", min=2, help="Propose no larger n.", show_default=False)
@@ -76,11 +76,12 @@ def refine(
         typer.Option(
             "--out",
             "-o",
-            help="Write them: a new sweep file (a child), or the sweep's own file to add to it.",
+            metavar="FILE",
+            help="Write the runs to a new sweep file, or add them to the sweep's own file.",
         ),
     ] = None,
     auto: Annotated[
-        bool, typer.Option("--auto", help="Execute them, look again, until n* is narrow.")
+        bool, typer.Option("--auto", help="Run them and propose again, until n* is narrow.")
     ] = False,
     batch: Batch = None,
     early_stop: EarlyStop = False,
@@ -91,7 +92,7 @@ def refine(
     as_json: AsJson = False,
     store: Store = DEFAULT_STORE,
 ) -> None:
-    """Propose the runs that tell most about n*(p), and say why.
+    """Propose the runs that narrow n*(p) most, and say why.
 
     Writes nothing without --out.
     """
@@ -175,8 +176,8 @@ def _go_round(loop: Loop, plan: Plan, state: State, most: int, batch: int | None
     except KeyboardInterrupt:
         name = read_sweep(loop.out).name if loop.out.exists() else plan.sweep
         console.console.print(
-            f"stopped; `tausweep resume {name}` finishes what was begun, and then "
-            f"`tausweep refine {name} --auto -o {loop.out}` goes on from here",
+            f"stopped; `tausweep resume {name}` finishes the runs that have begun, then "
+            f"`tausweep refine {name} --auto -o {loop.out}` continues",
             soft_wrap=True,
         )
         raise typer.Exit(EXIT_INTERRUPTED) from None

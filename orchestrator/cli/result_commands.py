@@ -33,7 +33,10 @@ def resolve(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="Also write all of it to FILE.json, or its estimates to FILE.parquet."
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Also write the whole result to FILE.json, or its estimates to FILE.parquet.",
         ),
     ] = None,
     everything: Annotated[
@@ -43,9 +46,9 @@ def resolve(
     skip_bad: SkipBad = False,
     store: Store = DEFAULT_STORE,
 ) -> None:
-    """Fit tau_mem and tau_gen of a sweep against n, and n* within the budget.
+    """Fit tau_mem and tau_gen against n, and the boundary n*.
 
-    Each estimate has its interval and says how many runs never crossed. Writes nothing without --out.
+    Each estimate has an interval and counts the runs that never crossed. Writes nothing without --out.
     """
     from tausweep.orchestrator.analysis import result_files, tables
     from tausweep.orchestrator.analysis.runs.options import parse_options
@@ -76,7 +79,8 @@ def figures(
     isotonic: Isotonic = False,
     form: Annotated[str, typer.Option("--format", help="png, pdf or svg.")] = "png",
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder; the store's figures by default.")
+        Path | None,
+        typer.Option("--out", metavar="FOLDER", help="Write them here; by default into the store."),
     ] = None,
     theory: Annotated[
         bool, typer.Option("--theory", help="Show the random-features slope n* ∝ p in the phase diagram.")
@@ -111,14 +115,19 @@ def figures(
 def report(
     sweep: SweepName,
     where: Where = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The HTML file.")] = Path(
+        "report.html"
+    ),
     k: Threshold = "1/3",
     criteria: Criteria = None,
     isotonic: Isotonic = False,
     skip_bad: SkipBad = False,
     store: Store = DEFAULT_STORE,
 ) -> None:
-    """Write a sweep's results as one HTML file that opens anywhere, without a network."""
+    """Write the results of a sweep as one HTML file.
+
+    It opens anywhere and needs no network.
+    """
     from tausweep.orchestrator.analysis.runs.options import parse_options
     from tausweep.orchestrator.report import sweep as report_sweep
     from tausweep.orchestrator.stores import access, selection

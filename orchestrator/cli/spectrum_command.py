@@ -14,29 +14,31 @@ from tausweep.orchestrator.cli.options import AsJson
 
 
 def spectrum(
-    psi_p: Annotated[float, typer.Option("--psi-p", help="p/d, features a dimension.")],
-    psi_n: Annotated[float, typer.Option("--psi-n", help="n/d, training samples a dimension.")],
+    psi_p: Annotated[float, typer.Option("--psi-p", help="p/d, features per dimension.")],
+    psi_n: Annotated[float, typer.Option("--psi-n", help="n/d, training samples per dimension.")],
     t: Annotated[float, typer.Option("--t", help="Diffusion time, above 0.")] = 0.01,
     covariance: Annotated[
-        str, typer.Option("--covariance", help="Of the data: identity, two_point or power_law.")
+        str, typer.Option("--covariance", help="Covariance of the data: identity, two_point or power_law.")
     ] = "identity",
     low: Annotated[float, typer.Option("--low", help="two_point: variance of half of the directions.")] = 0.5,
-    high: Annotated[float, typer.Option("--high", help="two_point: variance of the others.")] = 1.5,
+    high: Annotated[float, typer.Option("--high", help="two_point: variance of the other half.")] = 1.5,
     exponent: Annotated[
-        float, typer.Option("--exponent", help="power_law: variance i goes with i to minus this.")
+        float, typer.Option("--exponent", help="power_law: variance i is proportional to i^-exponent.")
     ] = 1.0,
     activation: Annotated[str, typer.Option("--activation", help="tanh or erf.")] = "tanh",
-    d: Annotated[int, typer.Option("--d", help="Dimension of the spectra that are drawn.")] = 300,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the spectra that are drawn.")] = 0,
+    d: Annotated[int, typer.Option("--d", help="Dimension of the drawn spectra.")] = 300,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the drawn spectra.")] = 0,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Draw the density over histograms: FILE.png, .pdf or .svg."),
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="Draw the density over histograms: FILE.png, .pdf or .svg."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Predict the spectrum of the random-features matrix U, and tau_gen and tau_mem from it.
+    """Predict tau_gen and tau_mem of a random-features model.
 
-    Shows supports and masses of all parts. Writes nothing without --out.
+    From the spectrum of its matrix U. Shows supports and masses of all parts. Writes nothing without --out.
     """
     from tausweep.orchestrator.figures import spectrum_theory
     from tausweep.orchestrator.terminal import console

@@ -15,10 +15,10 @@ from tausweep.storage.errors import InputError, StoreError
 from tausweep.storage.files.object_store import location
 from tausweep.storage.layout import StoreLayout
 
-store_app = typer.Typer(help="Look after a store.", no_args_is_help=True, rich_markup_mode=None)
+store_app = typer.Typer(help="Check a store, and repair it.", no_args_is_help=True, rich_markup_mode=None)
 
 MaybeSweep = Annotated[
-    str | None, typer.Argument(metavar="[SWEEP]", help="A sweep; the whole store by default.")
+    str | None, typer.Argument(metavar="[SWEEP]", help="A sweep (default: the whole store).")
 ]
 
 
@@ -27,15 +27,17 @@ def query(
         str, typer.Argument(help="One SELECT over runs, attempts, sweeps, metrics, neighbours, evaluations.")
     ],
     form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write the answer to this file.")
+    ] = None,
     as_json: AsJson = False,
     timeout: Annotated[
-        float | None, typer.Option(min=0.001, help="Give up after so many seconds.", show_default=False)
+        float | None, typer.Option(min=0.001, help="Give up after this many seconds.", show_default=False)
     ] = None,
     skip_bad: SkipBad = False,
     store: Store = DEFAULT_STORE,
 ) -> None:
-    """Answer a question in SQL; the store is read, never written."""
+    """Query a store in SQL. Writes nothing to it."""
     from tausweep.orchestrator.stores import access
     from tausweep.orchestrator.terminal import console
     from tausweep.orchestrator.terminal.query_output import write_answer
@@ -52,8 +54,8 @@ def query(
 def compact(sweep: MaybeSweep = None, as_json: AsJson = False, store: Store = DEFAULT_STORE) -> None:
     """Merge the parts of finished runs into few large files.
 
-    Answers stay the same; readers and workers may go on meanwhile, and what is interrupted is finished by the next
-    call.
+    Queries give the same answers. Readers and workers may go on meanwhile. If it is interrupted, the next call
+    finishes it.
     """
     from tausweep.orchestrator.stores import access, selection
     from tausweep.orchestrator.terminal import console
@@ -86,7 +88,7 @@ def check_store(
 ) -> None:
     """Read a whole store and list what is damaged, missing or foreign.
 
-    Writes nothing without --repair, which deletes no data. Exit code 1 if something is left to look at.
+    Writes nothing without --repair, which deletes no data. Exit code 1 if a finding is left.
     """
     from tausweep.jobs.spec.run_spec import stored_spec
     from tausweep.orchestrator.stores import access
@@ -117,18 +119,20 @@ def check_store(
 def export(
     sweep: SweepName,
     out: Annotated[
-        Path,
-        typer.Option("--out", "-o", help="A new folder; or FILE.parquet for the evaluations as one table."),
-    ],
+        Path | None, typer.Option("--out", metavar="FOLDER", help="A new folder, a store of its own.")
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option("--table", "-o", metavar="FILE", help="FILE.parquet: the evaluations as one table."),
+    ] = None,
     checkpoints: Annotated[
-        bool, typer.Option("--checkpoints", help="Also the newest checkpoint of each run.")
+        bool, typer.Option("--checkpoints", help="Include the newest checkpoint of each run.")
     ] = False,
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Copy a sweep out of a store.
 
-    A folder is a store of its own, for `import` or any command here. FILE.parquet is for other tools, and can't be
-    imported.
+    Give --out FOLDER for a store that `import` and all other commands read, or -o FILE.parquet for other tools.
     """
     from tausweep.orchestrator.stores import access, selection
     from tausweep.orchestrator.terminal import console
@@ -137,17 +141,23 @@ def export(
     from tausweep.storage.maintenance.transfer import export_runs
     from tausweep.storage.tables.sql import query as answer
 
+    if (out is None) == (table is None):
+        raise InputError("export: give either --out FOLDER, or -o FILE.parquet for one table")
+    if table is not None and not is_table_file(table):
+        raise InputError(f"-o {table}: a name that ends in .parquet is needed; for a folder give --out")
+    if table is not None and checkpoints:
+        raise InputError(f"--checkpoints: {table} holds evaluations only; give --out FOLDER")
+    if out is not None and is_table_file(out):
+        raise InputError(f"--out {out}: the name of a folder is needed; for one table give -o {out}")
     layout = access.open_store(store)
     run_ids = selection.run_ids(sweep, layout)
-    if is_table_file(out):
-        if checkpoints:
-            raise InputError(f"--checkpoints: {out} holds evaluations only; give a folder")
+    if table is not None:
         sql = "SELECT * FROM evaluations ORDER BY run_id, tau"
-        write_answer(answer(layout, sql, run_ids=run_ids), "parquet", out)
-    else:
+        write_answer(answer(layout, sql, run_ids=run_ids), "parquet", table)
+    elif out is not None:
         name = selection.sweep_name(sweep, layout)
         export_runs(layout, StoreLayout(out), name, run_ids, checkpoints=checkpoints)
-    console.console.print(f"{sweep}: {len(run_ids)} runs exported to {out}", soft_wrap=True)
+    console.console.print(f"{sweep}: {len(run_ids)} runs exported to {out or table}", soft_wrap=True)
 
 
 def export_pipeline(
@@ -156,7 +166,7 @@ def export_pipeline(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
     store: Store = DEFAULT_STORE,
 ) -> None:
-    """Write a checkpoint as a pipeline that diffusers loads and samples from."""
+    """Export a checkpoint as a diffusers pipeline."""
     from tausweep.orchestrator.stores import access
     from tausweep.orchestrator.stores.pipeline_export import export_pipeline as export_checkpoint
     from tausweep.orchestrator.terminal import console
@@ -177,7 +187,7 @@ def import_store(
 ) -> None:
     """Add the runs and sweeps of a folder to a store.
 
-    Runs that are there already are merged; if one differs, nothing is imported.
+    Known runs are merged. If one differs, nothing is imported.
     """
     from tausweep.jobs.spec.run_spec import stored_spec
     from tausweep.orchestrator.stores import access

@@ -23,16 +23,14 @@ if TYPE_CHECKING:
 ExecutorName = Annotated[str, typer.Option("--executor", help="local, slurm or ray.")]
 WatchJobs = Annotated[
     bool,
-    typer.Option(
-        "--watch", help="Stay until all is done; submit more as a site's limits allow (slurm, ray)."
-    ),
+    typer.Option("--watch", help="Stay until all runs are done; submit more as limits allow (slurm, ray)."),
 ]
 Address = Annotated[
     str | None,
     typer.Option(
         "--address",
         metavar="auto|HOST:PORT|ray://…|http://…",
-        help="The Ray cluster; ray.address by default.",
+        help="The Ray cluster (default: ray.address).",
     ),
 ]
 
@@ -44,15 +42,16 @@ def submit(
     profile: ProfileName = None,
     address: Address = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show batch scripts, jobs and hours; submit and write nothing.")
+        bool,
+        typer.Option("--dry-run", help="Show scripts, jobs and hours; submit and write nothing (slurm)."),
     ] = False,
     canary: Annotated[
-        bool, typer.Option("--canary", help="Run the cheapest run first; go on if it succeeds (slurm).")
+        bool, typer.Option("--canary", help="Run the cheapest run first, the rest if it succeeds (slurm).")
     ] = False,
     watch: WatchJobs = False,
     store: Store = DEFAULT_STORE,
 ) -> None:
-    """Execute a sweep in the background and return at once."""
+    """Run a sweep in the background or on a cluster."""
     from tausweep.orchestrator.cli.options import planned
     from tausweep.orchestrator.execution.site import SiteOptions, site_of
     from tausweep.orchestrator.stores import access
@@ -74,19 +73,19 @@ def submit(
 def resume(
     sweep: SweepName,
     where: Where = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Also runs that failed by themselves.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Include runs that failed on their own.")] = False,
     executor: Annotated[
         str | None,
-        typer.Option("--executor", help="local, slurm or ray; by default the one that has the sweep."),
+        typer.Option("--executor", help="local, slurm or ray (default: where the sweep ran last)."),
     ] = None,
     profile: ProfileName = None,
     address: Address = None,
     watch: WatchJobs = False,
     store: Store = DEFAULT_STORE,
 ) -> None:
-    """Continue a sweep at once: unfinished, cancelled and lost runs.
+    """Continue unfinished, cancelled and lost runs of a sweep.
 
-    Lost are runs whose worker was killed. Runs that failed by themselves are taken up only with --failed.
+    A run is lost if its worker was killed. Runs that failed on their own are tried again only with --failed.
     """
     from tausweep.orchestrator.execution import prepare as execution_prepare
     from tausweep.orchestrator.execution import run_states
@@ -112,9 +111,9 @@ def resume(
 
 
 def cancel(sweep: SweepName, where: Where = None, store: Store = DEFAULT_STORE) -> None:
-    """Stop runs with a checkpoint, and keep others from starting.
+    """Stop runs with a checkpoint; `resume` continues them.
 
-    `resume` takes them up again.
+    Runs that have not begun will not begin.
     """
     from tausweep.orchestrator.execution import run_states
     from tausweep.orchestrator.executors import job_records

@@ -35,9 +35,9 @@ def plan(
 
 
 def run(file: SweepFile, overrides: Overrides = None, store: Store = DEFAULT_STORE) -> None:
-    """Execute what is missing of a sweep on this machine.
+    """Run what is missing of a sweep on this machine.
 
-    Ctrl-C leaves a sweep that the same command continues.
+    Ctrl-C stops with a checkpoint; the same command continues.
     """
     from tausweep.orchestrator.execution.site import site_of
     from tausweep.orchestrator.stores import access
@@ -62,17 +62,15 @@ def execute(sweep: SweepName, store: Store = DEFAULT_STORE) -> None:
 
 
 def status(
-    sweep: Annotated[
-        str | None, typer.Argument(metavar="[SWEEP]", help="A sweep; all of them by default.")
-    ] = None,
+    sweep: Annotated[str | None, typer.Argument(metavar="[SWEEP]", help="A sweep (default: all).")] = None,
     where: Where = None,
     as_json: AsJson = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Show again every two seconds until all is done.")
+        bool, typer.Option("--watch", help="Refresh every two seconds until all runs are done.")
     ] = False,
     store: Store = DEFAULT_STORE,
 ) -> None:
-    """Show where sweeps stand. Writes nothing."""
+    """Show the states of sweeps and runs. Writes nothing."""
     from tausweep.orchestrator.stores import access, selection
     from tausweep.orchestrator.terminal import console, plan_tables
 
@@ -101,7 +99,7 @@ def logs(
     where: Where = None,
     failed: Annotated[
         bool,
-        typer.Option("--failed", help="Failures of a sweep, grouped by class and message, with what to do."),
+        typer.Option("--failed", help="Failures of a sweep by class and message, with what to do."),
     ] = False,
     as_json: AsJson = False,
     store: Store = DEFAULT_STORE,

@@ -111,6 +111,14 @@ def strict(text):
     return json.loads(text, parse_constant=refuse)
 
 
+_AT_80_COLUMNS = """
+import os
+os.environ["COLUMNS"] = "80"
+from tausweep import main
+main()
+"""
+
+
 # --- help ----------------------------------------------------------------------------------------------------------
 
 
@@ -124,12 +132,20 @@ def test_every_command_has_help(command, store):
     assert ("--store" in done.stdout) == (command != "spectrum")  # which needs no store
 
 
-def test_help_lists_every_command_and_hides_what_is_not_for_users():
-    done = start("-m", "tausweep", "--help")
-    listed = [
-        line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines() if line[2:3].strip()
-    ]
+def test_help_lists_every_command_under_one_heading_and_hides_what_is_not_for_users():
+    page = start("-m", "tausweep", "--help").stdout.partition("  --help")[2].splitlines()[1:]
+    headings = [line for line in page if line and not line.startswith(" ")]
+    assert headings == ["Run:", "Watch:", "Results:", "Store:", "Data:"]
+    listed = [line.split()[0] for line in page if line.startswith("  ")]
     assert sorted(listed) == sorted([*COMMANDS, "data", "store"])
+
+
+@pytest.mark.parametrize("group", ["", "store", "data"])
+def test_no_summary_of_a_command_is_cut_at_80_columns(group):
+    page = start("-c", _AT_80_COLUMNS, *group.split(), "--help").stdout
+    summaries = [line for line in page.partition("  --help")[2].splitlines()[1:] if line.startswith("  ")]
+    assert summaries
+    assert all(line.endswith(".") and not line.endswith("...") and len(line) <= 80 for line in summaries)
 
 
 def test_version_is_printed():

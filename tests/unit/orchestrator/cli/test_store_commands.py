@@ -19,6 +19,7 @@ from tests.unit.orchestrator.finished_store import (
     finish,
     lose,
     prepared,
+    refused,
     run_command,
     write_sweep,
 )
@@ -197,7 +198,7 @@ def test_check_lists_what_is_wrong_and_repairs_it_on_request(study):
 
 
 def test_a_sweep_goes_out_as_a_folder_and_into_another_store(study, tmp_path):
-    assert "8 runs exported" in ask(study, "export", "tiny", "-o", str(tmp_path / "out"))
+    assert "8 runs exported" in ask(study, "export", "tiny", "--out", str(tmp_path / "out"))
     other = StoreLayout(tmp_path / "other")
     assert "8 runs imported, 0 were there" in ask(other, "import", str(tmp_path / "out"))
     assert ask(other, "resolve", "tiny", "--json") == ask(study, "resolve", "tiny", "--json")
@@ -211,6 +212,23 @@ def test_evaluations_go_out_as_one_table_that_can_not_be_imported(study, tmp_pat
     assert {"n", "W", "tau", "frechet_pca"} <= set(table.column_names)
     done = run_command("import", str(file), store=tmp_path / "other")
     assert (done.code, "a single table can't be imported" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "give either --out FOLDER, or -o FILE.parquet"),
+        (["--out", "a", "-o", "b.parquet"], "give either"),
+        (["-o", "folder"], "for a folder give --out"),
+        (["--out", "a.parquet"], "for one table give -o a.parquet"),
+        (["-o", "a.parquet", "--checkpoints"], "--checkpoints: a.parquet holds evaluations only"),
+    ],
+)
+def test_export_is_told_where_to_in_one_way(options, words, study, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    refused(run_command("export", "tiny", *options, store=study.root), words)
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_import_of_a_folder_that_is_no_store_is_refused(study, tmp_path):

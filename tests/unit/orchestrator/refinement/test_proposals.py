@@ -369,5 +369,5 @@ def test_a_loop_that_is_stopped_says_how_to_go_on(measured, tmp_path, monkeypatc
     monkeypatch.setattr(LocalSite, "execute", interrupt)
     done = run_command("refine", "tiny", "--auto", "-o", tmp_path / "child.yaml", store=measured.root)
     assert done.code == 130
-    assert "`tausweep resume child` finishes what was begun" in done.out
+    assert "`tausweep resume child` finishes the runs that have begun" in done.out
     assert read_sweep(tmp_path / "child.yaml").name == "child"
