@@ -1,16 +1,20 @@
-"""A FitResult as tables on a terminal.
+"""A FitResult as tables on a terminal, at most 100 characters wide.
 
-Called by the command line; computes nothing.
+Called by the command line; computes nothing. What is not known is a dash with a footnote that says why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from tausweep.orchestrator.analysis.runs.grouping import condition_of, group_of, width_axis, width_words
-from tausweep.orchestrator.analysis.runs.results import Fit, FitResult, Law
-from tausweep.orchestrator.analysis.runs.wording import interval, median, no_fit, regime, with_interval
+from tausweep.orchestrator.analysis.runs.results import Fit, FitResult, Law, Timescale
+from tausweep.orchestrator.analysis.runs.wording import median, number, regime, with_interval
 from tausweep.orchestrator.terminal import console
+from tausweep.orchestrator.terminal.footnotes import Footnotes
+
+_WIDTH = 100
 
 
 def print_fits(result: FitResult, *, chosen: Sequence[str] = (), everything: bool = False) -> None:
@@ -26,7 +30,7 @@ def print_fits(result: FitResult, *, chosen: Sequence[str] = (), everything: boo
         _print_notes(result)
         return
     for sentence in result.conclusions:
-        console.console.print(sentence, soft_wrap=True)
+        console.print_text(sentence)
     console.console.print()
     names = result.criteria if everything else chosen or _firsts(result)
     _print_laws_over_n(result, [fit for fit in result.fits if fit.criterion in names])
@@ -35,11 +39,6 @@ def print_fits(result: FitResult, *, chosen: Sequence[str] = (), everything: boo
         _print_competitions(result)
         _print_phases(result)
         _print_classes(result)
-    for fit in result.fits:
-        if fit.interval_note and fit.criterion in names:
-            console.console.print(
-                f"note: {fit.criterion}, {width_words(fit)}, {group_of(fit)}: {fit.interval_note}"
-            )
     _print_notes(result)
     if not everything:
         console.console.print("--all prints every law, the phase diagram and the boundary.")
@@ -58,16 +57,18 @@ def _in_order(result: FitResult) -> list[Fit]:
 def _print_laws_over_n(result: FitResult, fits: Sequence[Fit]) -> None:
     axis = width_axis(result.runs)
     how = f"k = {result.k:.4g}" + (", isotonic" if result.smoothing == "isotonic" else "")
-    console.print_table(
-        ["criterion", axis, "runs", "p", "exponent of n", "95 % interval", "tau/n", "points", "censored",
-         "p(=1)", "p(=0)"],
+    notes = Footnotes()
+    _print(
+        ["criterion", axis, "runs", "exponent of n", "tau/n", "crossed", "p(=1)", "p(=0)"],
         [
-            [fit.criterion, fit.W, group_of(fit), fit.p, _exponent(fit), interval(fit.exponent),
-             fit.prefactor.estimate, fit.n_points, fit.n_censored, *_p_values(fit)]
+            [fit.criterion, fit.W, group_of(fit), _exponent(fit, notes), number(fit.prefactor.estimate), _crossed(fit),
+             *_p_values(fit)]
             for fit in fits
         ],
-        title=f"Laws of sweep {result.sweep} ({how}): tau = a·n^exponent; tau/n is the prefactor at exponent 1; p of the "
-        "tests that the exponent is 1 or 0",
+        f"Laws of sweep {result.sweep} ({how}): tau = a·n^exponent with its 95 % interval. tau/n is the prefactor at "
+        "exponent 1. crossed: runs with a crossing of all that were measured; the others are censored. p of the tests "
+        "that the exponent is 1 or 0.",
+        notes,
     )  # fmt: skip
 
 
@@ -76,14 +77,16 @@ def _print_laws_over_widths(result: FitResult) -> None:
         return
     axis = width_axis(result.runs)
     console.console.print()
-    console.print_table(
-        ["criterion", "of", "exponent of n", "95 % interval", f"exponent of 1/{axis}", "95 % interval", "points", "censored"],
+    notes = Footnotes()
+    _print(
+        ["criterion", "runs", "exponent of n", "gamma", "crossed"],
         [
-            [law.criterion, "; ".join(law.groups), _exponent(law), interval(law.exponent),
-             law.width_exponent.estimate, interval(law.width_exponent), law.n_points, law.n_censored]
+            [law.criterion, "; ".join(law.groups), _exponent(law, notes), with_interval(law.width_exponent),
+             _crossed(law)]
             for law in result.laws
         ],
-        title=f"Over all widths: tau = a·n^exponent·{axis}^−gamma",
+        f"Over all widths: tau = a·n^exponent·{axis}^−gamma, with 95 % intervals",
+        notes,
     )  # fmt: skip
 
 
@@ -91,47 +94,53 @@ def _print_competitions(result: FitResult) -> None:
     if not result.competitions:
         return
     console.console.print()
-    console.print_table(
+    notes = Footnotes()
+    _print(
         ["criterion", width_axis(result.runs), "law", "ΔAICc", "rejected", "parameters"],
         [
-            [one.criterion, ", ".join(map(str, one.W_values)), law.law, law.delta_aicc, "yes" if law.rejected else "",
-             law.reason or "; ".join(f"{name} = {with_interval(value)}" for name, value in law.parameters.items())]
+            [one.criterion, ", ".join(map(str, one.W_values)), law.law, number(law.delta_aicc),
+             "yes" if law.rejected else "",
+             notes.dash(law.reason) if law.reason
+             else "; ".join(f"{name} = {with_interval(value)}" for name, value in law.parameters.items())]
             for one in result.competitions
             for law in one.laws
         ],
-        title="Laws that compete for the same runs; rejected above ΔAICc = 6",
+        "Laws that compete for the same runs; rejected above ΔAICc = 6",
+        notes,
     )  # fmt: skip
 
 
 def _print_notes(result: FitResult) -> None:
     for note in result.notes:
-        console.console.print(f"note: {note}", soft_wrap=True)
+        console.print_text(f"note: {note}")
 
 
 def _print_phases(result: FitResult) -> None:
     axis = width_axis(result.runs)
     console.console.print()
-    console.print_table(
-        ["n", axis, "p", "runs", "state", "tau_mem", "tau_gen", "budget", "memorising runs"],
+    _print(
+        ["n", axis, "p", "runs", "state", "tau_mem", "tau_gen", "budget", "memorising"],
         [
             [point.n, point.W, point.p, group_of(point), point.state, point.tau_mem, point.tau_gen, point.budget,
              f"{point.n_crossed}/{point.n_runs}"]
             for point in result.phase_diagram
         ],
-        title=f"Phase diagram by {result.criteria[0]}" if result.criteria else "Phase diagram",
+        f"Phase diagram by {result.criteria[0]}" if result.criteria else "Phase diagram",
     )  # fmt: skip
     last = [boundary for boundary in result.boundaries if boundary.budget == result.budgets[-1]]
     if not last:
         return
     console.console.print()
-    console.print_table(
-        [axis, "p", "runs", "n*", "95 % interval", "memorising runs", "without end of training", "95 % interval", ""],
+    notes = Footnotes()
+    _print(
+        [axis, "p", "runs", "n*", "memorising", "n* without end of training"],
         [
-            [at.W, at.p, group_of(at), at.n_star.estimate, interval(at.n_star), f"{at.n_memorising}/{at.n_runs}",
-             line.n_star.estimate, interval(line.n_star), line.verdict]
+            [at.W, at.p, group_of(at), with_interval(at.n_star), f"{at.n_memorising}/{at.n_runs}",
+             f"{with_interval(line.n_star)} {notes.mark(line.verdict)}"]
             for at, line in zip(last, result.lines, strict=True)
         ],
-        title=f"Boundary n*(p) by {last[0].criterion}, at tau = {last[0].budget}",
+        f"Boundary n*(p) by {last[0].criterion} at tau = {last[0].budget}, with 95 % intervals",
+        notes,
     )  # fmt: skip
 
 
@@ -139,24 +148,44 @@ def _print_classes(result: FitResult) -> None:
     if not result.by_class:
         return
     console.console.print()
-    console.print_table(
-        ["n", width_axis(result.by_class), "runs", "class", "images", "tau_mem", "95 % interval", "crossed", "censored"],
+    _print(
+        ["n", width_axis(result.by_class), "runs", "class", "images", "tau_mem", "crossed"],
         [
-            [at.n, at.W, group_of(at), at.label, at.images, median(at), interval(at.tau),
-             at.n_points, at.n_censored]
+            [at.n, at.W, group_of(at), at.label, at.images, _median(at), _crossed(at)]
             for at in sorted(result.by_class, key=lambda at: (condition_of(at), at.n, at.label))
         ],
-        title=f"By class: median tau_mem by {result.regimes[0].criterion} of the samples of each class",
+        f"By class: median tau_mem by {result.regimes[0].criterion} of the samples of each class, with 95 % intervals",
     )  # fmt: skip
     for classes in result.regimes:
         where = ", ".join([f"n = {classes.n}, {width_words(classes)}", group_of(classes)])
-        console.console.print(f"{where}: {regime(classes)}")
+        console.print_text(f"{where}: {regime(classes)}")
 
 
-def _exponent(law: Fit | Law) -> float | str | None:
-    return no_fit(law) or law.exponent.estimate
+def _print(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str, notes: Footnotes | None = None
+) -> None:
+    """Print a table with its footnotes; the descriptions of runs, and parameters, take several lines if they must."""
+    console.print_table(columns, rows, title=title, wrap=("runs", "parameters"), width=_WIDTH)
+    if notes is not None:
+        notes.print(_WIDTH)
 
 
-def _p_values(fit: Fit) -> list[float | None]:
+def _exponent(law: Fit | Law, notes: Footnotes) -> str:
+    if law.reason is not None:
+        return notes.dash(law.reason)
+    mark = f" {notes.mark(law.interval_note)}" if law.interval_note else ""
+    return with_interval(law.exponent) + mark
+
+
+def _crossed(counted: Fit | Law | Timescale) -> str:
+    return f"{counted.n_points}/{counted.n_points + counted.n_censored}"
+
+
+def _median(timescale: Timescale) -> str:
+    """The median with its interval, or `> 800` where only a bound is known."""
+    return with_interval(timescale.tau) if timescale.censored is None else str(median(timescale))
+
+
+def _p_values(fit: Fit) -> list[str]:
     p_values = {comparison.hypothesis: comparison.p_value for comparison in fit.comparisons}
-    return [p_values.get("exponent = 1"), p_values.get("exponent = 0")]
+    return [number(p_values.get(hypothesis)) for hypothesis in ("exponent = 1", "exponent = 0")]
