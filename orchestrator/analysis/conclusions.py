@@ -8,16 +8,20 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
-from tausweep.orchestrator.analysis.runs.grouping import group_of, width_words
+from tausweep.orchestrator.analysis.runs.curves import Condition
+from tausweep.orchestrator.analysis.runs.grouping import condition_of, group_words, width_axis, width_words
+from tausweep.orchestrator.analysis.runs.last_boundaries import last_boundaries
 from tausweep.orchestrator.analysis.runs.results import (
     ArchitecturalLine,
     Boundary,
     Comparison,
+    Estimate,
     Fit,
     FitResult,
     Law,
+    RunTimescales,
 )
-from tausweep.orchestrator.analysis.runs.wording import with_interval
+from tausweep.orchestrator.analysis.runs.wording import number, with_interval
 
 _LEVEL = 0.05  # of tests, below which a law is said to be rejected
 _LISTED = 4  # conditions that a sentence names one by one
@@ -49,101 +53,172 @@ def conclude(result: FitResult) -> list[str]:
 
 def _trained(result: FitResult) -> Iterator[str]:
     runs = result.runs
-    sizes = sorted({run.n for run in runs})
-    widths = list(dict.fromkeys(width_words(run) for run in sorted(runs, key=lambda run: run.W)))
-    n = f"n = {sizes[0]:,}" + (f" to {sizes[-1]:,}" if len(sizes) > 1 else "")
     count = f"{len(runs)} runs" if len(runs) > 1 else "One run"
-    budget = max(run.budget for run in runs)
-    yield f"{count} of sweep {result.sweep} count: {n} at {_listed(widths)}, up to tau = {budget:,}."
+    widths = _listed([f"{W:,}" for W in sorted({run.W for run in runs})])
+    if (axis := width_axis(runs)) == "W":
+        widths += f" ({_span('p', [run.p for run in runs])})"
+    budgets = [max(run.budget for run in runs if condition_of(run) == one) for one in _conditions(result)]
+    yield (
+        f"{count} of sweep {result.sweep} count: {_span('n', [run.n for run in runs])} at {axis} = {widths}, "
+        f"trained up to {_span('tau', budgets)}."
+    )
+
+
+def _span(name: str, values: Sequence[int]) -> str:
+    low, high = min(values), max(values)
+    return f"{name} = {low:,}" + (f" to {high:,}" if high > low else "")
+
+
+# --- timescales ----------------------------------------------------------------------------------------------------
 
 
 def _growth_of_tau_mem(result: FitResult) -> Iterator[str]:
-    """By the first criterion of tau_mem that has an exponent, or the reason why none has."""
-    names = [fit.criterion for fit in result.fits if fit.quantity == "tau_mem"]
-    with_exponent = [
-        f.criterion for f in result.fits if f.quantity == "tau_mem" and f.exponent.estimate is not None
-    ]
-    chosen = _first(result, with_exponent) or _first(result, names)
-    if chosen:
-        yield f"tau_mem {_growth(result, chosen)}."
+    """By one criterion of samples and one of losses; where neither has an exponent, the reason why."""
+    if known := criteria_of_growth(result):
+        yield f"tau_mem {'; '.join(_growth(result, name) for name in known)}."
+    elif firsts := _firsts(result, "tau_mem"):
+        yield f"tau_mem {_no_growth(result, firsts[0])}."
+
+
+def criteria_of_growth(result: FitResult) -> list[str]:
+    """The criteria by which it is said how tau_mem grows: one of samples and one of losses, first that which most runs reached."""
+    known = [name for name in _firsts(result, "tau_mem") if _known(result, name)]
+    one_each = {_is_sampled(name): name for name in reversed(known)}
+    return sorted(one_each.values(), key=lambda name: (_late(result, name), result.criteria.index(name)))
 
 
 def _growth_of_tau_gen(result: FitResult) -> Iterator[str]:
-    chosen = _first(result, [fit.criterion for fit in result.fits if fit.quantity == "tau_gen"])
-    if chosen:
-        yield f"tau_gen {_growth(result, chosen)}."
+    for name in _firsts(result, "tau_gen")[:1]:
+        yield f"tau_gen {_growth(result, name) if _known(result, name) else _no_growth(result, name)}."
 
 
-def _first(result: FitResult, names: Sequence[str]) -> str | None:
-    return next((name for name in result.criteria if name in names), None)
+def _firsts(result: FitResult, quantity: str) -> list[str]:
+    """Of each measure the first criterion that any run measured."""
+    measured = {fit.criterion for fit in result.fits if fit.quantity == quantity}
+    firsts = {
+        name.split("=")[0].split("≤")[0]: name for name in reversed(result.criteria) if name in measured
+    }
+    return [name for name in result.criteria if name in firsts.values()]
+
+
+def _late(result: FitResult, criterion: str) -> int:
+    """Runs that did not reach a criterion."""
+    return sum(
+        run.crossings[criterion].censored == "right" for run in result.runs if criterion in run.crossings
+    )
+
+
+def _laws(result: FitResult, criterion: str) -> list[Fit | Law]:
+    """The one law over all widths where there is one, else that of each condition."""
+    joint = [law for law in result.laws if law.criterion == criterion and law.exponent.estimate is not None]
+    if len(joint) == 1 and len(joint[0].groups) == 1:
+        return [joint[0]]
+    return [fit for fit in result.fits if fit.criterion == criterion]
+
+
+def _known(result: FitResult, criterion: str) -> list[Fit | Law]:
+    return [law for law in _laws(result, criterion) if law.exponent.estimate is not None]
+
+
+def _no_growth(result: FitResult, criterion: str) -> str:
+    """Why a criterion has no exponent, each reason once with where it holds."""
+    laws = _laws(result, criterion)
+    reasons: dict[str, list[str]] = {}
+    for law in laws:
+        assert isinstance(law, Fit)
+        reasons.setdefault(law.reason or "", []).append(_where(result, law))
+    words = [
+        f"{reason} ({_listed(where)})" if len(reasons) > 1 else reason for reason, where in reasons.items()
+    ]
+    return f"has no exponent by {_by(result, criterion)}: {_listed(words)}"
 
 
 def _growth(result: FitResult, criterion: str) -> str:
-    """How the time of one criterion goes with n: over all widths if there is one law of them, else by condition."""
-    joint = [law for law in result.laws if law.criterion == criterion and law.exponent.estimate is not None]
-    laws: list[Fit | Law] = [law for law in joint if len(law.groups) == 1 and len(joint) == 1]
-    laws = laws or [fit for fit in result.fits if fit.criterion == criterion]
-    by = _by(result, criterion)
-    known = [law for law in laws if law.exponent.estimate is not None]
-    if not known:
-        reasons = [
-            f"{law.reason}{f' at {_where(result, law)}' if isinstance(law, Fit) and len(laws) > 1 else ''}"
-            for law in laws
-        ]
-        return f"by {by} has no exponent: {_listed(list(dict.fromkeys(reasons)))}"
-    powers = []
-    for law in known:
-        where = f" at {_where(result, law)}" if isinstance(law, Fit) and len(known) > 1 else ""
-        width = ""
-        if isinstance(law, Law) and law.width_exponent.estimate is not None:
-            width = f" and like 1/W^{with_interval(law.width_exponent)}"
-        powers.append(f"n^{with_interval(law.exponent)}{width}{where}")
-    signs = {(law.exponent.estimate or 0) > 0 for law in known}
-    verb = "goes" if len(signs) > 1 else "grows" if True in signs else "falls"
-    words = f"{verb} like {_listed(powers)} (by {by})"
-    if all(law.exponent.low is None and law.exponent.high is None for law in known):
-        words += ", without an interval: too few runs crossed"
+    """How the time of one criterion goes with n, and which simple laws are rejected."""
+    known, by = _known(result, criterion), _by(result, criterion)
     if len(known) > 1:
-        return words
-    tests = [
-        word
-        for hypothesis, name in (("exponent = 1", "proportional to n"), ("exponent = 0", "constant"))
-        if (word := _tested(known[0].comparisons, hypothesis, name))
-    ]
-    flat = next((c for c in known[0].comparisons if c.hypothesis == "exponent = 0"), None)
-    if flat is not None and flat.p_value >= _LEVEL:
-        words = f"may be the same at every n: the fit is {_listed(powers)} (by {by})"
-    return f"{words}: {', '.join(tests)}" if tests else words
+        powers = [f"{_power(law)} at {_where(result, law)}" for law in known if isinstance(law, Fit)]
+        return f"{_verb(known)} like {_listed(powers)} ({by})"
+    (law,) = known
+    if law.exponent.low is None and law.exponent.high is None:
+        return f"{_verb(known)} like {_power(law)} ({by}), without an interval: too few runs crossed"
+    proportional, constant = (_rejected(law.comparisons, f"exponent = {value}") for value in (1, 0))
+    if constant is False and proportional is not False:
+        return f"does not depend on n as far as can be seen: {_power(law)} ({by}); {_tested(proportional, constant)}"
+    tested = _tested(proportional, constant)
+    return f"{_verb(known)} like {_power(law)} ({by}){f': {tested}' if tested else ''}"
 
 
-def _tested(comparisons: Sequence[Comparison], hypothesis: str, name: str) -> str | None:
-    of_it = next((one for one in comparisons if one.hypothesis == hypothesis), None)
-    if of_it is None:
-        return None
-    return f"{name} is {'rejected' if of_it.p_value < _LEVEL else 'not rejected'}"
+def _power(law: Fit | Law) -> str:
+    power = f"n^{with_interval(law.exponent)}"
+    if isinstance(law, Law) and law.width_exponent.estimate is not None:
+        gamma = law.width_exponent
+        sign = "−" if gamma.estimate is not None and gamma.estimate >= 0 else ""
+        ends = f" [{number(gamma.low)}, {number(gamma.high)}]" if None not in (gamma.low, gamma.high) else ""
+        power += f" · W^{sign}{number(abs(gamma.estimate or 0))}{ends}"
+    return power
+
+
+def _verb(laws: Sequence[Fit | Law]) -> str:
+    rising = {(law.exponent.estimate or 0) > 0 for law in laws}
+    return "goes" if len(rising) > 1 else "grows" if True in rising else "falls"
+
+
+def _rejected(comparisons: Sequence[Comparison], hypothesis: str) -> bool | None:
+    """None where it was not tested."""
+    test = next((one for one in comparisons if one.hypothesis == hypothesis), None)
+    return None if test is None else test.p_value < _LEVEL
+
+
+def _tested(proportional: bool | None, constant: bool | None) -> str:
+    match proportional, constant:
+        case False, True:
+            return "proportional to n is not rejected, constant is"
+        case True, False:
+            return "constant is not rejected, proportional to n is"
+        case True, True:
+            return "proportional to n is rejected, and so is constant"
+        case False, False:
+            return "neither proportional to n nor constant is rejected"
+    return ""
 
 
 def _by(result: FitResult, criterion: str) -> str:
-    sampled = criterion.startswith(("f_mem", "frechet", "fid"))
-    return f"{criterion}, samples by {result.sampler}" if sampled and result.sampler else criterion
+    """A criterion, and the sampler where it moves what the criterion reads."""
+    by_samples = _is_sampled(criterion) and result.sampler
+    return f"{criterion}, samples by {result.sampler}" if by_samples else criterion
+
+
+def _is_sampled(criterion: str) -> bool:
+    return criterion.startswith(("f_mem", "frechet", "fid"))
 
 
 def _best_law(result: FitResult) -> Iterator[str]:
     """Of the laws that compete: those over all widths, or those of the one condition."""
-    first = _first(result, [one.criterion for one in result.competitions])
+    first = next(iter(_firsts(result, "tau_mem")), None)
     fitted = [one for one in result.competitions if one.criterion == first and one.laws[0].aicc is not None]
     joint = [one for one in fitted if len(one.W_values) > 1]
     chosen = joint or fitted
     if len(chosen) == 1:
-        yield f"Of the laws that compete for tau_mem by {first}, {chosen[0].verdict}."
+        yield f"Of the laws of tau_mem by {first}, {chosen[0].verdict}."
+
+
+# --- n* ------------------------------------------------------------------------------------------------------------
 
 
 def _boundary(result: FitResult) -> Iterator[str]:
-    last = [at for at in result.boundaries if at.budget == result.budgets[-1]]
-    known = [at for at in last if at.n_star.estimate is not None]
+    """Of each condition at its own last budget: not all are trained equally long."""
+    last = last_boundaries(result)
+    known = [at for at in last if at.n_star != Estimate()]
+    budgets = {at.budget for at in known}
     if known:
-        values = [f"{with_interval(at.n_star)} at {_where(result, at)}" for at in known]
-        yield f"Within tau = {last[0].budget:,} half of the runs memorise at n* = {_listed(values)}."
+        values = [
+            f"{with_interval(at.n_star)} at {_where(result, at, p=True)}"
+            + (f" within tau = {at.budget:,}" if len(budgets) > 1 else "")
+            for at in known
+        ]
+        within = f"Within tau = {known[0].budget:,} half" if len(budgets) == 1 else "Half"
+        yield f"{within} of the runs memorise at n* = {_listed(values)}."
     elif last and last[0].reason:
         yield f"n* within tau = {last[0].budget:,} has no estimate: {last[0].reason}."
 
@@ -153,59 +228,102 @@ def _line(result: FitResult) -> Iterator[str]:
     open_lines = [line for line in result.lines if not line.converged]
     parts = []
     if converged:
-        values = [f"n* = {with_interval(line.n_star)} at {_where(result, line)}" for line in converged]
+        values = [
+            f"n* = {with_interval(line.n_star)} at {_where(result, line, p=True)}" for line in converged
+        ]
         parts.append(f"The architectural line has converged: {_listed(values)}")
     if open_lines:
         reasons: dict[str, list[str]] = {}
         for line in open_lines:
             reasons.setdefault(line.verdict.removeprefix(_PREFIX), []).append(_where(result, line))
-        words = [f"{_listed(where)} ({reason})" for reason, where in reasons.items()]
-        parts.append(f"{'not yet' if converged else 'No architectural line has converged yet'} at {_listed(words)}")  # fmt: skip
+        several = len(_conditions(result)) > 1
+        words = [
+            f"at {_listed(where)} ({reason})" if several else reason for reason, where in reasons.items()
+        ]
+        start = "not yet" if converged else "No architectural line has converged yet"
+        parts.append(f"{start}{' ' if several else ': '}{'; '.join(words)}")
     if parts:
         yield "; ".join(parts) + "."
+
+
+# --- what is open ---------------------------------------------------------------------------------------------------
 
 
 def _censored(result: FitResult) -> Iterator[str]:
-    first = result.criteria[0] if result.criteria else ""
-    crossings = [run.crossings[first] for run in result.runs if first in run.crossings]
-    late = sum(crossing.censored == "right" for crossing in crossings)
-    early = sum(crossing.censored == "left" for crossing in crossings)
-    parts = []
-    if late:
-        parts.append(
-            f"{late} of {len(crossings)} runs did not reach {first} within their budget and count as later than it"
-        )
-    if early:
-        parts.append(f"{early} had reached it by their first evaluation and count as earlier")
-    if parts:
-        yield "; ".join(parts) + "."
+    for first in _firsts(result, "tau_mem")[:1]:
+        crossings = [run.crossings[first] for run in result.runs if first in run.crossings]
+        late, early = (sum(crossing.censored == side for crossing in crossings) for side in ("right", "left"))
+        parts = []
+        if late:
+            parts.append(
+                f"{late} of {len(crossings)} runs did not reach {first} within their budget and count as later than it"
+            )
+        if early:
+            parts.append(f"{early} had reached it by their first evaluation and count as earlier")
+        if parts:
+            yield "; ".join(parts) + "."
 
 
 def _next(result: FitResult) -> Iterator[str]:
-    """What would tell most, with a command to paste."""
+    """What would tell most, with a command to paste or the setting to change."""
     sweep = shlex.quote(result.sweep)
-    first = result.criteria[0] if result.criteria else ""
-    crossings = [run.crossings[first] for run in result.runs if first in run.crossings]
-    if not crossings:
+    first = next(iter(_firsts(result, "tau_mem")), None)
+    runs = [run for run in result.runs if first in run.crossings]
+    largest = max(run.n for run in result.runs)
+    open_lines = [line for line in result.lines if not line.converged]
+    if not runs:
         yield f"Next: `tausweep report {sweep}` draws what was measured."
-    elif all(crossing.censored == "right" for crossing in crossings):
-        yield f"Next: no run reached {first}, so train longer: raise `steps` in the sweep file, for example to {2 * max(run.budget for run in result.runs)}."
-    elif len({run.n for run in result.runs}) < 3:
-        largest = max(run.n for run in result.runs)
-        yield f"Next: a law needs at least three n: add {2 * largest} and {4 * largest} to n in the sweep file."
-    elif result.lines and all(line.converged for line in result.lines):
+    elif len(late := _late_runs(runs, first)) == len(runs):
+        budget = 2 * max(run.budget for run in runs)
+        yield f"Next: no run reached {first}; train longer, for example to tau = {budget:,} (`steps` in the sweep file)."
+    elif len({run.n for run in runs}) < 3:
+        yield f"Next: a law needs at least three n; add {2 * largest} and {4 * largest} to `n` in the sweep file."
+    elif result.lines and not open_lines:
         yield f"Next: `tausweep report {sweep}` draws the line; more seeds would narrow it."
+    elif moving := [line for line in open_lines if _still_moves(line, runs)]:
+        line = moving[0]
+        own = [run for run in late if condition_of(run) == condition_of(line)]
+        budget = 2 * max(run.budget for run in own)
+        steps = sum(budget - run.budget for run in own)
+        which = f"the {len(own)} runs" if len(own) > 1 else "the run"
+        yield (
+            f"Next: {steps:,} more steps of {which} at {_where(result, line)} that have not memorised "
+            f"({_span('n', [run.n for run in own])}, to tau = {budget:,}) would tell whether n* still moves."
+        )
     else:
         yield f"Next: `tausweep refine {sweep} --runs {max(4, len(result.lines))}` names the runs that would tell most about n*."
 
 
-def _where(result: FitResult, at: ArchitecturalLine | Boundary | Fit) -> str:
-    """A condition by its width, and by what else tells it from the others."""
-    groups = {group_of(run) for run in result.runs}
-    words = width_words(at)
-    if at.width_axis == "W":
-        words += f" (p = {at.p:,})"
-    return words if len(groups) == 1 else f"{words}, {', '.join([group_of(at)])}"
+def _late_runs(runs: Sequence[RunTimescales], criterion: str | None) -> list[RunTimescales]:
+    return [run for run in runs if criterion and run.crossings[criterion].censored == "right"]
+
+
+def _still_moves(line: ArchitecturalLine, runs: Sequence[RunTimescales]) -> bool:
+    """Whether all that a line lacks is more training: it lies within the n that were trained, and some did not memorise."""
+    own = [run for run in runs if condition_of(run) == condition_of(line)]
+    return (
+        line.n_star.high is not None
+        and line.n_star.high <= max(run.n for run in own)
+        and bool(_late_runs(own, line.criterion))
+    )
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
+
+
+def _conditions(result: FitResult) -> list[Condition]:
+    return sorted({condition_of(run) for run in result.runs})
+
+
+def _where(result: FitResult, at: ArchitecturalLine | Boundary | Fit, *, p: bool = False) -> str:
+    """A condition by what tells it from the others of the sweep: its width, and settings that not all of them share."""
+    others = [group_words(condition) for condition in _conditions(result)]
+    words = [word for word in group_words(condition_of(at)) if any(word not in other for other in others)]
+    if not words or len({condition.W for condition in _conditions(result)}) > 1:
+        words.insert(0, width_words(at))
+    if p and words[0] == f"W = {at.W}":
+        words[0] += f" (p = {at.p:,})"
+    return ", ".join(words)
 
 
 def _listed(words: Sequence[str]) -> str:

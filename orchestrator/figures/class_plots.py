@@ -19,8 +19,9 @@ from tausweep.orchestrator.analysis.runs.curves import Condition, RunCurves
 from tausweep.orchestrator.analysis.runs.grouping import condition_of
 from tausweep.orchestrator.analysis.runs.results import ClassTimescale
 from tausweep.orchestrator.analysis.runs.wording import regime
+from tausweep.orchestrator.figures.palette import COLOURS, MARKERS
 from tausweep.orchestrator.figures.study import Study
-from tausweep.orchestrator.figures.style import COLOURS, F_MEM, MARKERS, TAU, plain_log
+from tausweep.orchestrator.figures.style import F_MEM, TAU, plain_log
 
 
 def plot_classes(study: Study) -> Figure:

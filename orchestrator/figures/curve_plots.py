@@ -19,8 +19,9 @@ from tausweep.jobs.spec import metrics
 from tausweep.jobs.spec.metrics import FRECHET_PCA, TEST_LOSS, TRAIN_LOSS, is_quality
 from tausweep.orchestrator.analysis.runs.curves import Condition, RunCurves
 from tausweep.orchestrator.analysis.runs.grouping import width_axis
+from tausweep.orchestrator.figures.palette import LINES
 from tausweep.orchestrator.figures.study import Study
-from tausweep.orchestrator.figures.style import F_MEM, LINES, TAU, plain_log
+from tausweep.orchestrator.figures.style import F_MEM, TAU, plain_log
 
 Scale = Literal["tau", "tau/n", "tau·W/n"]
 _XLABEL: dict[Scale, str] = {

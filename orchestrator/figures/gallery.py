@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from tausweep.jobs.evaluation.gap_ratio import memorised
 from tausweep.orchestrator.analysis.runs.curves import Condition, RunCurves
+from tausweep.orchestrator.figures.palette import STATES
 from tausweep.orchestrator.figures.study import Study
 
 _SHOWN_SAMPLES, _SHOWN_N = 8, 4
-_FRAME = "#D55E00"
 Image = NDArray[np.floating]
 """CHW in 0…1."""
 
@@ -160,7 +160,14 @@ def _draw_cards(axes: Axes, cards: list[Card]) -> None:
         axes.text(centre, 3 * height + 2.5 * gap - 0.5, card.ratio, ha="center", va="top", size=7)
         if card.memorised:
             tall = 2 * height + gap if card.nearest else height
-            frame = Rectangle((left - 0.5, -0.5), width, tall, fill=False, edgecolor=_FRAME, linewidth=1.8)
+            frame = Rectangle(
+                (left - 0.5, -0.5),
+                width,
+                tall,
+                fill=False,
+                edgecolor=STATES["memorises"].colour,
+                linewidth=1.8,
+            )
             frame.set_clip_on(False)
             axes.add_patch(frame)
     axes.imshow(np.clip(canvas.squeeze(), 0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")

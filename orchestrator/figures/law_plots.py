@@ -17,8 +17,9 @@ from matplotlib.ticker import NullLocator
 from tausweep.orchestrator.analysis.runs.curves import Condition
 from tausweep.orchestrator.analysis.runs.grouping import condition_of
 from tausweep.orchestrator.analysis.runs.results import Fit
+from tausweep.orchestrator.figures.palette import COLOURS, LINES, MARKERS
 from tausweep.orchestrator.figures.study import Study
-from tausweep.orchestrator.figures.style import COLOURS, LINES, MARKERS, plain_log
+from tausweep.orchestrator.figures.style import plain_log
 
 _SYMBOLS = {"tau_mem": r"$\tau_\mathrm{mem}$", "tau_gen": r"$\tau_\mathrm{gen}$"}
 

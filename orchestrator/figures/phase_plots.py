@@ -1,12 +1,14 @@
-"""The plot of the (n, p) plane: what runs do at every measured point, the boundary n*(p), and the architectural line.
+"""The plot of the (n, p) plane: what runs do at every measured point, the boundaries n*(p; tau), and the architectural line.
 
 Called by the figures; computes no fit of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from itertools import pairwise
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,22 +18,23 @@ from matplotlib.transforms import ScaledTranslation, Transform
 
 from tausweep.orchestrator.analysis.runs.curves import Condition
 from tausweep.orchestrator.analysis.runs.grouping import condition_of, width_words
-from tausweep.orchestrator.analysis.runs.results import ArchitecturalLine, Estimate
+from tausweep.orchestrator.analysis.runs.last_boundaries import last_boundaries
+from tausweep.orchestrator.analysis.runs.results import ArchitecturalLine, Boundary, Estimate
+from tausweep.orchestrator.figures.n_star import (
+    budgets_in_words,
+    earlier_boundaries,
+    line_at,
+    lines_in_sight,
+    open_at,
+)
+from tausweep.orchestrator.figures.palette import BOUNDARY, CONVERGED_LINE, OPEN_LINE, STATES, Mark
 from tausweep.orchestrator.figures.study import Study
 
-STATES: dict[str | None, tuple[str, str, str]] = {
-    "memorises": ("o", "#D55E00", "memorises"),
-    "generalises": ("s", "#0072B2", "generalises"),
-    "not yet good": ("v", "#999999", "not yet good"),
-    None: ("x", "#000000", "not measured"),
-}
-"""State → marker, colour, words."""
-_ABOVE = 8.0  # points
-_FAR = 4.0  # times the largest n: a line extrapolated beyond is left to the tables
+_ABOVE, _ASIDE = 8.0, 6.0  # points
 
 
 def plot_phase_diagram(study: Study, *, theory: bool = False) -> Figure | str:
-    """The (n, p) plane, a marker per state, tau_mem beside it, n*(p; tau) at the largest tau; a column for all but W.
+    """The (n, p) plane, a marker per state, tau_mem beside it, n*(p; tau) at several tau; a column for all but W.
 
     Args:
         study: with at least one run.
@@ -48,8 +51,8 @@ def plot_phase_diagram(study: Study, *, theory: bool = False) -> Figure | str:
         for condition, point in points:
             if replace(condition, W=0) != column:
                 continue
-            marker, colour, _ = STATES[point.state]
-            axes.plot(point.n, point.p, marker=marker, color=colour, markersize=7, linestyle="")
+            mark = STATES[point.state]
+            axes.plot(point.n, point.p, marker=mark.marker, color=mark.colour, markersize=7, linestyle="")
             if point.tau_mem is not None:
                 note = f"{point.tau_mem:.0f}" if point.tau_mem < 1000 else f"{point.tau_mem / 1000:.1f}k"
                 axes.annotate(note, (point.n, point.p), (0, -7), textcoords="offset points", size=6.5, ha="center",
@@ -61,90 +64,126 @@ def plot_phase_diagram(study: Study, *, theory: bool = False) -> Figure | str:
         )
         axes.minorticks_off()
         axes.margins(0.12)
-        axes.set_ylim(widths[0][0] / 1.7, widths[-1][0] * 1.5)
+        axes.set_ylim(widths[0][0] / 1.7, widths[-1][0] * 1.9)
         left, right = axes.get_xlim()
-        _boundary(axes, study, column, theory=theory)
+        _boundaries(axes, study, column, theory=theory)
+        _line(axes, study, column)
         # Intervals may leave the plane, the estimates in it may not.
-        axes.set_xlim(
-            left, max([right, *(1.2 * n_star for line in _near(study) if (n_star := line.n_star.estimate))])
-        )
+        axes.set_xlim(left, max([right, *(1.2 * _middle(line) for line in lines_in_sight(study.result))]))
     grid[0].set_ylabel("$p$ (parameters)")
-    handles = _handles(study, {point.state for _, point in points}, theory=theory)
+    handles = _handles(study, columns, {point.state for _, point in points}, theory=theory)
     figure.legend(handles=handles, loc="outside lower center", ncols=min(2 * len(columns), len(handles)))
     criterion = study.result.criteria[0]
     figure.suptitle(f"{study.title()}\n$\\tau_\\mathrm{{mem}}$ below each marker ({criterion})")
     return figure
 
 
-def _boundary(axes: Axes, study: Study, column: Condition, *, theory: bool) -> None:
-    """n* of each width with its interval, an arrow where it is open, and the limit in tau where there is one."""
-    last = [
-        boundary
-        for boundary in study.result.boundaries
-        if boundary.budget == study.result.budgets[-1] and replace(condition_of(boundary), W=0) == column
-    ]
-    for boundary in last:
-        _interval(axes, boundary.n_star, boundary.p, "#000000", "D", _ABOVE)
-    known = sorted(
-        (boundary.p, boundary.n_star.estimate) for boundary in last if boundary.n_star.estimate is not None
+def _boundaries(axes: Axes, study: Study, column: Condition, *, theory: bool) -> None:
+    """n*(p; tau) at several tau in grey, the later the darker, and in black that of each width at its own last tau."""
+    above: dict[str, Any] = {"transform": _above(axes, _ABOVE), "linewidth": 1, "zorder": 1}
+    earlier = earlier_boundaries(study.result, column)
+    for boundary, shade in zip(earlier, _greys(len(earlier)), strict=True):
+        n_star, p = zip(*((_middle(at), at.p) for at in boundary.ends), strict=True)
+        axes.plot(n_star, p, color=shade, marker=BOUNDARY.marker, markersize=3, **above)
+    last = [at for at in _last(study) if replace(condition_of(at), W=0) == column]
+    axes.plot([_middle(at) for at in last], [at.p for at in last], color=BOUNDARY.colour, **above)
+    for at in last:
+        _interval(axes, at.n_star, at.p, BOUNDARY, _ABOVE)
+    known = [(at.p, at.n_star.estimate) for at in last if at.n_star.estimate is not None]
+    if known and theory:
+        widths, sizes = np.array(known).T
+        ends = np.array([widths[0] / 1.5, widths[-1] * 1.5])
+        axes.plot(ends * np.exp(np.mean(np.log(sizes / widths))), ends, color="0.4", linestyle=":", zorder=1)
+
+
+def _last(study: Study) -> list[Boundary]:
+    """The last boundaries of which anything is known, in the order of p."""
+    return sorted(
+        (at for at in last_boundaries(study.result) if line_at(at) is not None), key=lambda at: at.p
     )
-    if known:
-        p, n_star = np.array(known).T
-        axes.plot(n_star, p, color="#000000", linewidth=1, zorder=1, transform=_above(axes, _ABOVE))
-        if theory:
-            ends = np.array([p[0] / 1.5, p[-1] * 1.5])
-            axes.plot(ends * np.exp(np.mean(np.log(n_star / p))), ends, color="0.4", linestyle=":", zorder=1)
-    for line in _near(study):
-        if replace(condition_of(line), W=0) == column:
-            _interval(axes, line.n_star, line.p, "#009E73", "P" if line.converged else "x", 2 * _ABOVE)
 
 
-def _near(study: Study) -> list[ArchitecturalLine]:
-    """Architectural lines with an estimate that is in sight of the n that were trained."""
-    most = _FAR * study.n_values[-1]
-    return [
-        line
-        for line in study.result.lines
-        if line.n_star.estimate is not None and line.n_star.estimate <= most
-    ]
+def _line(axes: Axes, study: Study, column: Condition) -> None:
+    """The architectural line: solid between widths where it has converged, dashed elsewhere."""
+    lines = [line for line in lines_in_sight(study.result) if replace(condition_of(line), W=0) == column]
+    lines.sort(key=lambda line: line.p)
+    for one, other in pairwise(lines):
+        axes.plot(
+            [_middle(one), _middle(other)],
+            [one.p, other.p],
+            color=CONVERGED_LINE.colour,
+            linewidth=1.4,
+            linestyle="-" if one.converged and other.converged else "--",
+            transform=_above(axes, 2 * _ABOVE),
+            zorder=1,
+        )
+    for line in lines:
+        _interval(axes, line.n_star, line.p, CONVERGED_LINE if line.converged else OPEN_LINE, 2 * _ABOVE)
 
 
-def _interval(axes: Axes, n_star: Estimate, p: float, colour: str, marker: str, points: float) -> None:
-    """An estimate with its interval, some points above its p, so that the markers of runs stay visible."""
-    look: dict[str, Any] = {"color": colour, "transform": _above(axes, points)}
+def _middle(end: ArchitecturalLine | Boundary) -> float:
+    at = line_at(end)
+    assert at is not None
+    return at
+
+
+def _greys(count: int) -> list[str]:
+    """From light to dark."""
+    return [f"{grey:.2f}" for grey in np.linspace(0.75, 0.45, count)]
+
+
+def _interval(axes: Axes, n_star: Estimate, p: float, mark: Mark, points: float) -> None:
+    """An estimate with its interval, an arrow on a side where it is open; above its p, so that marks of runs stay visible."""
+    ends = [value for value in (n_star.low, n_star.estimate, n_star.high) if value is not None]
+    if not ends:
+        return
+    look: dict[str, Any] = {"color": mark.colour, "transform": _above(axes, points)}
+    axes.plot([ends[0], ends[-1]], [p, p], linewidth=1, **look)
     if n_star.estimate is not None:
-        axes.plot(n_star.estimate, p, marker=marker, markersize=4.5, linestyle="", **look)
-    low, high = n_star.low, n_star.high
-    if low is not None and high is not None:
-        axes.plot([low, high], [p, p], linewidth=1, **look)
-    elif (end := low if low is not None else high) is not None:
-        arrow: Any = "$\\rightarrow$" if low is not None else "$\\leftarrow$"
-        axes.plot([end], [p], marker=arrow, markersize=11, linestyle="", **look)
+        axes.plot(n_star.estimate, p, marker=mark.marker, markersize=4.5, linestyle="", **look)
+    for end, known, arrow, aside in (
+        (ends[0], n_star.low, "$\\leftarrow$", -_ASIDE),
+        (ends[-1], n_star.high, "$\\rightarrow$", _ASIDE),
+    ):
+        if known is None and len({n_star.low, n_star.high} - {None}) == 1:
+            look["transform"] = _above(axes, points, aside)
+            axes.plot(end, p, marker=cast("Any", arrow), markersize=9, linestyle="", **look)
 
 
-def _above(axes: Axes, points: float) -> Transform:
+def _above(axes: Axes, points: float, aside: float = 0.0) -> Transform:
     figure = axes.get_figure(root=True)
     assert figure is not None
-    return axes.transData + ScaledTranslation(0, points / 72, figure.dpi_scale_trans)
+    return axes.transData + ScaledTranslation(aside / 72, points / 72, figure.dpi_scale_trans)
 
 
-def _handles(study: Study, present: set[str | None], *, theory: bool) -> list[Line2D]:
+def _handles(
+    study: Study, columns: Sequence[Condition], present: set[str | None], *, theory: bool
+) -> list[Line2D]:
     look: dict[str, Any] = {"linestyle": "", "markersize": 6}
+    result = study.result
     handles = [
-        Line2D([], [], marker=marker, color=colour, label=words, **look)
-        for state, (marker, colour, words) in STATES.items()
+        Line2D([], [], marker=mark.marker, color=mark.colour, label=mark.words, **look)
+        for state, mark in STATES.items()
         if state in present
     ]
-    if study.result.boundaries:
-        words = f"$n^*(p;\\ \\tau = {study.result.budgets[-1]:,})$, 95 %"
-        handles.append(Line2D([], [], marker="D", color="#000000", markersize=4.5, linewidth=1, label=words))
-    for converged, marker, words in (
-        (True, "P", "architectural line, 95 %"),
-        (False, "x", "line, extrapolated, not converged"),
+    look = {"marker": BOUNDARY.marker, "markersize": 3, "linewidth": 1}
+    drawn = [earlier_boundaries(result, column) for column in columns]
+    greys = {at.budget: grey for of in drawn for at, grey in zip(of, _greys(len(of)), strict=True)}
+    for budget, grey in sorted(greys.items()):
+        handles.append(Line2D([], [], color=grey, label=f"$n^*(p;\\ \\tau = {budget:,})$", **look))
+    if last := _last(study):
+        words = f"$n^*(p;\\ \\tau = $ {budgets_in_words(last)}), 95 %"
+        handles.append(Line2D([], [], color=BOUNDARY.colour, label=words, **look))
+    for mark, style, words in (
+        (CONVERGED_LINE, "-", f"{CONVERGED_LINE.words}, 95 %"),
+        (OPEN_LINE, "--", f"{OPEN_LINE.words} at $\\tau$ = {open_at(result)}"),
     ):
-        if any(line.converged == converged for line in _near(study)):
-            handles.append(Line2D([], [], marker=marker, color="#009E73", linewidth=1, label=words))
-    last = study.result.budgets[-1:]
-    if theory and any(f.n_star.estimate is not None for f in study.result.boundaries if [f.budget] == last):
+        if any(line.converged == (mark is CONVERGED_LINE) for line in lines_in_sight(result)):
+            handles.append(
+                Line2D(
+                    [], [], marker=mark.marker, color=mark.colour, linewidth=1.4, linestyle=style, label=words
+                )
+            )
+    if theory and any(at.n_star.estimate is not None for at in last_boundaries(result)):
         handles.append(Line2D([], [], color="0.4", linestyle=":", label="random features: $n^* \\propto p$"))
     return handles

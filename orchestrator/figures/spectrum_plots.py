@@ -17,7 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from tausweep.orchestrator.figures.style import COLOURS, STYLE, UNDATED, Format
+from tausweep.orchestrator.figures.palette import COLOURS
+from tausweep.orchestrator.figures.style import STYLE, UNDATED, Format
 from tausweep.storage.errors import InputError, nearest
 from tausweep.storage.files.atomic import publish
 

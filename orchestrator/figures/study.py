@@ -8,14 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import matplotlib as mpl
-from matplotlib.colors import to_hex
-
 from tausweep.orchestrator.analysis.criteria.criterion import written
 from tausweep.orchestrator.analysis.runs.conditions import MeasuredRuns
 from tausweep.orchestrator.analysis.runs.curves import Condition, RunCurves
 from tausweep.orchestrator.analysis.runs.grouping import group_words, width_words
 from tausweep.orchestrator.analysis.runs.results import FitResult
+from tausweep.orchestrator.figures.palette import size_colours
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,9 +44,8 @@ class Study:
         return sorted({run.n for run in self.runs})
 
     def colour(self, n: int) -> str:
-        """Viridis, evenly over the values of n."""
-        place = self.n_values.index(n) / max(1, len(self.n_values) - 1)
-        return to_hex(mpl.colormaps["viridis"](0.9 * place))  # the brightest yellow is lost on white
+        """Of one of the n, see `figures.palette`."""
+        return size_colours(len(self.n_values))[self.n_values.index(n)]
 
     @property
     def k(self) -> str:

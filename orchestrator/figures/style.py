@@ -44,16 +44,6 @@ UNDATED: dict[Format, dict[str, None]] = {"png": {}, "pdf": {"CreationDate": Non
 TAU, F_MEM = r"$\tau$ (optimiser updates)", r"$f_\mathrm{mem}$"
 
 
-# Okabe & Ito's colours, which stay apart for the colour-blind.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-
-
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-
-
-LINES: tuple[Any, ...] = ("-", "--", "-.", ":")
-
-
 def plain_log(axis: Axis, decades: float = 0) -> None:
     """Ticks as plain numbers, 1-2-5 where two decades or less are shown; at least `decades` are."""
     low, high = np.log10(axis.get_view_interval())

@@ -20,6 +20,7 @@ from tausweep.orchestrator.figures.gallery import Card, KeptImages, choose_strip
 from tausweep.orchestrator.figures.study import Study
 from tausweep.orchestrator.report import tables
 from tausweep.orchestrator.report.plot_data import label, payload
+from tausweep.orchestrator.report.sentences import as_html
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,6 +71,7 @@ def render(material: Material) -> str:
     return page.render(
         **_content(material),
         table=macros.table,
+        fold=macros.fold,
         style=texts["css"],
         script=texts["js"],
         plotly=get_plotlyjs(),
@@ -91,13 +93,14 @@ def _content(material: Material) -> dict[str, Any]:
         "has_runs": bool(study.runs),
         "has_phases": bool(result.budgets and tau_mem),
         "headline": tables.headline(study, tau_mem, tau_gen),
-        "conclusions": result.conclusions,
+        "conclusions": [as_html(sentence) for sentence in result.conclusions],
         "notes": result.notes,
         "main_criterion": tau_mem,
         "k": written(result.k),
         "lines": tables.lines(study),
         "fits": tables.fits(study),
         "laws": tables.laws(study),
+        "competitions": tables.competitions(study),
         "collapses": tables.collapses(study),
         "medians": tables.medians(study),
         "classes": tables.classes(study),
@@ -141,6 +144,8 @@ def _gallery(study: Study, kept: KeptImages) -> list[dict[str, Any]] | str:
     strips = choose_strips(study, kept, most=_SHOWN_CONDITIONS)
     if isinstance(strips, str):
         return strips
+    # The widest networks first: their samples are what training leads to.
+    strips = sorted(strips, key=lambda strip: -strip.condition.W)
     return [
         {
             "title": f"{label(study, strip.condition)}, n = {strip.n}, τ = {strip.tau:,}, seed {strip.seed}",

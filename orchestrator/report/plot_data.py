@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tausweep.jobs.spec.metrics import TEST_LOSS, TRAIN_LOSS, is_quality
+from tausweep.orchestrator.analysis.conclusions import criteria_of_growth
 from tausweep.orchestrator.analysis.criteria.criterion import written
 from tausweep.orchestrator.analysis.criteria.crossing import Crossing
 from tausweep.orchestrator.analysis.laws.phase_diagram import phase_points
@@ -17,6 +18,8 @@ from tausweep.orchestrator.analysis.runs.curves import Condition, Curve, RunCurv
 from tausweep.orchestrator.analysis.runs.default_criteria import THRESHOLDS
 from tausweep.orchestrator.analysis.runs.grouping import condition_of, group_of, width_axis, width_words
 from tausweep.orchestrator.analysis.runs.results import ArchitecturalLine, Boundary, PhasePoint, RunTimescales
+from tausweep.orchestrator.figures.n_star import boundaries_at, lines_in_sight, open_at
+from tausweep.orchestrator.figures.palette import as_json
 from tausweep.orchestrator.figures.study import Study
 
 
@@ -29,10 +32,12 @@ def payload(study: Study, tau_mem: str, tau_gen: str) -> dict[str, Any]:
         tau_gen: name of that of good quality.
     """
     result = study.result
+    present = [name for name in result.criteria if any(name in run.crossings for run in result.runs)]
+    first = next(iter(criteria_of_growth(result)), tau_mem)
     conditions = sorted({condition_of(run) for run in result.runs})
     taus: dict[tuple[int, ...], int] = {}
     runs = [
-        _run(study, run, curves, conditions, taus)
+        _run(run, curves, conditions, present, taus)
         for run, curves in zip(result.runs, study.runs, strict=True)
     ]
     return {
@@ -41,7 +46,8 @@ def payload(study: Study, tau_mem: str, tau_gen: str) -> dict[str, Any]:
         "axis": width_axis(result.runs),
         "groups": sorted({group_of(run) for run in result.runs}),
         "conditions": [label(study, condition) for condition in conditions],
-        "criteria": [name for name in result.criteria if any(name in run.crossings for run in result.runs)],
+        "criteria": present,
+        "criterion": present.index(first) if first in present else 0,
         "measures": list(dict.fromkeys(name for run in study.runs for name, _ in _measures(run))),
         "runs": runs,
         "taus": [list(grid) for grid in taus],
@@ -50,12 +56,19 @@ def payload(study: Study, tau_mem: str, tau_gen: str) -> dict[str, Any]:
                 "condition": conditions.index(condition_of(fit)),
                 "criterion": fit.criterion,
                 "exponent": fit.exponent.estimate,
+                "low": fit.exponent.low,
+                "high": fit.exponent.high,
                 "amplitude": fit.amplitude,
             }
             for fit in result.fits
         ],
         "budgets": [_budget(study, budget, tau_mem, tau_gen) for budget in result.budgets],
-        "lines": [_n_star(line, line.verdict) for line in result.lines],
+        "lines": [
+            {**_n_star(line, line.verdict), "converged": line.converged}
+            for line in (lines_in_sight(result) if result.runs else [])
+        ],
+        "open_at": open_at(result) if result.runs else "",
+        "palette": as_json(len({run.n for run in result.runs})),
     }
 
 
@@ -65,10 +78,10 @@ def label(study: Study, condition: Condition) -> str:
 
 
 def _run(
-    study: Study,
     run: RunTimescales,
     curves: RunCurves,
     conditions: list[Condition],
+    present: list[str],
     taus: dict[tuple[int, ...], int],
 ) -> dict[str, Any]:
     measured = {}
@@ -78,9 +91,6 @@ def _run(
             "x": taus.setdefault(key, len(taus)),
             "y": [_short(value) for value in curve.value.tolist()],
         }
-    present = [
-        name for name in study.result.criteria if any(name in other.crossings for other in study.result.runs)
-    ]
     return {
         "id": run.run_id,
         "n": run.n,
@@ -127,16 +137,17 @@ def _crossing(crossing: Crossing | None) -> tuple[float | None, str] | None:
 
 def _budget(study: Study, budget: int, tau_mem: str, tau_gen: str) -> dict[str, Any]:
     points = phase_points(study.result.runs, tau_mem, tau_gen, budget)
-    bounds = [boundary for boundary in study.result.boundaries if boundary.budget == budget]
     return {
         "tau": budget,
         "points": [_point(point) for point in points],
-        "boundaries": [_n_star(boundary, boundary.reason or "") for boundary in bounds],
+        "boundaries": [
+            {**_n_star(at, at.reason or ""), "tau": at.budget} for at in boundaries_at(study.result, budget)
+        ],
     }
 
 
 def _point(point: PhasePoint) -> dict[str, Any]:
-    fields = ("n", "W", "p", "state", "tau_mem", "tau_gen", "n_runs", "n_crossed")
+    fields = ("n", "W", "p", "state", "tau_mem", "tau_gen", "budget", "n_runs", "n_crossed")
     return {"group": group_of(point), **{name: getattr(point, name) for name in fields}}
 
 

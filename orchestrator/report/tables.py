@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from tausweep.orchestrator.analysis.runs.grouping import condition_of, group_of
+from tausweep.orchestrator.analysis.runs.grouping import condition_of, group_of, width_axis
+from tausweep.orchestrator.analysis.runs.last_boundaries import last_boundaries
 from tausweep.orchestrator.analysis.runs.results import Comparison, Fit, Law, Timescale
 from tausweep.orchestrator.analysis.runs.wording import SIGNS, no_fit, number, regime, with_interval
 from tausweep.orchestrator.figures.study import Study
@@ -37,26 +38,23 @@ def headline(study: Study, tau_mem: str, tau_gen: str) -> Table:
             next((f for f in result.fits if f.criterion == name and condition_of(f) == condition), None)
             for name in (tau_mem, tau_gen)
         ]
-        bounds = [
-            b for b in result.boundaries if condition_of(b) == condition and b.budget == result.budgets[-1]
-        ]
+        bounds = [at for at in last_boundaries(result) if condition_of(at) == condition]
         ends = [line for line in result.lines if condition_of(line) == condition]
         rows.append(
             [
                 label(study, condition),
                 *(_exponent(fit) if fit else "–" for fit in exponents),
-                with_interval(bounds[0].n_star) if bounds else "–",
+                f"{with_interval(bounds[0].n_star)} at τ = {bounds[0].budget:,}" if bounds else "–",
                 (with_interval(ends[0].n_star) + ("" if ends[0].converged else " (not converged)"))
                 if ends
                 else "–",
             ]
         )
-    last = f"τ = {result.budgets[-1]:,}" if result.budgets else "τ"
     heads = [
         "runs",
         f"exponent of n, {tau_mem}",
         f"exponent of n, {tau_gen}",
-        f"n* at {last}",
+        "n*(p; τ) at the last τ",
         "n* without end",
     ]
     return Table(heads, rows)
@@ -72,21 +70,30 @@ def _median(timescale: Timescale) -> str:
     return f"{SIGNS[timescale.censored]} {number(timescale.bound)}"
 
 
-def _compared(comparisons: Sequence[Comparison], hypothesis: str) -> list[str]:
-    of_it = next((comparison for comparison in comparisons if comparison.hypothesis == hypothesis), None)
-    return ["–", "–"] if of_it is None else [number(of_it.p_value), number(of_it.delta_aicc)]
+def _tested(comparisons: Sequence[Comparison], hypothesis: str) -> str:
+    """Such as `0.34 (−1.2)`: p and ΔAICc of a simpler law."""
+    test = next((comparison for comparison in comparisons if comparison.hypothesis == hypothesis), None)
+    if test is None:
+        return "–"
+    delta = "" if test.delta_aicc is None else f" ({number(test.delta_aicc)})"
+    return number(test.p_value) + delta
+
+
+def _crossed(law: Fit | Law | Timescale) -> str:
+    """Such as `7 of 8`."""
+    return f"{law.n_points} of {law.n_points + law.n_censored}"
 
 
 def fits(study: Study) -> Table:
     """The law of every criterion and condition."""
-    columns = ["criterion", "runs", "p", "exponent of n", "τ/n at exponent 1", "crossed", "censored", "σ of ln τ",
-               "p(=1)", "ΔAICc(=1)", "p(=0)", "ΔAICc(=0)", "p(straight)", "note"]  # fmt: skip
+    columns = ["criterion", "runs", "exponent of n", "τ/n at exponent 1", "crossed", "σ of ln τ",
+               "exponent 1", "exponent 0", "straight", "note"]  # fmt: skip
     rows = [
         [
-            fit.criterion, label(study, condition_of(fit)), f"{fit.p:,}", _exponent(fit), with_interval(fit.prefactor),
-            str(fit.n_points), str(fit.n_censored), number(fit.diagnostics.sigma if fit.diagnostics else None),
-            *_compared(fit.comparisons, "exponent = 1"), *_compared(fit.comparisons, "exponent = 0"),
-            number(fit.diagnostics.curvature_p_value if fit.diagnostics else None), fit.interval_note or "",
+            fit.criterion, label(study, condition_of(fit)), with_interval(fit.exponent), with_interval(fit.prefactor),
+            _crossed(fit), number(fit.diagnostics.sigma if fit.diagnostics else None),
+            _tested(fit.comparisons, "exponent = 1"), _tested(fit.comparisons, "exponent = 0"),
+            number(fit.diagnostics.curvature_p_value if fit.diagnostics else None), no_fit(fit) or fit.interval_note or "",
         ]
         for fit in study.result.fits
     ]  # fmt: skip
@@ -95,17 +102,36 @@ def fits(study: Study) -> Table:
 
 def laws(study: Study) -> Table:
     """The laws over widths."""
-    columns = ["criterion", "runs", "exponent of n", "exponent of 1/W", "amplitudes", "crossed", "censored",
-               "p(=1)", "p(width = 1)", "p(one exponent for all)"]  # fmt: skip
+    columns = ["criterion", "runs", "exponent of n, α", "exponent of 1/W, γ", "a", "crossed",
+               "α = 1", "γ = 1", "one α for all", "note"]  # fmt: skip
     rows = [
         [
-            law.criterion, "; ".join(law.groups), _exponent(law), with_interval(law.width_exponent),
-            ", ".join(map(number, law.amplitudes)), str(law.n_points), str(law.n_censored),
-            *(_compared(law.comparisons, name)[0] for name in ("exponent = 1", "width exponent = 1", "one exponent for all")),
+            law.criterion, "; ".join(law.groups), with_interval(law.exponent), with_interval(law.width_exponent),
+            ", ".join(map(number, law.amplitudes)), _crossed(law),
+            *(_tested(law.comparisons, name) for name in ("exponent = 1", "width exponent = 1", "one exponent for all")),
+            no_fit(law) or law.interval_note or "",
         ]
         for law in study.result.laws
     ]  # fmt: skip
     return Table(columns, rows)
+
+
+def competitions(study: Study) -> Table:
+    """The laws that compete for the same runs, best first."""
+    rows = [
+        [
+            one.criterion,
+            f"{width_axis(study.result.runs)} = {', '.join(f'{W:,}' for W in one.W_values)}",
+            law.law,
+            number(law.delta_aicc),
+            "rejected" if law.rejected else "",
+            law.reason
+            or "; ".join(f"{name} = {with_interval(value)}" for name, value in law.parameters.items()),
+        ]
+        for one in study.result.competitions
+        for law in one.laws
+    ]
+    return Table(["criterion", "widths", "law", "ΔAICc", "", "parameters"], rows)
 
 
 def collapses(study: Study) -> Table:
@@ -122,11 +148,11 @@ def medians(study: Study) -> Table:
     rows = [
         [
             t.criterion, label(study, condition_of(t)), str(t.n),
-            _median(t), str(t.n_points), str(t.n_censored),
+            _median(t), _crossed(t),
         ]
         for t in study.result.timescales
     ]  # fmt: skip
-    return Table(["criterion", "runs", "n", "median τ", "crossed", "censored"], rows)
+    return Table(["criterion", "runs", "n", "median τ", "crossed"], rows)
 
 
 def classes(study: Study) -> Table:
@@ -135,11 +161,11 @@ def classes(study: Study) -> Table:
     rows = [
         [
             label(study, condition_of(t)), str(t.n), str(t.label), number(t.images),
-            _median(t), str(t.n_points), str(t.n_censored), regimes[condition_of(t), t.n],
+            _median(t), _crossed(t), regimes[condition_of(t), t.n],
         ]
         for t in sorted(study.result.by_class, key=lambda t: (condition_of(t), t.n, t.label))
     ]  # fmt: skip
-    return Table(["runs", "n", "class", "its images", "median τ", "crossed", "censored", "regime"], rows)
+    return Table(["runs", "n", "class", "its images", "median τ", "crossed", "regime"], rows)
 
 
 def lines(study: Study) -> Table:
@@ -154,7 +180,7 @@ def lines(study: Study) -> Table:
         ]
         for line in study.result.lines
     ]
-    return Table(["runs", "p", "n* without end of training", "d ln n* / d ln τ at the end", "verdict"], rows)
+    return Table(["runs", "p", "n* without end of training", "d ln n* / d ln τ", "verdict"], rows)
 
 
 def provenance(attempts: pa.Table) -> Table:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tausweep.orchestrator.analysis.runs.grouping import condition_of, group_of, width_axis, width_words
+from tausweep.orchestrator.analysis.runs.last_boundaries import last_boundaries
 from tausweep.orchestrator.analysis.runs.results import Fit, FitResult, Law, Timescale
 from tausweep.orchestrator.analysis.runs.wording import median, number, regime, with_interval
 from tausweep.orchestrator.terminal import console
@@ -127,19 +128,19 @@ def _print_phases(result: FitResult) -> None:
         ],
         f"Phase diagram by {result.criteria[0]}" if result.criteria else "Phase diagram",
     )  # fmt: skip
-    last = [boundary for boundary in result.boundaries if boundary.budget == result.budgets[-1]]
+    last = last_boundaries(result)
     if not last:
         return
     console.console.print()
     notes = Footnotes()
     _print(
-        [axis, "p", "runs", "n*", "memorising", "n* without end of training"],
+        [axis, "p", "runs", "at tau", "n*", "memorising", "n* without end of training"],
         [
-            [at.W, at.p, group_of(at), with_interval(at.n_star), f"{at.n_memorising}/{at.n_runs}",
+            [at.W, at.p, group_of(at), at.budget, with_interval(at.n_star), f"{at.n_memorising}/{at.n_runs}",
              f"{with_interval(line.n_star)} {notes.mark(line.verdict)}"]
             for at, line in zip(last, result.lines, strict=True)
         ],
-        f"Boundary n*(p) by {last[0].criterion} at tau = {last[0].budget}, with 95 % intervals",
+        f"Boundary n*(p; tau) by {last[0].criterion} at the last tau of each, with 95 % intervals",
         notes,
     )  # fmt: skip
 

@@ -22,16 +22,20 @@ _BUDGETS = 24
 
 
 def budgets_of(runs: Sequence[RunTimescales], criterion: str) -> list[int]:
-    """Budgets for a slider: at most 24, log-spaced from just below the first crossing to the largest tau."""
+    """Budgets for a slider: at most 24, log-spaced from just below the first crossing to the largest tau.
+
+    The last budget of every condition is among them: not all are trained equally long.
+    """
     if not runs:
         return []
     last = max(run.budget for run in runs)
+    own = {max(run.budget for run in group) for group in by_condition(runs, criterion)} | {last}
     crossings = [crossing for run in runs if (crossing := run.crossings.get(criterion))]
     early = [known for c in crossings if c.censored != "right" and (known := c.tau or c.bound)]
     if not early or min(early) >= last:
-        return [last]
+        return sorted(own)
     grid = np.geomspace(max(1.0, 0.8 * min(early)), last, _BUDGETS)
-    return sorted({round(tau) for tau in grid[:-1]} | {last})
+    return sorted({round(tau) for tau in grid[:-1]} | own)
 
 
 def phase_points(
@@ -43,7 +47,8 @@ def phase_points(
         runs: of a sweep.
         tau_mem: name of the criterion that decides on memorisation.
         tau_gen: name of the criterion of good samples.
-        budget: tau up to which runs count; None for the largest of each point.
+        budget: tau up to which runs count; None for the largest of each point. A point that was not trained so long counts
+            up to its own largest.
     """
     groups: dict[tuple[Condition, int], list[RunTimescales]] = defaultdict(list)
     for run in runs:
@@ -52,8 +57,8 @@ def phase_points(
 
 
 def _point(runs: Sequence[RunTimescales], tau_mem: str, tau_gen: str, budget: int | None) -> PhasePoint:
-    if budget is None:
-        budget = max(run.budget for run in runs)
+    longest = max(run.budget for run in runs)
+    budget = longest if budget is None else min(budget, longest)
     mem, gen = (_decided(runs, name, budget) for name in (tau_mem, tau_gen))
     crossed = [crossing for crossing, within in mem if within]
     good = [crossing for crossing, within in gen if within]
@@ -99,8 +104,15 @@ def _geometric_median(crossings: Iterable[Crossing]) -> float | None:
 def boundaries(
     runs: Sequence[RunTimescales], criterion: str, budget: int, confidence: float
 ) -> list[Boundary]:
-    """n*(p; budget) of every condition that measured the criterion."""
-    return [_boundary(group, criterion, budget, confidence) for group in by_condition(runs, criterion)]
+    """n*(p; budget) of every condition that measured the criterion and has a run that was trained so long.
+
+    Beyond its last budget only runs that cross would count, and n* would lie too high.
+    """
+    return [
+        _boundary(group, criterion, budget, confidence)
+        for group in by_condition(runs, criterion)
+        if max(run.budget for run in group) >= budget
+    ]
 
 
 def _boundary(runs: Sequence[RunTimescales], criterion: str, budget: int, confidence: float) -> Boundary:

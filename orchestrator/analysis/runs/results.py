@@ -332,7 +332,7 @@ class FitResult(_Value):
         draws, seed: resamples and seed of the bootstrap.
         criteria: names of the criteria; the first decides what memorises in the phase diagram.
         phase_diagram: the phase diagram at the largest measured tau.
-        boundaries: the boundaries at every budget of `budgets`.
+        boundaries: the boundaries at every budget of `budgets` up to the last one of each condition.
         sampler: the sampler of the generated samples, as text; None without samples.
         conclusions: what a person would say of it, at most eight sentences.
         competitions: the competing laws for the criteria of tau_mem, per condition, and over several widths.

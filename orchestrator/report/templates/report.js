@@ -3,30 +3,23 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const at = (id) => document.getElementById(id);
 const root = document.documentElement;
-const DASHES = ["solid", "dash", "dot", "dashdot", "longdash"];
-const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7f7f7f"];
-const STATES = { "memorises": ["circle", "#D55E00"], "generalises": ["square", "#0072B2"], "not yet good": ["triangle-down", "#999999"], "not measured": ["x", "#7f7f7f"] };
-
-// For n: viridis, and a lighter row of the same order where the ground is dark.
-const ROWS = { light: ["#440154", "#443983", "#31688e", "#21918c", "#35b779", "#90d743"], dark: ["#c792ea", "#9a9cf0", "#5fb0e6", "#3fd0b0", "#7fdc6a", "#eee05a"] };
-function colourOf(n) {
-  const row = ROWS[root.dataset.theme], place = data.n.indexOf(n) / Math.max(1, data.n.length - 1);
-  const exact = place * (row.length - 1), low = Math.floor(exact), high = Math.min(low + 1, row.length - 1);
-  const channel = (i) => Math.round(parseInt(row[low].slice(i, i + 2), 16) * (1 - exact + low) + parseInt(row[high].slice(i, i + 2), 16) * (exact - low));
-  return `rgb(${channel(1)},${channel(3)},${channel(5)})`;
-}
+const palette = data.palette, conditions = palette.conditions;
+const cycled = (list, place) => list[place % list.length];
+const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+const inked = (colour) => colour === palette.ink ? css("--ink") : colour;  // black is lost on a dark ground
+const colourOf = (n) => palette.n[root.dataset.theme][data.n.indexOf(n)];
 const ticksOfN = () => ({ tickvals: data.n, ticktext: data.n.map(String) });
 // Plotly reads some HTML in texts; names of users are none.
 const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 const number = (value) => value === null ? "–" : Number(value.toPrecision(3)).toLocaleString("en");
 
 function layout(x, y, more = {}) {
-  const style = getComputedStyle(root), ink = style.getPropertyValue("--ink").trim(), rule = style.getPropertyValue("--rule").trim();
+  const ink = css("--ink"), rule = css("--rule");
   const axis = { gridcolor: rule, linecolor: rule, zeroline: false, automargin: true, exponentformat: "power" };
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, size: 12 }, hovermode: "closest",
     // Above the plot, the tool bar has a place of its own: where nothing hovers it is always shown, and lay on the legend.
-    margin: { l: 56, r: 12, t: 34, b: 44 }, legend: window.innerWidth < 640 ? { orientation: "h", yref: "container", y: 0, yanchor: "bottom", maxheight: 0.28 } : { y: 1 },
+    margin: { l: 56, r: 12, t: 34, b: 44 }, legend: more.narrow || window.innerWidth < 640 ? { orientation: "h", yref: "container", y: 0, yanchor: "bottom", maxheight: 0.28 } : { y: 1 },
     xaxis: { ...axis, type: "log", title: { text: x }, ...more.xaxis }, yaxis: { ...axis, title: { text: y }, ...more.yaxis },
   };
 }
@@ -58,7 +51,7 @@ function curves() {
     seen.add(name);
     return {
       x: set.x.map((tau) => tau / unit(set)), y: set.y, name, legendgroup: name, showlegend: first, mode: set.x.length > 1 ? "lines" : "markers",
-      line: { color: colourOf(set.n), dash: DASHES[data.W.indexOf(set.W) % DASHES.length], width: at("mean").checked ? 2.2 : 1.2 },
+      line: { color: colourOf(set.n), dash: cycled(conditions.dashes, data.W.indexOf(set.W)), width: at("mean").checked ? 2.2 : 1.2 },
       marker: { color: colourOf(set.n) }, hovertemplate: `${plain(name)}, ${plain(set.name)}<br>%{x:.4~g}: %{y:.4~g}<extra></extra>`,
     };
   });
@@ -82,20 +75,20 @@ function means(runs, measure) {
 function timescales() {
   const index = Number(at("criterion").value), criterion = data.criteria[index], traces = [];
   data.conditions.forEach((condition, place) => {
-    const colour = COLOURS[place % COLOURS.length], runs = data.runs.filter((run) => run.condition === place && run.crossings[index]);
+    const colour = inked(cycled(conditions.colours, place)), runs = data.runs.filter((run) => run.condition === place && run.crossings[index]);
     if (!runs.length) return;
     const fit = data.fits.find((one) => one.condition === place && one.criterion === criterion);
-    const law = fit && fit.exponent !== null ? `${condition}: n^${number(fit.exponent)}` : `${condition}: no fit`;
-    for (const [kind, symbol] of [["", "circle"], ["right", "triangle-up-open"], ["left", "triangle-down-open"]]) {
+    const law = fit && fit.exponent !== null ? `${condition}: n^${number(fit.exponent)} [${number(fit.low)}, ${number(fit.high)}]` : `${condition}: no fit`;
+    for (const [kind, symbol] of [["", cycled(conditions.symbols, place)], ["right", "triangle-up-open"], ["left", "triangle-down-open"]]) {
       const own = runs.filter((run) => run.crossings[index][1] === kind && run.crossings[index][0] !== null);
       if (own.length) traces.push({ x: own.map((run) => run.n), y: own.map((run) => run.crossings[index][0]), mode: "markers", legendgroup: condition, showlegend: false,
         marker: { color: colour, symbol, size: 9, opacity: 0.8 }, text: own.map((run) => plain(`${run.id}, seed ${run.seed}`)), hovertemplate: "n = %{x}, τ = %{y:.4~g}<br>%{text}<extra></extra>" });
     }
     const ends = [data.n[0], data.n[data.n.length - 1]];
     const line = fit && fit.exponent !== null ? ends.map((n) => fit.amplitude * n ** fit.exponent) : [null, null];
-    traces.push({ x: ends, y: line, mode: "lines", name: plain(law), legendgroup: condition, line: { color: colour, dash: DASHES[place % DASHES.length] }, hoverinfo: "skip" });
+    traces.push({ x: ends, y: line, mode: "lines", name: plain(law), legendgroup: condition, line: { color: colour, dash: cycled(conditions.dashes, place) }, hoverinfo: "skip" });
   });
-  Plotly.react("tau-plot", traces, layout("n (training images)", plain(`τ by ${criterion}`), { xaxis: ticksOfN(), yaxis: { type: "log", nticks: 8 } }), config);
+  Plotly.react("tau-plot", traces, layout("n (training images)", plain(`τ by ${criterion}`), { narrow: true, xaxis: ticksOfN(), yaxis: { type: "log", nticks: 8 } }), config);
 }
 
 // --- phase diagram -------------------------------------------------------------------------------------------------
@@ -103,30 +96,36 @@ function phases() {
   const budget = data.budgets[Number(at("budget-slider").value)], group = chosen(at("phase-group"), data.groups);
   at("budget").textContent = budget.tau.toLocaleString("en");
   const traces = [], points = budget.points.filter((point) => point.group === group);
-  for (const [state, [symbol, colour]] of Object.entries(STATES)) {
+  for (const [state, look] of Object.entries(palette.states)) {
     const own = points.filter((point) => (point.state ?? "not measured") === state);
-    if (own.length) traces.push({ x: own.map((p) => p.n), y: own.map((p) => p.p), mode: "markers", name: state, marker: { symbol, color: colour, size: 14 },
-      text: own.map((p) => `${data.axis} = ${p.W}, ${p.n_crossed} of ${p.n_runs} runs memorise<br>τ_mem ${number(p.tau_mem)}, τ_gen ${number(p.tau_gen)}`), hovertemplate: "n = %{x}, p = %{y}, %{text}<extra></extra>" });
+    // Hollow: not trained so long, and shown as it was at its last τ. What memorises goes on memorising.
+    const symbol = (p) => p.budget < budget.tau && p.state !== "memorises" && !look.symbol.endsWith("-open") ? `${look.symbol}-open` : look.symbol;
+    if (own.length) traces.push({ x: own.map((p) => p.n), y: own.map((p) => p.p), mode: "markers", name: look.words, marker: { symbol: own.map(symbol), color: inked(look.colour), size: 13, line: { color: inked(look.colour), width: 1.5 } },
+      text: own.map((p) => `${data.axis} = ${p.W}, τ ≤ ${number(p.budget)}: ${p.n_crossed} of ${p.n_runs} runs memorise<br>τ_mem ${number(p.tau_mem)}, τ_gen ${number(p.tau_gen)}`), hovertemplate: "n = %{x}, p = %{y}, %{text}<extra></extra>" });
   }
-  const mark = (found, name, colour, symbol) => {
-    const known = found.filter((b) => b.low !== null || b.high !== null);
+  const middle = (b) => b.estimate ?? b.low ?? b.high;
+  const mark = (ends, name, look, up, hollow = () => false, dash = "solid") => {
+    const known = ends.filter((b) => middle(b) !== null).sort((a, b) => a.p - b.p);
     if (!known.length) return;
-    const middle = (b) => b.estimate ?? (b.low !== null && b.high !== null ? Math.sqrt(b.low * b.high) : b.low ?? b.high);
-    const shape = (b) => b.estimate !== null ? symbol : b.high === null ? "triangle-right" : "triangle-left";
+    const colour = inked(look.colour), shape = (b) => b.estimate === null ? (b.high === null ? "triangle-right" : "triangle-left") : hollow(b) ? `${look.symbol}-open` : look.symbol;
     const end = (b, side) => Math.abs((b[side] ?? middle(b)) - middle(b));
-    traces.push({ x: known.map(middle), y: known.map((b) => b.p), mode: known.every((b) => b.estimate !== null) ? "lines+markers" : "markers", name,
-      marker: { color: colour, symbol: known.map(shape), size: 10 }, line: { color: colour, width: 1 },
-      error_x: { type: "data", symmetric: false, array: known.map((b) => end(b, "high")), arrayminus: known.map((b) => end(b, "low")), color: colour },
-      text: known.map((b) => plain(`${data.axis} = ${b.W}: ${number(b.estimate)} [${number(b.low)}, ${number(b.high)}] ${b.words}`)), hovertemplate: "%{text}<extra></extra>" });
+    // Above its p, so that the marks of runs stay visible.
+    traces.push({ x: known.map(middle), y: known.map((b) => b.p * up), mode: "lines+markers", name,
+      marker: { color: colour, symbol: known.map(shape), size: 9 }, line: { color: colour, width: 1.5, dash },
+      error_x: { type: "data", symmetric: false, array: known.map((b) => end(b, "high")), arrayminus: known.map((b) => end(b, "low")), color: colour, thickness: 1.2, width: 3 },
+      text: known.map((b) => plain(`${data.axis} = ${b.W}${b.tau ? `, τ = ${number(b.tau)}` : ""}: ${number(b.estimate)} [${number(b.low)}, ${number(b.high)}] ${b.words}`)), hovertemplate: "%{text}<extra></extra>" });
   };
-  const ink = getComputedStyle(root).getPropertyValue("--ink").trim();
-  mark(budget.boundaries.filter((b) => b.group === group), "n*(p; τ)", ink, "diamond");
-  mark(data.lines.filter((line) => line.group === group), "n* without end", "#009E73", "cross");
-  const last = data.n[data.n.length - 1], near = data.lines.map((line) => line.estimate).filter((n) => n !== null && n <= 4 * last);
   const widths = [...new Map(data.budgets.flatMap((b) => b.points).map((p) => [p.p, p.W]))].sort((a, b) => a[0] - b[0]);
+  const span = widths[widths.length - 1][0] / widths[0][0], up = (3.2 * span) ** 0.05;
+  const lines = data.lines.filter((line) => line.group === group);
+  mark(budget.boundaries.filter((b) => b.group === group), `n*(p; τ = ${budget.tau.toLocaleString("en")})`, palette.boundary, up, (b) => b.tau < budget.tau);
+  mark(lines.filter((line) => line.converged), palette.line.converged.words, palette.line.converged, up * up);
+  mark(lines.filter((line) => !line.converged), `line, not converged at τ = ${data.open_at}`, palette.line.open, up * up, undefined, "dash");
+  const last = data.n[data.n.length - 1], near = data.lines.map(middle);
   Plotly.react("phase-plot", traces, layout("n (training images)", "p (parameters)", {
+    narrow: true,
     xaxis: { ...ticksOfN(), range: [Math.log10(data.n[0] / 1.4), Math.log10(Math.max(last, ...near) * 1.4)] },
-    yaxis: { type: "log", tickvals: widths.map(([p]) => p), ticktext: widths.map(([p, W]) => `${p.toLocaleString("en")}${data.axis === "W" ? `<br>W = ${W}` : ""}`), range: [Math.log10(widths[0][0] / 1.8), Math.log10(widths[widths.length - 1][0] * 1.8)] },
+    yaxis: { type: "log", tickvals: widths.map(([p]) => p), ticktext: widths.map(([p, W]) => `${p.toLocaleString("en")}${data.axis === "W" ? `<br>W = ${W}` : ""}`), range: [Math.log10(widths[0][0] / 1.8), Math.log10(widths[widths.length - 1][0] * 2.2)] },
   }), config);
 }
 
@@ -150,14 +149,14 @@ at("theme").addEventListener("click", () => theme(root.dataset.theme === "dark" 
 dark.addEventListener("change", () => theme(dark.matches ? "dark" : "light"));
 root.dataset.theme = dark.matches ? "dark" : "light";
 if (data.runs.length) {
-  options(at("measure"), data.measures); options(at("group"), data.groups); options(at("criterion"), data.criteria);
+  options(at("measure"), data.measures); options(at("group"), data.groups); options(at("criterion"), data.criteria); at("criterion").value = data.criterion;
   checks(at("filter-W"), data.W, curves); checks(at("filter-n"), data.n, curves);
   for (const id of ["measure", "scale", "group", "mean"]) at(id).addEventListener("change", curves);
   at("criterion").addEventListener("change", timescales);
   draw.push(curves, timescales);
 }
 if (at("budget-slider")) {
-  options(at("phase-group"), data.groups);
+  options(at("phase-group"), data.groups); at("phase-runs").hidden = data.groups.length < 2;
   const slider = at("budget-slider"); slider.max = data.budgets.length - 1; slider.value = slider.max;
   slider.addEventListener("input", phases); at("phase-group").addEventListener("change", phases);
   draw.push(phases);

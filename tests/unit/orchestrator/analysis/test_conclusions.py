@@ -54,51 +54,66 @@ def test_an_empty_sweep_has_nothing_to_conclude():
 
 def test_first_comes_what_was_trained(plain):
     assert plain.conclusions[0] == (
-        "8 runs of sweep synthetic count: n = 16 to 128 at W = 16, up to tau = 20,000."
+        "8 runs of sweep synthetic count: n = 16 to 128 at W = 16 (p = 71,680), trained up to tau = 20,000."
     )
 
 
-def test_tau_mem_grows_by_a_criterion_and_a_sampler_and_is_tested(plain):
+def test_tau_mem_grows_by_a_criterion_and_a_sampler_and_is_sentence_where(plain):
     line = one(plain.conclusions, "tau_mem grows like n^")
     fit = plain.fits[0]
     assert f"n^{fit.exponent.estimate:.3g} [{fit.exponent.low:.3g}, {fit.exponent.high:.3g}]" in line
-    assert "(by f_mem=0.1, samples by DDIM, 12 steps)" in line
-    assert line.endswith("proportional to n is not rejected, constant is rejected.")
+    assert "(f_mem=0.1, samples by DDIM, 12 steps): proportional to n is not rejected, constant is; " in line
+    assert "; grows like n^1 [0.998, 1.01] (loss_gap=0.1@t150): " in line
 
 
 def test_a_criterion_on_losses_has_no_sampler():
     lines = sentences(small(ddim_steps=12), criteria=(LossGap(t=150.0),))
-    assert "(by loss_gap=0.1@t150)" in one(lines, "tau_mem grows like n^")
+    assert "(loss_gap=0.1@t150)" in one(lines, "tau_mem grows like n^")
 
 
-def test_tau_gen_is_not_seen_to_depend_on_n_where_none_was_planted(plain):
-    constant = Comparison(hypothesis="exponent = 0", p_value=0.4, delta_aicc=-1.0)
-    fits = [fit.model_copy(update={"comparisons": [constant]}) for fit in plain.fits]
-    line = one(conclude(plain.model_copy(update={"fits": fits})), "tau_gen may be the same at every n")
-    assert line.endswith("constant is not rejected.")
+def sentence_where(result, quantity, proportional, constant):
+    """The sentence of a quantity whose tests have these p values."""
+    tests = [
+        Comparison(hypothesis=f"exponent = {value}", p_value=p, delta_aicc=None)
+        for value, p in ((1, proportional), (0, constant))
+    ]
+    fits = [fit.model_copy(update={"comparisons": tests}) for fit in result.fits]
+    return one(conclude(result.model_copy(update={"fits": fits})), f"{quantity} ")
+
+
+def test_a_time_is_constant_only_where_constant_is_not_rejected_and_proportional_is(plain):
+    line = sentence_where(plain, "tau_gen", 0.001, 0.4)
+    assert line.startswith("tau_gen does not depend on n as far as can be seen: n^")
+    assert line.endswith("; constant is not rejected, proportional to n is.")
+    line = sentence_where(plain, "tau_gen", 0.3, 0.4)
+    assert line.startswith("tau_gen falls like n^")
+    assert line.endswith(": neither proportional to n nor constant is rejected.")
+    assert sentence_where(plain, "tau_mem", 0.01, 0.01).endswith(
+        ": proportional to n is rejected, and so is constant."
+    )
 
 
 def test_a_time_that_falls_with_n_is_said_to_fall(plain):
     assert one(plain.conclusions, "tau_gen ").startswith(
-        "tau_gen falls like n^-0.116 [-0.221, -0.0102] (by frechet_pca"
+        "tau_gen falls like n^-0.116 [-0.221, -0.0102] (frechet_pca"
     )
 
 
 def test_the_best_of_the_competing_laws_is_named(plain):
-    line = one(plain.conclusions, "Of the laws that compete for tau_mem by f_mem=0.1, ")
+    line = one(plain.conclusions, "Of the laws of tau_mem by f_mem=0.1, ")
     assert plain.competitions[0].verdict in line
 
 
 def test_what_did_not_cross_is_counted_and_more_training_is_proposed():
     lines = sentences(small(steps=200), criteria=MEM)
-    assert one(lines, "tau_mem by ") == (
-        "tau_mem by f_mem=0.1 has no exponent: none of 8 runs was seen to cross within its budget."
+    assert one(lines, "tau_mem has") == (
+        "tau_mem has no exponent by f_mem=0.1: none of 8 runs was seen to cross within its budget."
     )
     assert one(lines, "8 of 8") == (
         "8 of 8 runs did not reach f_mem=0.1 within their budget and count as later than it."
     )
     assert lines[-1] == (
-        "Next: no run reached f_mem=0.1, so train longer: raise `steps` in the sweep file, for example to 400."
+        "Next: no run reached f_mem=0.1; train longer, for example to tau = 400 (`steps` in the sweep file)."
     )
 
 
@@ -109,8 +124,10 @@ def test_runs_that_crossed_before_their_first_evaluation_are_counted():
 
 def test_one_n_needs_more_n():
     lines = sentences(small(n_values=(16,)), criteria=MEM)
-    assert "a crossing at one n only (n = 16); an exponent needs two" in one(lines, "tau_mem by f_mem=0.1")
-    assert lines[-1] == "Next: a law needs at least three n: add 32 and 64 to n in the sweep file."
+    assert "a crossing at one n only (n = 16); an exponent needs two" in one(
+        lines, "tau_mem has no exponent by f_mem=0.1: "
+    )
+    assert lines[-1] == "Next: a law needs at least three n; add 32 and 64 to `n` in the sweep file."
 
 
 def test_n_star_is_given_for_each_width(widths):
@@ -122,12 +139,37 @@ def test_n_star_is_given_for_each_width(widths):
         assert f"at W = {at.W} (p = {at.p:,})" in line
 
 
+def both(one, other):
+    """The tables of two studies as those of one sweep."""
+    fields = (field.name for field in dataclasses.fields(one))
+    return dataclasses.replace(
+        one, **{name: pa.concat_tables([getattr(one, name), getattr(other, name)]) for name in fields}
+    )
+
+
+def test_n_star_of_a_width_trained_less_is_that_at_its_own_last_budget():
+    tables = both(small(widths=(8,), steps=6000), small(widths=(16,), steps=3000))
+    lines = sentences(tables, criteria=MEM)
+    assert one(lines, "16 runs of sweep").endswith("trained up to tau = 3,000 to 6,000.")
+    line = one(lines, "Half of the runs memorise at n* = ")
+    assert "at W = 8 (p = 17,920) within tau = 6,000 and " in line
+    assert line.endswith(" at W = 16 (p = 71,680) within tau = 3,000.")
+
+
+def test_conditions_are_named_by_what_distinguishes_them_only():
+    line = one(sentences(small(optimizers=("adam", "sgd")), criteria=MEM), "tau_mem grows like n^")
+    assert " at adam and n^" in line
+    assert " at sgd (f_mem=0.1" in line
+    assert "batch" not in line
+    assert "W =" not in line
+
+
 def test_several_widths_share_one_law(widths):
-    assert " and like 1/W^" in one(widths.conclusions, "tau_mem grows like n^")
+    assert " · W^−" in one(widths.conclusions, "tau_mem grows like n^")
 
 
 def test_a_line_that_has_not_converged_says_why_and_what_would_tell(widths):
-    assert one(widths.conclusions, "No architectural line has converged yet at W = 8 (p = 17,920)")
+    assert one(widths.conclusions, "No architectural line has converged yet at W = 8")
     assert widths.conclusions[-1].startswith("Next: `tausweep refine synthetic --runs 4` names the runs")
 
 
@@ -136,9 +178,22 @@ def test_converged_lines_stand_before_those_that_have_not(widths):
     n_star = Estimate(estimate=19.0, low=17.0, high=24.0)
     changed = first.model_copy(update={"converged": True, "n_star": n_star, "verdict": "converged: …"})
     line = one(conclude(widths.model_copy(update={"lines": [changed, *others]})), "The architectural line")
-    assert "has converged: n* = 19 [17, 24] at W = 8 (p = 17,920); not yet at W = 16 (p = 71,680) (" in line
+    assert "has converged: n* = 19 [17, 24] at W = 8 (p = 17,920); not yet at W = 16 (" in line
     all_of_them = conclude(widths.model_copy(update={"lines": [changed]}))
     assert all_of_them[-1].startswith("Next: `tausweep report synthetic` draws the line")
+
+
+def test_a_line_that_lacks_nothing_but_training_says_how_many_steps_would_tell(widths):
+    changed = [
+        line.model_copy(update={"n_star": Estimate(estimate=40.0, low=30.0, high=60.0), "converged": False})
+        for line in widths.lines
+    ]
+    late = [run for run in widths.runs if run.W == 8 and run.crossings["f_mem=0.1"].censored == "right"]
+    assert late
+    assert conclude(widths.model_copy(update={"lines": changed}))[-1] == (
+        f"Next: {3000 * len(late):,} more steps of the {len(late)} runs at W = 8 that have not memorised "
+        f"(n = {min(run.n for run in late)} to {max(run.n for run in late)}, to tau = 6,000) would tell whether n* still moves."
+    )
 
 
 def test_a_floor_is_told_from_a_power_law():
@@ -154,9 +209,7 @@ def test_a_floor_is_told_from_a_power_law():
     floored = dataclasses.replace(
         tables, metrics=tables.metrics.set_column(place, tables.metrics.schema.field(place), value)
     )
-    line = one(
-        sentences(floored, criteria=(LossGap(t=150.0),)), "Of the laws that compete for tau_mem by loss_gap"
-    )
+    line = one(sentences(floored, criteria=(LossGap(t=150.0),)), "Of the laws of tau_mem by loss_gap")
     assert "tau_0 + c·n" in line.split(" describes")[0]
     assert "a·n^alpha" in line.split("rejected: ")[-1]
 

@@ -105,7 +105,7 @@ def test_a_line_in_the_legend_is_in_the_phase_diagram(n_star, shown):
     figure = plot_phase_diagram(Study(result=result, measured=fitted.measured))
     (axes,) = figure.axes
     (legend,) = figure.legends
-    assert any("line" in text.get_text() for text in legend.get_texts()) == shown
+    assert any("not converged at" in text.get_text() for text in legend.get_texts()) == shown
     assert (axes.get_xlim()[1] > n_star) == shown
 
 

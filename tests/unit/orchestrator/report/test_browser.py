@@ -92,6 +92,70 @@ def test_the_slider_moves_the_phase_diagram_through_the_budgets(opened, html):
     assert found.complaints == []
 
 
+def test_the_boundary_moves_with_the_slider(opened, html):
+    found = opened(html)
+
+    def n_star():
+        return found.page.evaluate(
+            "document.getElementById('phase-plot').data.filter(t => t.name.startsWith('n*(p; τ = ')).map(t => [t.name, ...t.x])"
+        )
+
+    (late,) = n_star()
+    found.page.locator("#budget-slider").press("ArrowLeft")
+    found.page.locator("#budget-slider").press("ArrowLeft")
+    found.page.locator("#budget-slider").press("ArrowLeft")
+    (early,) = n_star()
+    assert late[0] == "n*(p; τ = 3,000)"
+    assert early[0] == f"n*(p; τ = {found.page.locator('#budget').inner_text()})"
+    assert all(then < now for then, now in zip(early[1:], late[1:], strict=True))
+
+
+def test_the_first_screen_has_the_sentences_the_phase_diagram_and_the_law(opened, html):
+    found = opened(html, width=1280)
+    for part in (".conclusions li:last-child", "#budget-slider", "#phase-plot", "#tau-plot"):
+        box = found.page.locator(part).bounding_box()
+        assert 0 <= box["y"] < box["y"] + box["height"] <= 800, part
+    for plot in ("#phase-plot", "#tau-plot"):
+        box = found.page.locator(plot).bounding_box()
+        assert (box["width"] > 500, box["height"] > 220) == (True, True)
+
+
+def test_the_law_that_is_drawn_first_is_that_of_the_sentence(opened, html):
+    found = opened(html)
+    sentence = found.page.locator(".conclusions li").nth(1).inner_text()
+    assert (
+        found.page.evaluate("document.getElementById('criterion').selectedOptions[0].textContent") in sentence
+    )
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_needs_sideways_scrolling(opened, html, width):
+    found = opened(html, width=width)
+    found.page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert found.page.evaluate("document.documentElement.scrollWidth") <= width
+    if width == 1280:
+        wide = "[...document.querySelectorAll('.scroll, pre')].filter(one => one.scrollWidth > one.clientWidth).length"
+        assert found.page.evaluate(wide) == 0
+        assert found.page.locator(".scroll").count() > 5
+
+
+def test_on_a_phone_the_samples_of_every_row_are_visible(opened, html):
+    found = opened(html, width=390)
+    images = found.page.locator(".strip img")
+    assert images.count() > 8 * 3
+    boxes = images.evaluate_all(
+        "all => all.map(one => one.getBoundingClientRect()).map(b => [b.left, b.right])"
+    )
+    assert all(0 <= left < right - 20 and right <= 390 for left, right in boxes)
+
+
+def test_tables_are_folded_until_they_are_asked_for(opened, html):
+    found = opened(html)
+    assert found.page.locator("table:visible").count() == 0
+    found.page.get_by_text("The law of every criterion").click()
+    assert found.page.locator("table:visible").count() == 1
+
+
 def test_filters_choose_the_curves(opened, html):
     found = opened(html)
     assert len(found.traces("curve-plot")) == 16
@@ -123,6 +187,7 @@ def test_measure_and_scale_change_what_is_drawn(opened, html):
 
 def test_runs_are_found_by_their_settings(opened, html):
     found = opened(html)
+    found.page.get_by_text("All runs (").click()
     assert found.page.locator("#run-table tbody tr").count() == 16
     found.page.fill("#run-filter", "n=32 w=16")
     assert found.page.locator("#run-table tbody tr").count() == 2
@@ -164,7 +229,10 @@ def test_text_of_users_runs_no_script(opened, tmp_path):
 
 def test_an_empty_sweep_renders(opened, tmp_path):
     found = opened(report(empty(), tmp_path))
-    assert "No run has a measurement yet" in found.page.locator("#summary").inner_text()
+    assert (
+        "has a measurement yet, so there is nothing to conclude"
+        in found.page.locator("#summary").inner_text()
+    )
     assert found.complaints == []
 
 

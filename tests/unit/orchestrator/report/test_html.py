@@ -87,7 +87,7 @@ def test_text_of_users_and_errors_is_escaped(tmp_path):
 def test_an_empty_sweep_says_so_and_invents_nothing(tmp_path):
     page = report(empty(), tmp_path)
     text = text_of(page)
-    assert "No run has a measurement yet" in text
+    assert "has a measurement yet, so there is nothing to conclude" in text
     assert "No run has failed." in text
     assert data_of(page)["runs"] == data_of(page)["budgets"] == []
 

@@ -22,9 +22,7 @@ def printed(capsys, tables):
 @pytest.fixture
 def short():
     """Budgets within which only the smallest n crosses: most laws can't be fitted."""
-    return study(
-        samples=60, seeds=(0,), widths=(8, 16), optimizers=("adam", "sgd"), steps=200, ddim_steps=12
-    )
+    return study(samples=60, seeds=(0,), widths=(8, 16), optimizers=("adam", "sgd"), steps=200, ddim_steps=12)
 
 
 def tables_of(text):

@@ -7,7 +7,7 @@ import pytest
 
 from tausweep.orchestrator.analysis.criteria.crossing import Crossing, crossing
 from tausweep.orchestrator.analysis.criteria.memorisation import MemorisedFraction
-from tausweep.orchestrator.analysis.laws.phase_diagram import boundaries, phase_points
+from tausweep.orchestrator.analysis.laws.phase_diagram import boundaries, budgets_of, phase_points
 from tausweep.orchestrator.analysis.runs.results import RunTimescales
 from tausweep.orchestrator.analysis.statistics.boundary_posterior import DecidedRun, decide
 
@@ -44,8 +44,20 @@ def test_a_smaller_budget_asks_what_was_reached_by_then(budget, state):
     assert point(run(0, at(800), at(50), 1000), budget=budget).state == state
 
 
-def test_a_budget_that_no_run_reached_has_no_state():
-    assert point(run(0, after(100), after(100), 100), budget=500).state is None
+def test_beyond_its_largest_budget_a_point_is_as_it_was_there():
+    reached = point(run(0, after(100), at(60), 100), budget=500)
+    assert (reached.state, reached.budget) == ("generalises", 100)
+
+
+def test_beyond_its_last_budget_a_condition_has_no_boundary():
+    runs = [run(0, at(80), at(50), 100)]
+    assert [len(boundaries(runs, "mem", budget, 0.95)) for budget in (100, 101)] == [1, 0]
+
+
+def test_the_last_budget_of_every_condition_is_among_the_budgets():
+    short, long = run(0, at(80), at(50), 123), run(1, at(80), at(50), 1000).model_copy(update={"W": 8})
+    assert {123, 1000} <= set(budgets_of([short, long], "mem"))
+    assert budgets_of([run(0, after(100), after(100), 100)], "mem") == [100]
 
 
 @pytest.mark.parametrize("last", [900, 1800, 2300, 5000])  # exp(ln T) > T
