@@ -66,7 +66,11 @@ FOLDER = {"data": "folder", "size": 8}
     ("changes", "field", "words"),
     [
         (FOLDER, "conditional", "data = folder has no known number of classes"),
-        (FOLDER | {"conditional": None, "by_class": True}, "by_class", "data = folder has no known number of classes"),
+        (
+            FOLDER | {"conditional": None, "by_class": True},
+            "by_class",
+            "data = folder has no known number of classes",
+        ),
         ({"conditional": None, "label_dropout": 0.1}, "label_dropout", "only with conditional = true"),
         ({"conditional": None, "guidance": 2}, "guidance", "only with conditional = true"),
         ({"label_dropout": 0, "guidance": 2}, "guidance", "never learns the null class"),
