@@ -42,9 +42,9 @@ def _options(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
-        from importlib.metadata import version as version_of
+        from tausweep import __version__
 
-        print(f"tausweep {version_of('tausweep')}")  # noqa: T201
+        print(f"tausweep {__version__}")  # noqa: T201
         raise typer.Exit
 
 
@@ -85,14 +85,17 @@ app.command("execute", hidden=True)(sweep_commands.execute)
 def main() -> None:
     """Run the command line; errors of ours, and those of disks, become one message and their exit code."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, so that a pipe that was closed is met here too
     except TausweepError as error:
         print(f"tausweep: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader of our output (head, less) has gone; point stdout away so that Python's exit does not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        sys.exit(1)  # as click does where it meets the closed pipe
     except io_errors() as error:  # a full disk, no permission: Python names the file
         print(f"tausweep: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(1)

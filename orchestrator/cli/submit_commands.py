@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +18,7 @@ from tausweep.orchestrator.cli.options import (
     SweepName,
     Where,
 )
+from tausweep.storage.errors import TausweepError
 from tausweep.storage.layout import StoreLayout
 
 if TYPE_CHECKING:
@@ -33,6 +37,26 @@ Address = Annotated[
         help="The Ray cluster (default: ray.address).",
     ),
 ]
+
+
+@contextmanager
+def continued_by(*words: str, store: StoreLayout) -> Iterator[None]:
+    """Where what is done here is stopped or breaks off, print the command that continues it.
+
+    Args:
+        words: of the command, after `tausweep`.
+        store: where it works.
+    """
+    from tausweep.orchestrator.execution.site import EXIT_INTERRUPTED
+    from tausweep.orchestrator.terminal import console
+
+    command = shlex.join(["tausweep", *words, "--store", str(store.root)])
+    try:
+        yield
+    except (typer.Exit, TausweepError) as end:
+        if isinstance(end, TausweepError) or end.exit_code == EXIT_INTERRUPTED:
+            console.console.print(f"continue with: {command}", soft_wrap=True)
+        raise
 
 
 def submit(
@@ -107,7 +131,8 @@ def resume(
     # A minute, where workers of other machines are silent.
     with console.console.status("looking for heartbeats"):
         run_states.reopen([layout.run(run.run_id) for run in chosen])
-    site.resume(plan)
+    with continued_by("resume", sweep, *(where or []), store=layout):
+        site.resume(plan)
 
 
 def cancel(sweep: SweepName, where: Where = None, store: Store = DEFAULT_STORE) -> None:

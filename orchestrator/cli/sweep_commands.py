@@ -20,7 +20,7 @@ from tausweep.orchestrator.cli.options import (
     Where,
     planned,
 )
-from tausweep.orchestrator.cli.submit_commands import prepare
+from tausweep.orchestrator.cli.submit_commands import continued_by, prepare
 
 
 def plan(
@@ -49,7 +49,8 @@ def run(file: SweepFile, overrides: Overrides = None, store: Store = DEFAULT_STO
     plan.require_complete()
     plan = site.place(plan)
     prepare(plan, layout)
-    site.resume(plan)
+    with continued_by("run", file, *(overrides or []), store=layout):
+        site.resume(plan)
 
 
 def execute(sweep: SweepName, store: Store = DEFAULT_STORE) -> None:

@@ -78,7 +78,6 @@ def execute(plan: Plan, layout: StoreLayout) -> None:
         console.console.print(
             f"{plan.sweep}: {len(todo)} of {len(plan.runs)} runs to do, {workers} workers, store {layout.root}",
         )
-        words = f"stopped; the same command, or `tausweep resume {plan.sweep}`, goes on from here"
-        with stopped_with(words), progress.ProgressView(plan) as view:
+        with stopped_with("stopped with a checkpoint of each run"), progress.ProgressView(plan) as view:
             plan = local_pool.execute(plan, layout, view.update)
     report_end(plan, layout)

@@ -6,6 +6,7 @@ place the plan, prepare the store, then submit or execute.
 
 from __future__ import annotations
 
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -143,14 +144,17 @@ def _class(name: str) -> type[Site]:
 
 
 def report_end(plan: Plan, layout: StoreLayout) -> None:
-    """Say how a sweep stands that nobody executes any more.
+    """Say how the runs of a sweep ended, and which command tries those again that failed.
 
     Raises:
         typer.Exit: 1 if a run failed.
     """
     console.console.print(f"{plan.sweep}: {plan_tables.summary(plan)}")
     if plan.count("failed"):
-        console.console.print(f"see why: tausweep logs {plan.sweep} --failed --store {layout.root}")
+        words = shlex.join([plan.sweep, "--failed", "--store", str(layout.root)])
+        console.console.print(
+            f"see why: tausweep logs {words}\ntry them again: tausweep resume {words}", soft_wrap=True
+        )
         raise typer.Exit(1)
 
 

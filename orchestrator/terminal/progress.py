@@ -13,6 +13,30 @@ from tausweep.orchestrator.plan.plan import Plan
 from tausweep.orchestrator.terminal.console import console, duration
 
 _LINE_SECONDS = 10.0
+_MEASURED_SECONDS = 20.0  # of work: a guess from less of it is wrong by factors
+
+
+class RemainingTime:
+    """How long the rest of some work takes, from the work that was seen to be done.
+
+    Starting workers does not count: time runs from the last look at which nothing had been done.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._since = now
+
+    def seconds(self, now: float, done: float, left: float) -> float | None:
+        """Seconds that are left; None until 20 s of work have been measured, and where nothing is left.
+
+        Args:
+            now: clock in seconds.
+            done: work done since the beginning, in any unit.
+            left: work that is left, in the same unit.
+        """
+        if done <= 0:
+            self._since = now
+        elapsed = now - self._since
+        return left / done * elapsed if done > 0 and left > 0 and elapsed >= _MEASURED_SECONDS else None
 
 
 @contextmanager
@@ -42,7 +66,7 @@ class ProgressView:
 
     def __init__(self, plan: Plan) -> None:
         self._first = plan
-        self._started = time.monotonic()
+        self._remaining = RemainingTime(time.monotonic())
         self._last_line = 0.0
         self._last_done = -1
         self._bar: Progress | None = None
@@ -88,7 +112,7 @@ class ProgressView:
         words += [f"{speed:.0f} steps/s"] if speed else []
         left = sum(run.cost_left for run in plan.runs if run.status.state not in ("failed", "cancelled"))
         done = sum(run.cost_left for run in self._first.runs) - sum(run.cost_left for run in plan.runs)
-        elapsed = time.monotonic() - self._started
         # Time goes with images times parameters; small models cost more than that, so early guesses are rough.
-        words += [f"about {duration(left / done * elapsed)} left"] if done > 0 and left > 0 else []
+        seconds = self._remaining.seconds(time.monotonic(), done, left)
+        words += [f"about {duration(seconds)} left"] if seconds is not None else []
         return ", ".join(words)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from tausweep.orchestrator.api import (
         ESTIMATES,
         FIT_VERSION,
@@ -41,6 +42,7 @@ __all__ = [
     "Estimate",
     "FitResult",
     "RunCurves",
+    "__version__",
     "curves_of",
     "draw_spectrum",
     "estimates",
@@ -85,6 +87,10 @@ def _say(message: object) -> int:
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("tausweep")
     from tausweep.orchestrator import api
 
     return getattr(api, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import signal
 import time
@@ -215,7 +216,8 @@ def test_ctrl_c_leaves_a_sweep_that_the_same_command_continues(
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "goes on from here" in output
+    command = ["tausweep", "run", str(file), FEW, "--store", str(store)]
+    assert f"continue with: {shlex.join(command)}" in output
     assert "Traceback" not in output
     assert states(store).get("preempted", 0) >= 1
     run_command("run", file, FEW, store=store)

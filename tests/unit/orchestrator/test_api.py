@@ -74,5 +74,5 @@ def test_the_example_notebook_runs(finished, tmp_path, monkeypatch):
 
 
 def test_the_package_hands_on_the_whole_interface_and_the_command():
-    assert set(tausweep.__all__) == {*api.__all__, "main"}
+    assert set(tausweep.__all__) == {*api.__all__, "main", "__version__"}
     assert tausweep.resolve_sweep is api.resolve_sweep
