@@ -54,5 +54,5 @@ def read_tables(plan: Plan, layout: StoreLayout, bad: Bad | None = None) -> Tabl
 def fit_stored(
     plan: Plan, layout: StoreLayout, options: ResolverOptions, bad: Bad | None = None
 ) -> FitResult:
-    """Fit the laws of a stored sweep; `bad` as for `storage.tables.scan.read_table`."""
-    return read_tables(plan, layout, bad).fit(plan.sweep, options)
+    """Fit the laws of a stored sweep, by the criteria of its file if the options name none; `bad` as for `storage.tables.scan.read_table`."""
+    return read_tables(plan, layout, bad).fit(plan.sweep, options.or_stated(plan.criteria))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tausweep.storage.errors import InputError
 from tausweep.storage.files.object_store import location
 
 if TYPE_CHECKING:
@@ -72,8 +73,14 @@ def planned(file: str, overrides: Sequence[str] | None, layout: StoreLayout, *, 
     Raises:
         SweepFileError, DataError, InputError: file or overrides are wrong.
     """
+    from tausweep.orchestrator.analysis.runs.options import ResolverOptions
     from tausweep.orchestrator.stores import selection
     from tausweep.orchestrator.terminal import console
 
     with console.console.status("planning"):
-        return selection.planned(file, overrides, layout, jobs=jobs)
+        plan = selection.planned(file, overrides, layout, jobs=jobs)
+    try:
+        ResolverOptions().or_stated(plan.criteria)
+    except InputError as error:
+        raise InputError(f"{plan.source}: criteria: {error}") from error
+    return plan

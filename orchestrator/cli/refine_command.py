@@ -110,6 +110,7 @@ def refine(
     options = parse_options(k, criteria, isotonic=False)
     layout = access.open_store(store)
     plan = selection.stored(sweep, layout, where)
+    options = options.or_stated(plan.criteria)
     if auto and out is not None:
         loop = refinement_loop.Loop(
             layout=layout,

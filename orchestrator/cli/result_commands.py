@@ -60,7 +60,9 @@ def resolve(
         result_files.require_form(out)
     layout = access.open_store(store)
     bad: list[StoreError] | None = [] if skip_bad else None
-    fitted = tables.fit_stored(selection.stored(sweep, layout, where), layout, options, bad)
+    plan = selection.stored(sweep, layout, where)
+    options = options.or_stated(plan.criteria)
+    fitted = tables.fit_stored(plan, layout, options, bad)
     console.print_left_out(bad)
     if out is not None:
         result_files.write_result(fitted, out)

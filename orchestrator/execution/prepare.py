@@ -35,6 +35,7 @@ def prepare(plan: Plan, layout: StoreLayout, progress: Progress | None = None) -
         "run_ids": [run.run_id for run in plan.runs],
         "resources": plan.resources.model_dump(mode="json"),
         "executor": plan.executor,
+        **({"criteria": list(plan.criteria)} if plan.criteria else {}),
     }
     path = layout.sweep(plan.sweep)
     if path.exists() and {k: v for k, v in read_record(path).items() if k != "updated"} == sweep:

@@ -72,6 +72,7 @@ class Plan:
         resources: what it may use.
         source: path of the sweep file.
         executor: to which it was handed last, or is now.
+        criteria: names of the criteria that the sweep file states; empty for the usual ones.
         lacking: what must be brought before it can be executed, each with the command that brings it.
     """
 
@@ -82,6 +83,7 @@ class Plan:
     resources: Resources
     source: str
     executor: str = "local"
+    criteria: tuple[str, ...] = ()
     lacking: tuple[str, ...] = ()
 
     def require_complete(self) -> None:
@@ -130,6 +132,7 @@ def make_plan(sweep: Sweep, layout: StoreLayout) -> Plan:
         images=images,
         resources=sweep.resources,
         source=sweep.source.name,
+        criteria=sweep.criteria,
         lacking=tuple(lacking),
     )
 
@@ -150,6 +153,7 @@ def stored_plan(name: str, layout: StoreLayout) -> Plan:
         resources=Resources.parse(record["resources"]),
         source=record["source"],
         executor=record.get("executor", "local"),  # stores of before there was another
+        criteria=tuple(record.get("criteria", ())),
     )
 
 

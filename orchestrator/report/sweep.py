@@ -48,6 +48,7 @@ def read_study(
     plan: Plan, layout: StoreLayout, options: ResolverOptions, bad: Bad | None = None
 ) -> StoredStudy:
     """Read and resolve a stored sweep; `bad` as for `storage.tables.scan.read_table`."""
+    options = options.or_stated(plan.criteria)
     tables = read_tables(plan, layout, bad)
     samples = read_table(layout, "samples", [run.run_id for run in plan.runs], bad=bad)
     measured = tables.measured(options.k)

@@ -29,7 +29,7 @@ from tausweep.orchestrator.sweep.resources import Resources
 from tausweep.orchestrator.sweep.yaml_file import YamlFile, read_yaml
 from tausweep.storage.errors import InputError, SettingError, SweepFileError, nearest
 
-_KEYS = ("name", "experiment", "settings", "grid", "points", "when", "folder", "resources")
+_KEYS = ("name", "experiment", "settings", "grid", "points", "when", "criteria", "folder", "resources")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _NAME_RULE = "letters, digits, '.', '_' and '-' are allowed, beginning with a letter or digit, at most 100"
 _NEXT_CONDITION = re.compile(r"\s+(?=[^\s=]+\s*=)")  # not the space in batch=min(512, n)
@@ -41,6 +41,7 @@ class Sweep:
 
     Attributes:
         points: single runs beside the grid.
+        criteria: names of the criteria that the sweep is resolved by, stated before it is trained; empty for the usual ones.
         overrides: values of the command line; those of an axis have replaced or become one in `grid`.
     """
 
@@ -50,6 +51,7 @@ class Sweep:
     grid: dict[str, list[Any]]
     points: list[dict[str, Any]]
     when: list[tuple[str, Where, dict[str, Any]]]
+    criteria: tuple[str, ...] = ()
     overrides: dict[str, list[Any]]
     folder: Path | None
     resources: Resources
@@ -105,6 +107,7 @@ def read_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
         grid=_grid(source),
         points=parse_points(source),
         when=list(_when(source)),
+        criteria=_criteria(source),
         overrides={},
         folder=_folder(source, path.parent),
         resources=_resources(source),
@@ -128,6 +131,15 @@ def _folder(source: YamlFile, beside: Path) -> Path | None:
         return _path(folder, beside)
     except InputError as error:
         raise SweepFileError(f"{source.place('folder')}: {error}") from error
+
+
+def _criteria(source: YamlFile) -> tuple[str, ...]:
+    criteria = source.content.get("criteria", [])
+    if not isinstance(criteria, list) or not all(isinstance(name, str) for name in criteria):
+        raise SweepFileError(
+            f"{source.place('criteria')}: criteria = {criteria!r}: a list of names is needed, for example [f_mem=0.1]"
+        )
+    return tuple(criteria)
 
 
 def _path(folder: object, beside: Path) -> Path:

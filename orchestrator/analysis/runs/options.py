@@ -52,6 +52,14 @@ class ResolverOptions:
         if self.draws < 1:
             raise InputError(f"draws = {self.draws}: at least one bootstrap resample is needed")
 
+    def or_stated(self, criteria: Sequence[str]) -> ResolverOptions:
+        """The same options, with the criteria that a sweep file states if none are given.
+
+        Raises:
+            InputError: no criterion has such a name, or one is stated twice.
+        """
+        return self if self.criteria else replace(self, criteria=tuple(map(parse_criterion, criteria)))
+
     def for_runs(self, runs: Sequence[RunCurves]) -> ResolverOptions:
         """The same options, with the default criteria of these runs if none are given."""
         return self if self.criteria else replace(self, criteria=criteria_for(runs))

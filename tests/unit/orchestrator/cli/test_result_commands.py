@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -68,3 +69,16 @@ def test_status_asks_the_scheduler_of_these_jobs(finished, mark):
     """Else the tests above would show nothing."""
     assert run_command("status", "tiny", store=finished).code == 0
     assert "squeue" in mark.read_text()
+
+
+def test_a_sweep_is_resolved_by_the_criteria_of_its_file(store, tmp_path):
+    """Stated before the runs are trained, kept with the sweep, and given up for those of the command line only."""
+    file = write_sweep(tmp_path)
+    file.write_text(file.read_text() + "criteria: [loss_gap=0.1@t150, frechet_pca<=0.5, f_mem=0.2]\n")
+    plan = prepared(file, store)
+    for run in plan.runs:
+        finish(store.run(run.run_id))
+    stated = run_command("resolve", "tiny", "--json", store=store.root)
+    named = run_command("resolve", "tiny", "--criterion", "f_mem=0.3", "--json", store=store.root)
+    assert json.loads(stated.out)["criteria"] == ["loss_gap=0.1@t150", "frechet_pca≤0.5", "f_mem=0.2"]
+    assert json.loads(named.out)["criteria"] == ["f_mem=0.3"]
