@@ -124,7 +124,7 @@ class _Crew:
             log = local_log(self.layout.job_log(handle.job_id))
             tail = log.read_text(errors="replace")[-2000:] if log.exists() else ""
             raise TausweepError(
-                f"workers end with exit code {code} before they begin a run; see {log}\n{tail}"
+                f"workers end with exit code {code} before they start a run; see {log}\n{tail}"
             )
 
     def dismiss(self, signalled: list[int]) -> None:

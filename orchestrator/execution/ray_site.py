@@ -34,7 +34,7 @@ class RaySite(Site):
     uses = frozenset({"watch", "address"})
 
     def resources(self, plan: Plan, *, stored: bool) -> Resources:  # noqa: ARG002 - the same for both
-        """The plan's, with the cluster's address in them; refuses what the cluster has not.
+        """The plan's, with the cluster's address in them; refuses what the cluster does not have.
 
         Raises:
             SettingError: the cluster can't execute one of the runs, or a field is wrong.
@@ -59,7 +59,7 @@ class RaySite(Site):
         self._hand_over(run_states.settled(plan, self.layout))
         if not self.options.watch:
             return
-        with stopped_with("stopped watching; the job goes on"), progress.ProgressView(plan) as view:
+        with stopped_with("stopped watching; the job continues"), progress.ProgressView(plan) as view:
             plan, jobs = _follow(plan, self.layout, view.update)
         for job in note_ended(jobs, self.layout)[:1]:
             console.console.print(what_happened(job), soft_wrap=True)
@@ -83,7 +83,9 @@ class RaySite(Site):
         layout = self.layout
         jobs = given_jobs(plan.sweep, layout)
         for job in note_ended(jobs, layout)[:1]:
-            console.console.print(f"an earlier job began no run: {what_happened(job)}", soft_wrap=True)
+            console.console.print(
+                f"an earlier job ended without starting a run: {what_happened(job)}", soft_wrap=True
+            )
         runs = open_runs(plan, jobs) + _maybe_lost(plan, jobs)
         if runs:
             handle = submit_jobs(
@@ -133,6 +135,6 @@ def _require_ended(plan: Plan, layout: StoreLayout) -> None:
     left = sum(run.status.waiting or run.status.state == "running" for run in plan.runs)
     if left:
         raise TausweepError(
-            f"{plan.sweep}: {left} runs are left, but no job that lives has them; go on with\n"
+            f"{plan.sweep}: {left} runs are left, and no live job has them; continue with\n"
             f"  tausweep resume {plan.sweep} --store {layout.root}"
         )

@@ -1,4 +1,4 @@
-"""Jobs of a scheduler that have ended: its word is kept with the attempts they made; jobs that made none are reported.
+"""Jobs of a scheduler that have ended: its word is kept with their attempts; jobs without an attempt are reported.
 
 Called by whoever feeds the scheduler; commands that only look change nothing.
 """
@@ -42,9 +42,9 @@ def note_ended(jobs: Iterable[GivenJob], layout: StoreLayout) -> list[GivenJob]:
 
 
 def what_happened(job: GivenJob) -> str:
-    """A job that began no run, in words, with the end of what it printed."""
+    """A job that started no run, in words, with the end of its output."""
     state = f" as {job.word}" if job.word else ""
-    end = f"job {job.name} ended{state} before it began a run"
+    end = f"job {job.name} ended{state} before it started a run"
     if job.output is None:  # with Ray, where the store has no files to write to
         return end
     printed = job.output.read_text(errors="replace")[-_TAIL:].strip() if job.output.exists() else ""

@@ -34,7 +34,7 @@ class SiteOptions:
     Attributes:
         profile: of the site's SLURM, by name or file; None for what the sweep says.
         dry_run: show what would be submitted, and write nothing.
-        canary: execute the cheapest run first, and go on if it succeeds.
+        canary: execute the cheapest run first, and submit the rest if it succeeds.
         watch: stay until all is done.
         address: of the cluster; None for what the sweep says.
     """
@@ -92,7 +92,7 @@ class Site(ABC):
 
     @abstractmethod
     def submit(self, plan: Plan) -> None:
-        """Hand a prepared plan over with words on the terminal, and stay if `watch` says so.
+        """Submit a prepared plan, report it on the terminal, and stay if `watch` is set.
 
         Raises:
             TausweepError: it was refused, and nothing was submitted.
@@ -107,7 +107,7 @@ class Site(ABC):
         """Execute what is to do with progress on the terminal, calling `watch` too, and give the plan back as it ended.
 
         Raises:
-            KeyboardInterrupt: stopped by a signal. Workers of this machine have ended; jobs of a cluster go on.
+            KeyboardInterrupt: stopped by a signal. Workers of this machine have ended; jobs of a cluster continue.
         """
         with progress.ProgressView(plan) as view:
 
@@ -135,7 +135,7 @@ def site_of(name: str, layout: StoreLayout, options: SiteOptions | None = None) 
         if getattr(options, field.name) and field.name not in site.uses:
             others = " or ".join(other for other in registry.BACK_ENDS if field.name in _class(other).uses)
             flag = f"--{field.name.replace('_', '-')}"
-            raise InputError(f"{flag}: only with --executor {others}; {name} has no use for it")
+            raise InputError(f"{flag}: only with --executor {others}; {name} does not use it")
     return site(name, layout, options)
 
 

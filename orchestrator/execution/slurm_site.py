@@ -70,7 +70,7 @@ class SlurmSite(Site):
         if not self.options.watch:
             return
         with (
-            stopped_with("stopped watching; jobs that were submitted go on"),
+            stopped_with("stopped watching; submitted jobs continue"),
             progress.ProgressView(plan) as view,
         ):
             plan = self.carry_out(plan, view.update)
@@ -85,7 +85,8 @@ class SlurmSite(Site):
 def _print_fed(plan: Plan, layout: StoreLayout, fed: Fed) -> None:
     for job in fed.idle[:1]:
         console.console.print(
-            f"{len(fed.idle)} jobs began no run. The first: {what_happened(job)}", soft_wrap=True
+            f"{len(fed.idle)} jobs ended without starting a run. The first: {what_happened(job)}",
+            soft_wrap=True,
         )
     arrays = sorted({SlurmDetails.model_validate(job.details).array for job in fed.jobs}, key=int)
     if fed.jobs:
@@ -98,9 +99,9 @@ def _print_fed(plan: Plan, layout: StoreLayout, fed: Fed) -> None:
         )
     if fed.left:
         console.console.print(
-            f"{fed.left} runs are left: {fed.why}. Hand them over with\n"
+            f"{fed.left} runs are not submitted yet: {fed.why}. Submit them with\n"
             f"  tausweep resume {plan.sweep} --store {layout.root}\n"
-            "as jobs end, or have --watch do it",
+            "as jobs end, or use --watch",
             soft_wrap=True,
         )
     _print_calls()
@@ -108,18 +109,18 @@ def _print_fed(plan: Plan, layout: StoreLayout, fed: Fed) -> None:
 
 
 def _print_place(layout: StoreLayout) -> None:
-    """Images lie in the store too, so that nodes which see it see all that a job needs; a job that does not says so."""
+    """Warn if the store may be local: it holds all that a job needs, images included, and every node must see it."""
     kind, shared = shared_file_system(layout.root)
     if not shared:
         console.console.print(
-            f"note: the store is on {kind}, which may be this machine's alone; all nodes must see it",
+            f"note: the store is on {kind}, which other nodes may not see; all nodes must see it",
             soft_wrap=True,
         )
 
 
 def _print_calls() -> None:
     counts = ", ".join(f"{name} {count}" for name, count in sorted(queue.calls.items()))
-    console.console.print(f"SLURM was asked: {counts}")
+    console.console.print(f"calls of SLURM: {counts}")
 
 
 def print_dry_run(plan: Plan, layout: StoreLayout) -> None:

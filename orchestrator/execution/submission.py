@@ -1,6 +1,6 @@
-"""Hands runs to a scheduler, as many as it takes, and goes on handing as room appears.
+"""Submits runs to a scheduler, as many as it takes, and more as jobs end.
 
-A run is given again only if no job that has it may live. Claims ensure that a run given to two jobs executes once.
+A run is submitted again only if no job that has it may be alive. Claims ensure that a run given to two jobs executes once.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from tausweep.storage.maintenance import MERGED_RUNS
 from tausweep.storage.maintenance.compaction import compact
 
 POLL_SECONDS = 15.0
-_IDLE_JOBS = 3  # that end without having begun a run: the fault is not a run's
+_IDLE_JOBS = 3  # ended without starting a run: no run is at fault
 
 
 def watch_jobs(plan: Plan, layout: StoreLayout, executor: Scheduler, watch: Update) -> Plan:

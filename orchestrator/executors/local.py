@@ -66,7 +66,7 @@ class LocalExecutor:
                 self._not_forking = str(reason)
             else:
                 return forked, forked.process
-        log.write(f"workers are not forked, so each loads torch itself: {self._not_forking}\n".encode())
+        log.write(f"workers are not forked; each loads torch on its own: {self._not_forking}\n".encode())
         log.flush()
         fresh = subprocess.Popen(
             [sys.executable, *worker_arguments(request, parent=os.getpid())],

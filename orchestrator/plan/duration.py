@@ -24,9 +24,9 @@ class TimeLeft:
     """Work that is left.
 
     Attributes:
-        hours: wall-clock hours of all jobs together, for the runs whose speed is known; None if that is none of them.
+        hours: wall-clock hours of all jobs together, for the runs whose speed is known; None if no speed is.
         measured: runs whose speed is known from earlier ones.
-        unknown: runs of which nothing like them was measured.
+        unknown: runs that no earlier run resembles.
     """
 
     hours: float | None

@@ -41,4 +41,4 @@ def require_writable(layout: StoreLayout) -> None:
         return
     there = next(path for path in (layout.root, *layout.root.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"--store {layout.root}: {there} is not a folder in which this user may write")
+        raise InputError(f"--store {layout.root}: this user can't write into {there}")

@@ -81,10 +81,10 @@ def find_run(begin: str, layout: StoreLayout, otherwise: str = "") -> RunDirecto
     """
     fitting = [run_id for run_id in layout.run_ids() if run_id.startswith(begin)]
     if not fitting:
-        raise InputError(f"{begin}: no run id begins like this{otherwise}")
+        raise InputError(f"{begin}: no run id begins with this{otherwise}")
     if len(fitting) > 1:
         first = ", ".join(fitting[:5])
-        raise InputError(f"{begin}: {len(fitting)} run ids begin like this ({first} …); give more digits")
+        raise InputError(f"{begin}: {len(fitting)} run ids begin with this ({first} …); give more digits")
     return layout.run(fitting[0])
 
 

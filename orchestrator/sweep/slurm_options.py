@@ -13,7 +13,7 @@ from tausweep.storage.errors import SettingError, nearest
 _TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<parts>\d+(?::\d+){0,2})")
 _FLAG = re.compile(r"[a-z][a-z0-9-]*")
 _OURS = {
-    "array": "it is made from the runs",
+    "array": "tausweep sets it from the runs",
     "output": "output goes into the store",
     "error": "output goes into the store",
     "open-mode": "output goes into the store",
@@ -79,7 +79,7 @@ def _flags(value: object) -> object:
                 "sbatch", "{flag} can't be set here: {why}", {"flag": flag, "why": _OURS[flag]}
             )
         if not _FLAG.fullmatch(flag):
-            raise PydanticCustomError("sbatch", "{flag} is no long option of sbatch", {"flag": flag})
+            raise PydanticCustomError("sbatch", "{flag} is not a long option of sbatch", {"flag": flag})
         if given is False or isinstance(given, list | dict) or given is None or "\n" in str(given):
             raise PydanticCustomError("sbatch", "{flag} needs a word, a number or true", {"flag": flag})
         found[flag] = given

@@ -63,7 +63,7 @@ def read_yaml(path: Path) -> YamlFile:
     except RecursionError as error:
         raise SweepFileError(f"{path}: nested too deeply, or a value that contains itself") from error
     if not isinstance(content, dict):
-        raise SweepFileError(f"{path}: a mapping (key: value) is needed, found {type(content).__name__}")
+        raise SweepFileError(f"{path}: a mapping (key: value) is needed, not {type(content).__name__}")
     return YamlFile(str(path), content, lines)
 
 

@@ -40,14 +40,14 @@ def print_log(layout: StoreLayout, target: str, *, as_json: bool) -> None:
         as_json: print a document instead.
 
     Raises:
-        InputError: no run, or several, begin so; or the run has not been started.
+        InputError: no run, or several, have such an id; or the run has not been started.
     """
-    run = find_run(target, layout, f", and no sweep is called so; {nearest(target, layout.sweep_names())}")
+    run = find_run(target, layout, f", and no sweep has this name; {nearest(target, layout.sweep_names())}")
     record = last_attempt(run)
     if record is None:
         jobs = [log for job in jobs_of(layout, run.run_id) for log in job_logs(layout, job)]
         raise InputError(
-            f"{run.run_id}: the run has not been started, there is no log"
+            f"{run.run_id}: the run has not started, so there is no log"
             + "".join(f"\nits job printed: {path}" for path in jobs)
         )
     log = run.log(record.attempt)

@@ -32,7 +32,7 @@ def print_plan(plan: Plan, layout: StoreLayout, *, as_json: bool) -> None:
     drafts = any(not run.run_id for run in plan.runs)  # have no id before their images are there
     columns = [*([] if drafts else ["run"]), *plan.axes]
     columns += [name for name in ("p", "batch", "steps", "state") if name not in plan.axes]
-    print_table(columns, [_planned_row(run, columns) for run in plan.runs[:_SHOWN]])
+    print_table(columns, [_planned_row(run, columns) for run in plan.runs[:_SHOWN]], wrap=columns)
     _print_rest(plan)
     sizes = dict.fromkeys((getattr(run.spec.model, "W", 0), run.p) for run in plan.runs)
     print_text("\n" + ", ".join(f"W={W}: p={p:,}" if W else f"p={p:,}" for W, p in sorted(sizes)))
@@ -46,13 +46,13 @@ def print_plan(plan: Plan, layout: StoreLayout, *, as_json: bool) -> None:
 
 
 def print_remarks(plan: Plan) -> None:
-    """Say what of the plan's runs may not be as expected."""
+    """Print what may be unexpected about the plan's runs."""
     for remark in plan.remarks:
         print_text(remark)
 
 
 def print_sweeps(plans: Sequence[Plan], layout: StoreLayout, *, as_json: bool) -> None:
-    """Show where all sweeps of a store stand."""
+    """Show the states of all sweeps of a store."""
     if as_json:
         print_json([_json(plan) for plan in plans])
     elif not plans:
@@ -63,11 +63,12 @@ def print_sweeps(plans: Sequence[Plan], layout: StoreLayout, *, as_json: bool) -
             [plan.sweep, len(plan.runs), *(plan.count(state) for state in states), plan.steps_left]
             for plan in plans
         ]
-        print_table(["sweep", "runs", *states, "steps left"], rows)
+        columns = ["sweep", "runs", *states, "steps left"]
+        print_table(columns, rows, wrap=columns)
 
 
 def print_runs(plan: Plan, *, as_json: bool) -> None:
-    """Show where the runs of a sweep stand."""
+    """Show the states of the runs of a sweep."""
     if as_json:
         print_json(_json(plan))
         return
@@ -77,7 +78,7 @@ def print_runs(plan: Plan, *, as_json: bool) -> None:
     if any(run.status.scheduler_state for run in shown):
         columns.append("scheduler")
         rows = [[*row, run.status.scheduler_state] for row, run in zip(rows, shown, strict=True)]
-    print_table(columns, rows)
+    print_table(columns, rows, wrap=columns)
     _print_rest(plan)
     console.print(f"\n{summary(plan)}; {plan.steps_left:,} steps to do")
 

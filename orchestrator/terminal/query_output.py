@@ -60,7 +60,7 @@ def _print_table(answer: pa.Table) -> None:
     from tausweep.orchestrator.terminal.console import console, print_table
 
     rows = answer.slice(0, _SHOWN).to_pylist()
-    print_table(answer.column_names, [list(row.values()) for row in rows])
+    print_table(answer.column_names, [list(row.values()) for row in rows], wrap=answer.column_names)
     if answer.num_rows > _SHOWN:
         console.print(f"… and {answer.num_rows - _SHOWN} more rows; --format csv prints all")
 

@@ -50,7 +50,7 @@ def ours(folder: Path, runs: int, runs_per_job: int) -> str:
     layout = StoreLayout(folder / "store")
     given = [line for path in layout.jobs.glob("*.runs") for line in path.read_text().splitlines()]
     assert len(given) == len(set(given)) == runs, done.stdout
-    return next(line for line in done.stdout.splitlines() if line.startswith("SLURM was asked"))
+    return next(line for line in done.stdout.splitlines() if line.startswith("calls of SLURM"))
 
 
 def plain(folder: Path, runs: int, runs_per_job: int) -> str:

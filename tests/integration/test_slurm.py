@@ -178,7 +178,7 @@ def test_without_scontrol_on_the_nodes_a_job_is_followed_by_another(tmp_path: Pa
     records = [read_attempt(run, number) for number in run.attempt_numbers()]
     assert [record.state for record in records] == ["preempted", "succeeded"]
     assert records[1].resumed_from_tau == records[0].tau
-    assert "goes on as" in "".join(log.read_text() for log in layout.scheduler_files.rglob("*.out"))
+    assert "continues as" in "".join(log.read_text() for log in layout.scheduler_files.rglob("*.out"))
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ def test_many_runs_are_executed_once_each_within_the_site_s_limits(tmp_path: Pat
     assert numbers == {(1,): 60}
     handles = [json.loads(layout.job(job_id).read_text())["details"] for job_id in layout.job_ids()]
     arrays = Counter(handle["array"] for handle in handles)
-    told = re.findall(r"SLURM was asked: (.*)", output)[-1]
+    told = re.findall(r"calls of SLURM: (.*)", output)[-1]
     print(f"{len(handles)} jobs in arrays of {list(arrays.values())}, {most} at most at once; {told}")
     assert len(handles) == 12
     assert max(arrays.values()) == 8, "MaxArraySize"
@@ -339,7 +339,7 @@ def test_jobs_that_end_before_they_begin_a_run_stop_the_watching(tmp_path: Path)
     file = write_sweep(tmp_path, seeds=3, resources='slurm: {setup: ["echo no such module >&2", "exit 3"]}')
     done = run_command("submit", file, "--executor", "slurm", "--watch", store=tmp_path / "runs", check=False)
     assert done.returncode == 1
-    assert "ended as FAILED before it began a run" in done.stderr
+    assert "ended as FAILED before it started a run" in done.stderr
     assert "no such module" in done.stderr
 
 

@@ -158,7 +158,8 @@ def _requeue(job: SlurmJob, ended_by: int | None) -> None:
     try:
         _follow_up(job)
     except TausweepError as error:
-        print(f"job {job.job_id} is not requeued: {error}; continue with `tausweep resume`", file=sys.stderr)  # noqa: T201
+        words = f"job {job.job_id} is not requeued: {error}; `tausweep resume` continues its runs"
+        print(words, file=sys.stderr)  # noqa: T201
         raise SystemExit(EXIT_REQUEUE) from error
 
 
@@ -193,4 +194,4 @@ def _follow_up(job: SlurmJob) -> None:
             os.environ["SLURM_CONF"] = configuration
         details = submit_array([job], resources)[0]
     write_job(layout, record.model_copy(update={"details": details.model_dump()}))
-    print(f"job {job.job_id}: goes on as {details.slurm_id}", flush=True)  # noqa: T201
+    print(f"job {job.job_id}: continues as {details.slurm_id}", flush=True)  # noqa: T201

@@ -277,7 +277,7 @@ def test_watching_ends_with_words_where_jobs_begin_no_run(plan, store, site, tmp
         site.word = "FAILED"
         site.gone |= {job.handle.details["slurm_id"] for job in given_jobs("tiny", store)}
 
-    with pytest.raises(TausweepError, match="ended as FAILED before it began a run; see /nowhere"):
+    with pytest.raises(TausweepError, match="ended as FAILED before it started a run; see /nowhere"):
         watch_jobs(asking(plan, slurm={"runs_per_job": 8}), store, site, fail_at_once)
     assert len(site.submissions) == 3
 

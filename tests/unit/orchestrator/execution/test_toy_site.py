@@ -34,4 +34,4 @@ def test_a_back_end_is_added_by_one_file_and_one_line(tmp_path, store, monkeypat
 def test_what_it_has_no_use_for_is_refused(tmp_path, store, monkeypatch):
     monkeypatch.setitem(registry.BACK_ENDS, "toy", "tests.unit.orchestrator.execution.toy_site:ToySite")
     done = run_command("submit", tmp_path / "tiny.yaml", "--executor", "toy", "--canary", store=store.root)
-    assert "--canary: only with --executor slurm; toy has no use for it" in done.err
+    assert "--canary: only with --executor slurm; toy does not use it" in done.err

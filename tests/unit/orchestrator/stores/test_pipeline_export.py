@@ -77,12 +77,12 @@ def test_a_run_without_checkpoints_is_refused(run, tmp_path):
 
 
 def test_an_unknown_run_is_refused(run, tmp_path):
-    assert "xyz: no run id begins like this" in refused(run, tmp_path / "out", "xyz", "latest")
+    assert "xyz: no run id begins with this" in refused(run, tmp_path / "out", "xyz", "latest")
 
 
 def test_an_ambiguous_run_is_refused(run, tmp_path, make_run):
     make_run(run.store, seed=1)
-    assert "2 run ids begin like this" in refused(run, tmp_path / "out", "", "latest")
+    assert "2 run ids begin with this" in refused(run, tmp_path / "out", "", "latest")
 
 
 def test_a_folder_with_something_in_it_is_left_alone(run, tmp_path):

@@ -165,13 +165,13 @@ def test_a_requeue_that_ends_whoever_asked_for_it_is_one(listed, scontrol, job):
     told, code = job(75)
     assert code == 0
     assert asked() == ["requeue 7_3", "--oneliner show job 7_3"]
-    assert "goes on as" not in told
+    assert "continues as" not in told
 
 
 def test_a_requeue_that_somebody_else_asked_for_already_is_one(listed, scontrol, job):
     scontrol(requeue='echo "Job is pending execution" >&2; exit 1')
     told, code = job(75)
-    assert (code, "goes on as" in told) == (0, False)
+    assert (code, "continues as" in told) == (0, False)
 
 
 def test_where_nothing_is_left_the_job_just_ends(listed, scontrol, job):
