@@ -174,16 +174,14 @@ def _handles(
     if last := _last(study):
         words = f"$n^*(p;\\ \\tau = $ {budgets_in_words(last)}), 95 %"
         handles.append(Line2D([], [], color=BOUNDARY.colour, label=words, **look))
-    for mark, style, words in (
-        (CONVERGED_LINE, "-", f"{CONVERGED_LINE.words}, 95 %"),
-        (OPEN_LINE, "--", f"{OPEN_LINE.words} at $\\tau$ = {open_at(result)}"),
-    ):
-        if any(line.converged == (mark is CONVERGED_LINE) for line in lines_in_sight(result)):
-            handles.append(
-                Line2D(
-                    [], [], marker=mark.marker, color=mark.colour, linewidth=1.4, linestyle=style, label=words
-                )
-            )
+    shown = lines_in_sight(result)
+    look = {"color": CONVERGED_LINE.colour, "linewidth": 1.4}
+    if any(line.converged for line in shown):
+        words = f"{CONVERGED_LINE.words}, 95 %"
+        handles.append(Line2D([], [], marker=CONVERGED_LINE.marker, label=words, **look))
+    if not all(line.converged for line in shown):
+        words = f"{OPEN_LINE.words} at $\\tau$ = {open_at(result)}"
+        handles.append(Line2D([], [], marker=OPEN_LINE.marker, linestyle="--", label=words, **look))
     if theory and any(at.n_star.estimate is not None for at in last_boundaries(result)):
         handles.append(Line2D([], [], color="0.4", linestyle=":", label="random features: $n^* \\propto p$"))
     return handles
