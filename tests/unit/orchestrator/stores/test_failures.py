@@ -156,10 +156,10 @@ def test_a_run_that_no_worker_has_begun_names_what_its_job_printed(tmp_path, sto
     first, second = (store.run(run.run_id) for run in prepared(write_sweep(tmp_path), store).runs[:2])
     give(store, first, tmp_path / "7_0.out")
     refused(
-        run_command("logs", first.run_id, store=store.root), "not been started", str(tmp_path / "7_0.out")
+        run_command("logs", first.run_id, store=store.root), "has not started", str(tmp_path / "7_0.out")
     )
     done = run_command("logs", second.run_id, store=store.root)
-    refused(done, "not been started")
+    refused(done, "has not started")
     assert "7_0.out" not in done.err
 
 
