@@ -155,9 +155,7 @@ def give(store, run, output):
 def test_a_run_that_no_worker_has_begun_names_what_its_job_printed(tmp_path, store):
     first, second = (store.run(run.run_id) for run in prepared(write_sweep(tmp_path), store).runs[:2])
     give(store, first, tmp_path / "7_0.out")
-    refused(
-        run_command("logs", first.run_id, store=store.root), "has not started", str(tmp_path / "7_0.out")
-    )
+    refused(run_command("logs", first.run_id, store=store.root), "has not started", str(tmp_path / "7_0.out"))
     done = run_command("logs", second.run_id, store=store.root)
     refused(done, "has not started")
     assert "7_0.out" not in done.err
