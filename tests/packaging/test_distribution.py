@@ -125,7 +125,7 @@ def command(python: Path, *arguments: str, folder: Path) -> subprocess.Completed
 def test_what_is_installed_from_the_sdist_runs(python, tmp_path):
     where = run(python, "-P", "-c", "import tausweep; print(tausweep.__file__)", cwd=tmp_path).stdout
     assert Path(where.strip()).is_relative_to(python.parents[1]), "the installed one is tested"
-    assert "16 runs" in command(python, "plan", "quickstart", folder=tmp_path).stdout
+    assert "20 runs" in command(python, "plan", "quickstart", folder=tmp_path).stdout
     arguments = (
         "quickstart",
         "n=5",
@@ -145,7 +145,7 @@ def test_what_is_installed_from_the_sdist_runs(python, tmp_path):
 def test_another_distribution_with_our_old_names_comes_and_goes_without_harm(python, tmp_path):
     before = sorted(path for path in python.parents[1].rglob("tausweep/**/*.py"))
     run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", theirs(tmp_path))
-    assert "16 runs" in command(python, "plan", "quickstart", folder=tmp_path).stdout
+    assert "20 runs" in command(python, "plan", "quickstart", folder=tmp_path).stdout
     run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "theirs")
     assert sorted(path for path in python.parents[1].rglob("tausweep/**/*.py")) == before
-    assert "16 runs" in command(python, "plan", "quickstart", folder=tmp_path).stdout
+    assert "20 runs" in command(python, "plan", "quickstart", folder=tmp_path).stdout
