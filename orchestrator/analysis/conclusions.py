@@ -5,6 +5,7 @@ Called by the resolver; the terminal and the report print them first. A sentence
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 
@@ -15,6 +16,7 @@ from tausweep.orchestrator.analysis.runs.results import (
     ArchitecturalLine,
     Boundary,
     Comparison,
+    CompetingFit,
     Estimate,
     Fit,
     FitResult,
@@ -25,6 +27,7 @@ from tausweep.orchestrator.analysis.runs.wording import number, with_interval
 
 _LEVEL = 0.05  # of tests, below which a law is said to be rejected
 _LISTED = 4  # conditions that a sentence names one by one
+_AT_SIZE = re.compile(r"\(p = (.+)\)")
 _PREFIX = "not converged: "
 
 
@@ -200,7 +203,17 @@ def _best_law(result: FitResult) -> Iterator[str]:
     joint = [one for one in fitted if len(one.W_values) > 1]
     chosen = joint or fitted
     if len(chosen) == 1:
-        yield f"Of the laws of tau_mem by {first}, {chosen[0].verdict}."
+        yield f"Of the laws of tau_mem by {first}, {chosen[0].verdict}{_n_star_of(chosen[0].laws[0])}."
+
+
+def _n_star_of(law: CompetingFit) -> str:
+    """The n* of a law that has one, if it is the best: where it says tau_mem would end, whatever the budget."""
+    stars = {name: value for name, value in law.parameters.items() if name.startswith("n_star")}
+    values = [
+        with_interval(value) + (f" at p = {float(size[1]):,.0f}" if (size := _AT_SIZE.search(name)) else "")
+        for name, value in stars.items()
+    ]
+    return f". By it n* = {_listed(values)}" if values else ""
 
 
 # --- n* ------------------------------------------------------------------------------------------------------------

@@ -104,6 +104,22 @@ def test_the_best_of_the_competing_laws_is_named(plain):
     assert plain.competitions[0].verdict in line
 
 
+def test_the_n_star_of_the_best_law_is_said_at_each_size(plain):
+    stars = {
+        "c": Estimate(estimate=41.0, low=32.0, high=53.0),
+        "n_star(p = 4877)": Estimate(estimate=26.0, low=24.9, high=28.5),
+        "n_star(p = 72113)": Estimate(estimate=227.0, low=133.0),
+    }
+    best, *others = plain.competitions
+    laws = [best.laws[0].model_copy(update={"parameters": stars}), *best.laws[1:]]
+    result = plain.model_copy(
+        update={"competitions": [best.model_copy(update={"laws": laws}), *others], "notes": []}
+    )
+    assert one(conclude(result), "Of the laws of tau_mem by f_mem=0.1, ").endswith(
+        ". By it n* = 26 [24.9, 28.5] at p = 4,877 and 227 [133, ∞) at p = 72,113."
+    )
+
+
 def test_what_did_not_cross_is_counted_and_more_training_is_proposed():
     lines = sentences(small(steps=200), criteria=MEM)
     assert one(lines, "tau_mem has") == (
