@@ -34,7 +34,7 @@ From = Annotated[
 Size = Annotated[int, typer.Option("--size", min=4, max=512, help="Height and width in pixels.")]
 ColorName = Annotated[Literal["grey", "rgb"], typer.Option("--color", help="grey or rgb.")]
 SkipCorrupt = Annotated[
-    bool, typer.Option("--skip-corrupt", help="Leave out images that can't be read, and count them.")
+    bool, typer.Option("--skip-corrupt", help="Leave out images that cannot be read, and count them.")
 ]
 ExpectDigest = Annotated[
     str | None,

@@ -16,7 +16,7 @@ def prepare(plan: Plan, layout: StoreLayout, progress: Progress | None = None) -
     """Write what workers need: images, specs and the sweep's record. Safe to repeat.
 
     Raises:
-        DataError: an image can't be read.
+        DataError: an image cannot be read.
     """
     for images in plan.images:
         stage(images, layout, progress)

@@ -141,7 +141,7 @@ def stored_plan(name: str, layout: StoreLayout) -> Plan:
     """The plan of a sweep that was submitted to this store before, without its file.
 
     Raises:
-        StoreError: its record or a spec can't be read.
+        StoreError: its record or a spec cannot be read.
     """
     record = read_record(layout.sweep(name), "run_ids", "axes", "resources", "source")
     specs = list(each(layout.root, lambda run_id: open_spec(layout.run(run_id)), record["run_ids"]))

@@ -51,7 +51,7 @@ def read_yaml(path: Path) -> YamlFile:
     except FileNotFoundError:
         raise SweepFileError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SweepFileError(f"{path}: can't be read as text ({error})") from error
+        raise SweepFileError(f"{path}: cannot be read as text ({error})") from error
     lines: dict[KeyPath, int] = {}
     try:
         loader = _Loader(text)

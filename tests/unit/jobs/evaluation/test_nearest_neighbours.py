@@ -138,5 +138,5 @@ def test_f_mem_is_the_fraction_memorised_at_a_third_or_at_another_k():
 
 
 def test_f_mem_of_nothing_is_an_error_not_zero():
-    with pytest.raises(ValueError, match="no samples"):
+    with pytest.raises(ValueError, match="without samples"):
         f_mem([], [])

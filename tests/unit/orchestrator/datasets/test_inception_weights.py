@@ -57,7 +57,7 @@ def refused(store, source, *options):
 
 
 def test_another_digest_is_refused_and_nothing_is_left(store, weights, digest):
-    assert f"its sha256 is {digest}, and 6726825d… is needed" in refused(store, weights)
+    assert f"its sha256 is {digest}, but 6726825d… is needed" in refused(store, weights)
     assert "00000000… is needed" in refused(store, weights, "--digest", "00000000")
 
 
@@ -97,7 +97,7 @@ def test_a_file_that_changes_while_it_is_copied_leaves_nothing(store, weights, d
     monkeypatch.setattr(
         inception_weights.shutil, "copyfile", lambda source, target: target.write_bytes(b"other")
     )
-    with pytest.raises(DataError, match="has changed"):
+    with pytest.raises(DataError, match="the file changed"):
         stage_weights(weights, store, digest)
     assert [path for path in store.root.rglob("*") if path.is_file()] == []
 

@@ -135,5 +135,5 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path):
     made = touch(tmp_path, "1.jpg")
     source = open_files(made)
     (made / "1.jpg").unlink()
-    with pytest.raises(UnreadableImageError, match=r"1\.jpg: can't be read \(No such file"):
+    with pytest.raises(UnreadableImageError, match=r"1\.jpg: cannot be read \(No such file"):
         content_digest(source)

@@ -341,7 +341,7 @@ MALFORMED = {
     "alias to nowhere": (changed(("W: [4]", "W: *w")), 11, ["undefined alias"]),
     "python object": (changed(("W: [4]", "W: !!python/name:os.system")), 11, ["could not determine a constructor"]),
     "control character": (changed(("W: [4]", "W: [\x01]")), 11, ["'\\x01'", "not allowed"]),
-    "not UTF-8": (b"name: \xff\n", None, ["can't be read as text"]),
+    "not UTF-8": (b"name: \xff\n", None, ["cannot be read as text"]),
 }  # fmt: skip
 
 

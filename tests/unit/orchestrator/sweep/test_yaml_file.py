@@ -84,8 +84,8 @@ def test_anchors_and_merges_are_understood(read):
         ("- 1\n", ["a mapping (key: value) is needed, not list"]),
         ("just words\n", ["a mapping (key: value) is needed, not str"]),
         ("a: " + "[" * 1200 + "]" * 1200, ["nested too deeply"]),
-        (b"\xff\xfe\x00", ["can't be read as text"]),
-        (b"\x89PNG\r\n\x1a\n", ["can't be read as text"]),
+        (b"\xff\xfe\x00", ["cannot be read as text"]),
+        (b"\x89PNG\r\n\x1a\n", ["cannot be read as text"]),
     ],
 )
 def test_what_is_wrong_is_told_with_file_and_line(read, tmp_path, text, words):
