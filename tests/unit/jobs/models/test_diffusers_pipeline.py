@@ -124,7 +124,9 @@ def test_its_own_pipeline_makes_the_samples_of_the_run(tmp_path, trained, noise,
 
 @predictions
 @pytest.mark.parametrize(
-    "sampler", [{"eta": 0.5}, {"eta": 1}, {"sampler": "ancestral", "ddim_steps": 1000}], ids=str
+    "sampler",
+    [{"eta": 0.5}, {"eta": 1}, {"sampler": "ancestral", "timesteps": 100, "ddim_steps": 100, "loss_t": [50]}],
+    ids=str,
 )
 def test_its_own_pipeline_adds_the_noise_of_the_run(tmp_path, trained, noise, prediction, sampler):
     spec, split, model = export(tmp_path, trained, prediction, **sampler)
