@@ -319,7 +319,7 @@ def test_refine_trains_what_it_proposes_and_stops_what_is_answered(undisturbed: 
     criterion = ("--criterion", "loss_gap=0.0001@t150")  # reached at once by some: the run is stopped
     done = run_command("refine", "tiny", "optimizer=adam", "--runs", "2", "--auto", "--batch", "2", "--early-stop",
                     "--width", "1.01", "--out", child, *criterion, store=store)  # fmt: skip
-    assert "Runs that tell most" in done.stdout
+    assert "Most informative runs" in done.stdout
     assert sum(states(store).values()) == 6
     assert set(states(store)) <= {"succeeded", "cancelled"}
     result = json.loads(run_command("resolve", "child", "--json", store=store).stdout)
