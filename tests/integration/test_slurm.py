@@ -209,12 +209,12 @@ def test_many_runs_are_executed_once_each_within_the_site_s_limits(tmp_path: Pat
     assert numbers == {(1,): 60}
     handles = [json.loads(layout.job(job_id).read_text())["details"] for job_id in layout.job_ids()]
     arrays = Counter(handle["array"] for handle in handles)
-    told = re.findall(r"calls of SLURM: (.*)", output)[-1]
-    print(f"{len(handles)} jobs in arrays of {list(arrays.values())}, {most} at most at once; {told}")
+    calls = re.findall(r"calls of SLURM: (.*)", output)[-1]
+    print(f"{len(handles)} jobs in arrays of {list(arrays.values())}, {most} at most at once; {calls}")
     assert len(handles) == 12
     assert max(arrays.values()) == 8, "MaxArraySize"
     assert most <= room
-    assert f"sbatch {len(arrays)}" in told, "none was rejected, and none was more than needed"
+    assert f"sbatch {len(arrays)}" in calls, "none was rejected, and none was more than needed"
 
 
 def test_two_submits_at_once_execute_every_run_once(tmp_path: Path) -> None:

@@ -51,13 +51,13 @@ def opened(chromium, tmp_path):
         file.write_text(html)
         context = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
         contexts.append(context)
-        found = Opened(context.new_page())
-        found.page.on("console", lambda message: found.complaints.append(message.text))
-        found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
-        found.page.on("request", lambda request: found.requests.append(request.url))
-        found.page.goto(file.as_uri())
-        found.page.wait_for_selector("html[data-ready]", timeout=60_000)
-        return found
+        shown = Opened(context.new_page())
+        shown.page.on("console", lambda message: shown.complaints.append(message.text))
+        shown.page.on("pageerror", lambda error: shown.complaints.append(str(error)))
+        shown.page.on("request", lambda request: shown.requests.append(request.url))
+        shown.page.goto(file.as_uri())
+        shown.page.wait_for_selector("html[data-ready]", timeout=60_000)
+        return shown
 
     yield open_page
     for context in contexts:
@@ -71,77 +71,77 @@ def html(tmp_path_factory):
 
 
 def test_it_renders_without_a_complaint_and_without_a_request(opened, html):
-    found = opened(html)
-    assert found.page.locator("#curve-plot svg.main-svg").count() > 0
-    assert found.complaints == []
-    assert [url for url in found.requests if not url.startswith(("file:", "data:", "blob:"))] == []
-    assert len([url for url in found.requests if url.startswith("file:")]) == 1
+    shown = opened(html)
+    assert shown.page.locator("#curve-plot svg.main-svg").count() > 0
+    assert shown.complaints == []
+    assert [url for url in shown.requests if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert len([url for url in shown.requests if url.startswith("file:")]) == 1
 
 
 def test_the_slider_moves_the_phase_diagram_through_the_budgets(opened, html):
-    found = opened(html)
-    assert found.page.locator("#budget").inner_text() == "3,000"
-    late = dict(found.traces("phase-plot"))
-    slider = found.page.locator("#budget-slider")
+    shown = opened(html)
+    assert shown.page.locator("#budget").inner_text() == "3,000"
+    late = dict(shown.traces("phase-plot"))
+    slider = shown.page.locator("#budget-slider")
     slider.focus()
     slider.press("Home")
-    assert found.page.locator("#budget").inner_text() != "3,000"
-    early = dict(found.traces("phase-plot"))
+    assert shown.page.locator("#budget").inner_text() != "3,000"
+    early = dict(shown.traces("phase-plot"))
     assert late["memorises"] > 0
     assert "memorises" not in early
-    assert found.complaints == []
+    assert shown.complaints == []
 
 
 def test_the_boundary_moves_with_the_slider(opened, html):
-    found = opened(html)
+    shown = opened(html)
 
     def n_star():
-        return found.page.evaluate(
+        return shown.page.evaluate(
             "document.getElementById('phase-plot').data.filter(t => t.name.startsWith('n*(p; τ = ')).map(t => [t.name, ...t.x])"
         )
 
     (late,) = n_star()
-    found.page.locator("#budget-slider").press("ArrowLeft")
-    found.page.locator("#budget-slider").press("ArrowLeft")
-    found.page.locator("#budget-slider").press("ArrowLeft")
+    shown.page.locator("#budget-slider").press("ArrowLeft")
+    shown.page.locator("#budget-slider").press("ArrowLeft")
+    shown.page.locator("#budget-slider").press("ArrowLeft")
     (early,) = n_star()
     assert late[0] == "n*(p; τ = 3,000)"
-    assert early[0] == f"n*(p; τ = {found.page.locator('#budget').inner_text()})"
+    assert early[0] == f"n*(p; τ = {shown.page.locator('#budget').inner_text()})"
     assert all(then < now for then, now in zip(early[1:], late[1:], strict=True))
 
 
 def test_the_first_screen_has_the_sentences_the_phase_diagram_and_the_law(opened, html):
-    found = opened(html, width=1280)
+    shown = opened(html, width=1280)
     for part in (".conclusions li:last-child", "#budget-slider", "#phase-plot", "#tau-plot"):
-        box = found.page.locator(part).bounding_box()
+        box = shown.page.locator(part).bounding_box()
         assert 0 <= box["y"] < box["y"] + box["height"] <= 800, part
     for plot in ("#phase-plot", "#tau-plot"):
-        box = found.page.locator(plot).bounding_box()
+        box = shown.page.locator(plot).bounding_box()
         assert (box["width"] > 500, box["height"] > 220) == (True, True)
 
 
 def test_the_law_that_is_drawn_first_is_that_of_the_sentence(opened, html):
-    found = opened(html)
-    sentence = found.page.locator(".conclusions li").nth(1).inner_text()
+    shown = opened(html)
+    sentence = shown.page.locator(".conclusions li").nth(1).inner_text()
     assert (
-        found.page.evaluate("document.getElementById('criterion').selectedOptions[0].textContent") in sentence
+        shown.page.evaluate("document.getElementById('criterion').selectedOptions[0].textContent") in sentence
     )
 
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_needs_sideways_scrolling(opened, html, width):
-    found = opened(html, width=width)
-    found.page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-    assert found.page.evaluate("document.documentElement.scrollWidth") <= width
+    shown = opened(html, width=width)
+    shown.page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert shown.page.evaluate("document.documentElement.scrollWidth") <= width
     if width == 1280:
         wide = "[...document.querySelectorAll('.scroll, pre')].filter(one => one.scrollWidth > one.clientWidth).length"
-        assert found.page.evaluate(wide) == 0
-        assert found.page.locator(".scroll").count() > 5
+        assert shown.page.evaluate(wide) == 0
+        assert shown.page.locator(".scroll").count() > 5
 
 
 def test_on_a_phone_the_samples_of_every_row_are_visible(opened, html):
-    found = opened(html, width=390)
-    images = found.page.locator(".strip img")
+    shown = opened(html, width=390)
+    images = shown.page.locator(".strip img")
     assert images.count() > 8 * 3
     boxes = images.evaluate_all(
         "all => all.map(one => one.getBoundingClientRect()).map(b => [b.left, b.right])"
@@ -150,93 +150,93 @@ def test_on_a_phone_the_samples_of_every_row_are_visible(opened, html):
 
 
 def test_tables_are_folded_until_they_are_asked_for(opened, html):
-    found = opened(html)
-    assert found.page.locator("table:visible").count() == 0
-    found.page.get_by_text("The law of every criterion").click()
-    assert found.page.locator("table:visible").count() == 1
+    shown = opened(html)
+    assert shown.page.locator("table:visible").count() == 0
+    shown.page.get_by_text("The law of every criterion").click()
+    assert shown.page.locator("table:visible").count() == 1
 
 
 def test_filters_choose_the_curves(opened, html):
-    found = opened(html)
-    assert len(found.traces("curve-plot")) == 16
-    found.page.locator("#filter-W input").first.uncheck()
-    assert len(found.traces("curve-plot")) == 8
-    assert found.page.locator("#curve-count").inner_text() == "8 of 16 runs."
-    found.page.locator("#filter-n input").first.uncheck()
-    assert len(found.traces("curve-plot")) == 6
-    found.page.locator("#mean").check()
-    assert len(found.traces("curve-plot")) == 3
+    shown = opened(html)
+    assert len(shown.traces("curve-plot")) == 16
+    shown.page.locator("#filter-W input").first.uncheck()
+    assert len(shown.traces("curve-plot")) == 8
+    assert shown.page.locator("#curve-count").inner_text() == "8 of 16 runs."
+    shown.page.locator("#filter-n input").first.uncheck()
+    assert len(shown.traces("curve-plot")) == 6
+    shown.page.locator("#mean").check()
+    assert len(shown.traces("curve-plot")) == 3
 
 
 def test_measure_and_scale_change_what_is_drawn(opened, html):
-    found = opened(html)
+    shown = opened(html)
 
     def first_x():
-        return found.page.evaluate("document.getElementById('curve-plot').data[0].x[0]")
+        return shown.page.evaluate("document.getElementById('curve-plot').data[0].x[0]")
 
     plain = first_x()
-    found.page.select_option("#scale", "n")
+    shown.page.select_option("#scale", "n")
     assert first_x() == pytest.approx(plain / 16)
-    found.page.select_option("#measure", label="frechet_pca")
-    title = found.page.evaluate("document.getElementById('curve-plot').layout.yaxis.title.text")
+    shown.page.select_option("#measure", label="frechet_pca")
+    title = shown.page.evaluate("document.getElementById('curve-plot').layout.yaxis.title.text")
     assert title == "frechet_pca"
-    found.page.select_option("#criterion", label="loss_gap=0.1@t150")
-    assert "n^1" in found.traces("tau-plot")[-1][0]
-    assert found.complaints == []
+    shown.page.select_option("#criterion", label="loss_gap=0.1@t150")
+    assert "n^1" in shown.traces("tau-plot")[-1][0]
+    assert shown.complaints == []
 
 
 def test_runs_are_found_by_their_settings(opened, html):
-    found = opened(html)
-    found.page.get_by_text("All runs (").click()
-    assert found.page.locator("#run-table tbody tr").count() == 16
-    found.page.fill("#run-filter", "n=32 w=16")
-    assert found.page.locator("#run-table tbody tr").count() == 2
+    shown = opened(html)
+    shown.page.get_by_text("All runs (").click()
+    assert shown.page.locator("#run-table tbody tr").count() == 16
+    shown.page.fill("#run-filter", "n=32 w=16")
+    assert shown.page.locator("#run-table tbody tr").count() == 2
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_light_and_dark_follow_the_system_and_can_be_switched(opened, html, scheme):
-    found = opened(html, scheme=scheme)
+    shown = opened(html, scheme=scheme)
     ground = "getComputedStyle(document.body).backgroundColor"
-    before = found.page.evaluate(ground)
+    before = shown.page.evaluate(ground)
     assert (before == "rgb(255, 255, 255)") == (scheme == "light")
-    found.page.click("#theme")
-    assert found.page.evaluate(ground) != before
+    shown.page.click("#theme")
+    assert shown.page.evaluate(ground) != before
 
 
 def test_a_phone_needs_no_sideways_scrolling_of_the_page(opened, html):
-    found = opened(html, width=360)
-    assert found.page.evaluate("document.documentElement.scrollWidth") <= 360
-    assert found.page.locator("#phase-plot svg.main-svg").first.bounding_box()["width"] <= 360
+    shown = opened(html, width=360)
+    assert shown.page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert shown.page.locator("#phase-plot svg.main-svg").first.bounding_box()["width"] <= 360
 
 
 def test_on_a_phone_the_legend_lies_below_the_axis_and_leaves_the_plot_room(opened, html):
-    found = opened(html, width=360)
-    title = found.page.locator("#curve-plot .xtitle").bounding_box()
-    legend = found.page.locator("#curve-plot .legend").bounding_box()
+    shown = opened(html, width=360)
+    title = shown.page.locator("#curve-plot .xtitle").bounding_box()
+    legend = shown.page.locator("#curve-plot .legend").bounding_box()
     assert legend["y"] >= title["y"] + title["height"]
-    assert legend["height"] < 0.35 * found.page.locator("#curve-plot").bounding_box()["height"]
+    assert legend["height"] < 0.35 * shown.page.locator("#curve-plot").bounding_box()["height"]
 
 
 def test_text_of_users_runs_no_script(opened, tmp_path):
     tables = study(seeds=(0,), n_values=(16, 32))
-    found = opened(
+    shown = opened(
         report(tables, tmp_path, sweep=HOSTILE, failures=[("error", HOSTILE, HOSTILE)], source=HOSTILE)
     )
-    assert found.page.evaluate("window.broken === undefined")
-    assert found.complaints == []
-    assert found.page.locator("h1").inner_text().startswith("</script>")
+    assert shown.page.evaluate("window.broken === undefined")
+    assert shown.complaints == []
+    assert shown.page.locator("h1").inner_text().startswith("</script>")
 
 
 def test_an_empty_sweep_renders(opened, tmp_path):
-    found = opened(report(empty(), tmp_path))
+    shown = opened(report(empty(), tmp_path))
     assert (
         "has a measurement yet, so there is nothing to conclude"
-        in found.page.locator("#summary").inner_text()
+        in shown.page.locator("#summary").inner_text()
     )
-    assert found.complaints == []
+    assert shown.complaints == []
 
 
 def test_an_all_censored_sweep_renders(opened, tmp_path):
-    found = opened(report(study(steps=150, seeds=(0,)), tmp_path))
-    assert found.complaints == []
-    assert dict(found.traces("phase-plot")).keys() & {"not yet good"}
+    shown = opened(report(study(steps=150, seeds=(0,)), tmp_path))
+    assert shown.complaints == []
+    assert dict(shown.traces("phase-plot")).keys() & {"not yet good"}
