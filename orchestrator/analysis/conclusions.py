@@ -213,7 +213,7 @@ def _n_star_of(law: CompetingFit) -> str:
         with_interval(value) + (f" at p = {float(size[1]):,.0f}" if (size := _AT_SIZE.search(name)) else "")
         for name, value in stars.items()
     ]
-    return f". By it n* = {_listed(values)}" if values else ""
+    return f". By it memorisation would end at n* = {_listed(values)}" if values else ""
 
 
 # --- n* ------------------------------------------------------------------------------------------------------------

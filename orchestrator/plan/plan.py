@@ -5,8 +5,9 @@ Made from files alone: no scheduler is asked but by `with_jobs`. Writes nothing 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from tausweep.jobs.spec.run_spec import RunSpec
@@ -18,7 +19,7 @@ from tausweep.orchestrator.sweep.file import Sweep
 from tausweep.orchestrator.sweep.resources import Resources
 from tausweep.storage.attempts.records import RunState
 from tausweep.storage.attempts.status import RunStatus, run_status
-from tausweep.storage.errors import InputError
+from tausweep.storage.errors import CorruptFileError, InputError
 from tausweep.storage.files.object_store import each
 from tausweep.storage.files.records import read_record
 from tausweep.storage.layout import StoreLayout
@@ -153,8 +154,17 @@ def stored_plan(name: str, layout: StoreLayout) -> Plan:
         resources=Resources.parse(record["resources"]),
         source=record["source"],
         executor=record.get("executor", "local"),  # stores of before there was another
-        criteria=tuple(record.get("criteria", ())),
+        criteria=_stored_criteria(record, layout.sweep(name)),
     )
+
+
+def _stored_criteria(record: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    criteria = record.get("criteria", [])
+    if not isinstance(criteria, list) or not all(isinstance(name, str) for name in criteria):
+        raise CorruptFileError(
+            f"{path}: criteria = {criteria!r}: not a list of names; run the sweep file again"
+        )
+    return tuple(criteria)
 
 
 def _differing(specs: Sequence[RunSpec]) -> list[str]:

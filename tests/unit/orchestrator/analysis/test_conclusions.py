@@ -116,7 +116,7 @@ def test_the_n_star_of_the_best_law_is_said_at_each_size(plain):
         update={"competitions": [best.model_copy(update={"laws": laws}), *others], "notes": []}
     )
     assert one(conclude(result), "Of the laws of tau_mem by f_mem=0.1, ").endswith(
-        ". By it n* = 26 [24.9, 28.5] at p = 4,877 and 227 [133, ∞) at p = 72,113."
+        ". By it memorisation would end at n* = 26 [24.9, 28.5] at p = 4,877 and 227 [133, ∞) at p = 72,113."
     )
 
 

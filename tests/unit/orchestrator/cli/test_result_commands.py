@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from tausweep.storage.files.records import write_record
+from tausweep.storage.files.records import read_record, write_record
 from tests.unit.orchestrator.finished_store import finish, prepared, run_command, write_sweep
 
 SLURM = ("squeue", "sacct", "sinfo", "scontrol")
@@ -82,3 +82,12 @@ def test_a_sweep_is_resolved_by_the_criteria_of_its_file(store, tmp_path):
     named = run_command("resolve", "tiny", "--criterion", "f_mem=0.3", "--json", store=store.root)
     assert json.loads(stated.out)["criteria"] == ["loss_gap=0.1@t150", "frechet_pca≤0.5", "f_mem=0.2"]
     assert json.loads(named.out)["criteria"] == ["f_mem=0.3"]
+
+
+@pytest.mark.parametrize("criteria", ["f_mem=0.1", 7, None, [3], {"f_mem": 0.1}], ids=repr)
+def test_criteria_of_a_record_that_are_no_names_are_one_message(store, tmp_path, criteria):
+    prepared(write_sweep(tmp_path), store)
+    record = {key: value for key, value in read_record(store.sweep("tiny")).items() if key != "schema"}
+    write_record(store.sweep("tiny"), {**record, "criteria": criteria})
+    done = run_command("resolve", "tiny", store=store.root)
+    assert (done.code, done.err.count("not a list of names")) == (1, 1), done
